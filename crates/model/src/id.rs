@@ -1,0 +1,197 @@
+//! Ids are types, from one registry: a `SubnetId` cannot be a `VpcId` (spec 1.2).
+//!
+//! Written as `<prefix>-<17 lower-case hex digits>`; the old 8-digit form is accepted, never made.
+
+use alloc::string::String;
+use core::fmt;
+
+/// Why a text is not an id of the wanted kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid id: \"{value}\" (expecting \"{prefix}-...\")")]
+pub struct IdError {
+    pub value: String,
+    pub prefix: &'static str,
+}
+
+/// The digits behind the prefix in nine bytes: ids stand in every table and verdict, so they are kept small. The first half
+/// byte says how many digits there are; 17 digits are 68 bits and fill the rest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Digits([u8; 9]);
+
+const DIGITS_LONG: usize = 17;
+const DIGITS_SHORT: usize = 8;
+/// The mark of an old, short id.
+const SHORT: u8 = 0x10;
+
+impl Digits {
+    fn new(value: u128, mark: u8) -> Digits {
+        let mut bytes = [0; 9];
+        bytes.copy_from_slice(&value.to_be_bytes()[7..]);
+        bytes[0] = bytes[0] & 0x0f | mark;
+        Digits(bytes)
+    }
+
+    fn parse(text: &str) -> Option<Digits> {
+        let mark = match text.len() {
+            DIGITS_LONG => 0,
+            DIGITS_SHORT => SHORT,
+            _ => return None,
+        };
+        let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if !text.bytes().all(lower_hex) {
+            return None;
+        }
+        Some(Digits::new(u128::from_str_radix(text, 16).ok()?, mark))
+    }
+
+    fn write(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.0.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte)) & ((1 << 68) - 1);
+        let width = if self.0[0] & SHORT == 0 { DIGITS_LONG } else { DIGITS_SHORT };
+        write!(f, "{value:0width$x}")
+    }
+}
+
+/// What all ids share; lets one function serve every kind.
+pub trait ResourceId: Copy + Ord + fmt::Display + fmt::Debug + core::str::FromStr<Err = IdError> {
+    /// The part before the dash.
+    const PREFIX: &'static str;
+
+    /// The id that these random bits make; only the lowest 68 count.
+    fn from_random(random: u128) -> Self;
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident $prefix:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            pub struct $name(Digits);
+
+            impl ResourceId for $name {
+                const PREFIX: &'static str = $prefix;
+
+                fn from_random(random: u128) -> Self {
+                    $name(Digits::new(random, 0))
+                }
+            }
+
+            impl core::str::FromStr for $name {
+                type Err = IdError;
+
+                fn from_str(text: &str) -> Result<Self, IdError> {
+                    text.strip_prefix(concat!($prefix, "-"))
+                        .and_then(Digits::parse)
+                        .map($name)
+                        .ok_or_else(|| IdError { value: text.into(), prefix: $prefix })
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str(concat!($prefix, "-"))?;
+                    self.0.write(f)
+                }
+            }
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    fmt::Display::fmt(self, f)
+                }
+            }
+
+            impl serde::Serialize for $name {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.collect_str(self)
+                }
+            }
+
+            impl<'de> serde::Deserialize<'de> for $name {
+                fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                    text.parse().map_err(serde::de::Error::custom)
+                }
+            }
+        )*
+
+        /// Every prefix of the registry with the kind's name, in the order of the registry.
+        pub const PREFIXES: &[(&str, &str)] = &[$(($prefix, stringify!($name))),*];
+    };
+}
+
+ids! {
+    VpcId "vpc";
+    VpcCidrAssociationId "vpc-cidr-assoc";
+    SubnetId "subnet";
+    SubnetCidrAssociationId "subnet-cidr-assoc";
+    RouteTableId "rtb";
+    RouteTableAssociationId "rtbassoc";
+    PeeringId "pcx";
+    SecurityGroupId "sg";
+    SecurityGroupRuleId "sgr";
+    NetworkAclId "acl";
+    NetworkAclAssociationId "aclassoc";
+    NetworkInterfaceId "eni";
+    AttachmentId "eni-attach";
+    InstanceId "i";
+    ReservationId "r";
+    ImageId "ami";
+    VolumeId "vol";
+    InternetGatewayId "igw";
+    EgressOnlyInternetGatewayId "eigw";
+    NatGatewayId "nat";
+    AllocationId "eipalloc";
+    AddressAssociationId "eipassoc";
+    DhcpOptionsId "dopt";
+    PrefixListId "pl";
+    TransitGatewayId "tgw";
+    TransitGatewayAttachmentId "tgw-attach";
+    TransitGatewayRouteTableId "tgw-rtb";
+    FlowLogId "fl";
+    InsightsPathId "nip";
+    InsightsAnalysisId "nia";
+    VpnGatewayId "vgw";
+    VpcEndpointId "vpce";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn random_bits_make_an_id_that_reads_back(random: u128) {
+            let id = NetworkInterfaceId::from_random(random);
+            prop_assert_eq!(id.to_string().len(), "eni-".len() + 17);
+            prop_assert_eq!(id.to_string().parse::<NetworkInterfaceId>(), Ok(id));
+        }
+
+        #[test]
+        fn only_the_two_documented_lengths_are_ids(digits in "[0-9a-f]{0,24}") {
+            let parsed = alloc::format!("vpc-{digits}").parse::<VpcId>();
+            prop_assert_eq!(parsed.is_ok(), digits.len() == 8 || digits.len() == 17);
+        }
+    }
+
+    #[test]
+    fn another_kind_upper_case_and_noise_are_refused_by_name() {
+        for wrong in [
+            "subnet-0123456789abcdef0",
+            "vpc-0123456789ABCDEF0",
+            "vpc-0123456789abcdefg",
+            "vpc-",
+            "vpc",
+            "",
+            "vpc-+1234567",
+        ] {
+            let error = wrong.parse::<VpcId>().unwrap_err();
+            assert_eq!(error.to_string(), alloc::format!("invalid id: \"{wrong}\" (expecting \"vpc-...\")"));
+        }
+    }
+
+    #[test]
+    fn old_short_ids_keep_their_length() {
+        assert_eq!("vpc-0a1b2c3d".parse::<VpcId>().unwrap().to_string(), "vpc-0a1b2c3d");
+    }
+}

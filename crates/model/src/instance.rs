@@ -1,0 +1,80 @@
+//! Instances (spec 8.6): here a sandbox on a host; image and type are labels.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, HostId, ImageId, InstanceId, ReservationId, SubnetId, Tags, Time, VpcId, Zone};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    Pending,
+    Running,
+    ShuttingDown,
+    Terminated,
+    Stopping,
+    Stopped,
+}
+
+impl InstanceState {
+    /// The code of the wire: pending 0, running 16, shutting-down 32, terminated 48, stopping 64, stopped 80.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Pending => 0,
+            Self::Running => 16,
+            Self::ShuttingDown => 32,
+            Self::Terminated => 48,
+            Self::Stopping => 64,
+            Self::Stopped => 80,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// A host should be running it.
+    pub fn is_wanted(self) -> bool {
+        matches!(self, Self::Pending | Self::Running)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub owner: AccountId,
+    pub reservation: ReservationId,
+    pub launch_index: u32,
+    pub image: ImageId,
+    pub instance_type: String,
+    pub vpc: VpcId,
+    pub subnet: SubnetId,
+    pub zone: Zone,
+    /// The host that carries it; `None` in a control plane without hosts, where instances are records only.
+    pub host: Option<HostId>,
+    pub state: InstanceState,
+    /// Why it last changed state: a code such as `Client.UserInitiatedShutdown` and a text.
+    pub state_reason: Option<(String, String)>,
+    pub launched: Time,
+    /// When it ended; it stays visible for about an hour more.
+    pub terminated: Option<Time>,
+    /// The decoded bytes that run as the first program at each start.
+    pub user_data: Vec<u8>,
+    pub key_name: Option<String>,
+    pub client_token: Option<String>,
+    pub disable_api_termination: bool,
+    pub disable_api_stop: bool,
+    /// `stop` or `terminate`; recorded only.
+    pub shutdown_behavior: String,
+    /// Grows with every start, so that a host knows a restart from a running one.
+    pub starts: u32,
+    pub tags: Tags,
+}

@@ -1,0 +1,58 @@
+//! What one host must do: the slice of every World that its endpoints can see (architecture ch. 4).
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::federation::Member;
+use crate::*;
+
+/// Everything that decides about packets of one VPC, whole.
+///
+/// A host that carries an endpoint of the VPC has it; so the fate of a packet that leaves or enters here is decided here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcSlice {
+    pub region: Region,
+    pub vpc: Arc<Vpc>,
+    pub subnets: Vec<Arc<Subnet>>,
+    pub route_tables: Vec<Arc<RouteTable>>,
+    pub security_groups: Vec<Arc<SecurityGroup>>,
+    pub network_acls: Vec<Arc<NetworkAcl>>,
+    pub endpoints: Vec<Endpoint>,
+    pub internet_gateways: Vec<InternetGatewayId>,
+    /// Every peering in which the VPC is a side, in any state, as its own region sees it.
+    pub peerings: Vec<Arc<Peering>>,
+    /// The members of the VPCs at the other end of the active ones.
+    pub peers: Vec<Peer>,
+    pub dhcp_options: Option<Arc<DhcpOptions>>,
+}
+
+/// An interface, where it is and whether packets may pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub interface: Arc<NetworkInterface>,
+    pub host: Option<HostId>,
+    /// Attached to an instance that is pending or running.
+    pub is_up: bool,
+}
+
+/// A VPC at the other end of an active peering.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    pub peering: PeeringId,
+    pub vpc: VpcId,
+    pub members: Vec<Member>,
+    /// Groups of that VPC that still exist; a rule naming another is stale. Empty across regions (spec 6.5.3).
+    pub groups: Vec<SecurityGroupId>,
+}
+
+/// All that an agent is told; whole, each time (law 7). What travels is only what differs, by digest: see `stream`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Per region, the revision of the World that this was made from.
+    pub revisions: BTreeMap<Region, u64>,
+    pub vpcs: BTreeMap<VpcId, Arc<VpcSlice>>,
+    /// The instances that this host carries and that have not ended, wanted or not.
+    pub instances: BTreeMap<InstanceId, Arc<Instance>>,
+}

@@ -1,0 +1,81 @@
+//! Elastic network interfaces (spec 8.1-8.5).
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AccountId, AttachmentId, InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId, Tags, Time, VpcId, Zone,
+};
+
+/// An Ethernet address.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MacAddr(pub [u8; 6]);
+
+impl MacAddr {
+    /// A locally administered unicast address from random bits.
+    pub fn from_random(random: u64) -> MacAddr {
+        let [_, _, _, b, c, d, e, f] = random.to_be_bytes();
+        MacAddr([0x02, b, c, d, e, f])
+    }
+}
+
+impl fmt::Display for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub id: AttachmentId,
+    pub instance: InstanceId,
+    /// 0 is the primary interface, which cannot be detached.
+    pub device_index: u32,
+    pub attached: Time,
+    pub delete_on_termination: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkInterface {
+    pub id: NetworkInterfaceId,
+    pub subnet: SubnetId,
+    pub vpc: VpcId,
+    pub owner: AccountId,
+    pub zone: Zone,
+    pub mac: MacAddr,
+    pub description: String,
+    /// The primary address is first and never changes.
+    pub private_ips: Vec<Ipv4Addr>,
+    pub ipv6_addresses: Vec<Ipv6Addr>,
+    pub groups: BTreeSet<SecurityGroupId>,
+    pub source_dest_check: bool,
+    pub attachment: Option<Attachment>,
+    pub created: Time,
+    pub tags: Tags,
+}
+
+impl NetworkInterface {
+    pub fn primary_ip(&self) -> Ipv4Addr {
+        self.private_ips[0]
+    }
+
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.private_ips.iter().copied().map(IpAddr::V4);
+        v4.chain(self.ipv6_addresses.iter().copied().map(IpAddr::V6))
+    }
+
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.addresses().any(|own| own == address)
+    }
+}

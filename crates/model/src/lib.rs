@@ -1,0 +1,45 @@
+//! What is there? The nouns of the cloud and the `World` that holds them.
+//!
+//! A [`World`] is one region's whole state: immutable, cheap to clone, changed only by [`World::apply`] of [`Change`]s.
+//! Every value that exists here is valid: ids, blocks of addresses, ports and states are parsed at the edge (spec ch. 1-8)
+//! and there is no `validate()` inside. No clock, socket, file or randomised map can be named in this crate.
+//!
+//! ```text
+//!   Change ──apply──▶ World ──slice──▶ Intent (what one host must do)
+//! ```
+#![no_std]
+extern crate alloc;
+
+pub mod acl;
+pub mod cidr;
+pub mod credential;
+pub mod federation;
+pub mod group;
+pub mod id;
+pub mod instance;
+pub mod intent;
+pub mod interface;
+pub mod peering;
+pub mod place;
+pub mod ports;
+pub mod route;
+pub mod tags;
+pub mod time;
+pub mod vpc;
+pub mod world;
+
+pub use acl::{AclAction, NetworkAcl, NetworkAclEntry};
+pub use cidr::{Cidr, CidrError, Ipv4Cidr, Ipv6Cidr};
+pub use credential::Secret;
+pub use group::{RulePeer, SecurityGroup, SecurityGroupRule};
+pub use id::*;
+pub use instance::{Instance, InstanceState};
+pub use interface::{Attachment, MacAddr, NetworkInterface};
+pub use peering::{Peering, PeeringOptions, PeeringSide, PeeringStatus};
+pub use place::{AccountId, HostId, Region, Zone};
+pub use ports::{Direction, IpProtocol, Ports};
+pub use route::{Destination, Route, RouteOrigin, RouteTable, RouteTarget};
+pub use tags::Tags;
+pub use time::{Duration, Time};
+pub use vpc::{DhcpOptions, InternetGateway, Subnet, Vpc};
+pub use world::{Change, Entity, Key, Resource, World};

@@ -1,0 +1,211 @@
+//! One region's whole state, and the changes it is made of.
+//!
+//! A `World` is a value: cloning it costs a few pointers, applying a change shares all that did not change. It holds what the
+//! API can show and what hosts need; nothing is derived twice.
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use rpds::RedBlackTreeMapSync;
+use serde::{Deserialize, Serialize};
+
+use crate::credential::{AccessKey, ClientToken, ClientTokenKey};
+use crate::federation::{Clock, Mirror, OutboxEntry};
+use crate::*;
+
+/// A kind of thing that a World holds, found by its id.
+pub trait Entity: Sized + Clone {
+    type Id: Ord + Clone;
+
+    /// The folder of its records in the store.
+    const KIND: &'static str;
+
+    fn id(&self) -> Self::Id;
+    fn map(world: &World) -> &RedBlackTreeMapSync<Self::Id, Arc<Self>>;
+    fn into_resource(this: Arc<Self>) -> Resource;
+    fn key(id: Self::Id) -> Key;
+}
+
+macro_rules! registry {
+    ($($(#[$doc:meta])* $name:ident, $field:ident, $id:ty, $kind:literal, |$this:ident| $get:expr;)*) => {
+        /// Anything that a World holds.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Resource {
+            $($(#[$doc])* $name(Arc<$name>),)*
+        }
+
+        /// The name of anything that a World holds.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Key {
+            $($name($id),)*
+        }
+
+        /// One region's whole state at one revision.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct World {
+            /// The store's revision that this state is at.
+            pub revision: u64,
+            $(pub $field: RedBlackTreeMapSync<$id, Arc<$name>>,)*
+        }
+
+        impl Resource {
+            pub fn key(&self) -> Key {
+                match self {
+                    $(Resource::$name(value) => Key::$name(Entity::id(&**value)),)*
+                }
+            }
+        }
+
+        impl Key {
+            /// The folder of its records.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Key::$name(_) => $kind,)*
+                }
+            }
+
+            /// The name inside the folder.
+            pub fn name(&self) -> String {
+                match self {
+                    $(Key::$name(id) => id.to_string(),)*
+                }
+            }
+        }
+
+        impl World {
+            fn put(&mut self, resource: Resource) {
+                match resource {
+                    $(Resource::$name(value) => self.$field.insert_mut(Entity::id(&*value), value),)*
+                }
+            }
+
+            fn remove(&mut self, key: &Key) {
+                match key {
+                    $(Key::$name(id) => { self.$field.remove_mut(id); })*
+                }
+            }
+
+            /// Every resource, kind by kind in the order of the registry.
+            pub fn resources(&self) -> impl Iterator<Item = Resource> + '_ {
+                core::iter::empty()$(.chain(self.$field.values().cloned().map(Resource::$name)))*
+            }
+        }
+
+        $(
+            impl Entity for $name {
+                type Id = $id;
+
+                const KIND: &'static str = $kind;
+
+                fn id(&self) -> $id {
+                    let $this = self;
+                    $get
+                }
+
+                fn map(world: &World) -> &RedBlackTreeMapSync<$id, Arc<$name>> {
+                    &world.$field
+                }
+
+                fn into_resource(this: Arc<Self>) -> Resource {
+                    Resource::$name(this)
+                }
+
+                fn key(id: $id) -> Key {
+                    Key::$name(id)
+                }
+            }
+        )*
+    };
+}
+
+/// There is one clock in a World.
+pub type Only = u8;
+
+registry! {
+    Vpc, vpcs, VpcId, "vpc", |v| v.id;
+    Subnet, subnets, SubnetId, "subnet", |v| v.id;
+    RouteTable, route_tables, RouteTableId, "route-table", |v| v.id;
+    SecurityGroup, security_groups, SecurityGroupId, "security-group", |v| v.id;
+    NetworkAcl, network_acls, NetworkAclId, "network-acl", |v| v.id;
+    NetworkInterface, network_interfaces, NetworkInterfaceId, "network-interface", |v| v.id;
+    Instance, instances, InstanceId, "instance", |v| v.id;
+    InternetGateway, internet_gateways, InternetGatewayId, "internet-gateway", |v| v.id;
+    DhcpOptions, dhcp_options, DhcpOptionsId, "dhcp-options", |v| v.id;
+    Peering, peerings, PeeringId, "vpc-peering-connection", |v| v.id;
+    Mirror, mirrors, VpcId, "mirror", |v| v.vpc;
+    OutboxEntry, outbox, u64, "outbox", |v| v.sequence;
+    AccessKey, access_keys, String, "access-key", |v| v.id.clone();
+    ClientToken, client_tokens, ClientTokenKey, "client-token", |v| v.key.clone();
+    Clock, clock, Only, "clock", |_v| 0;
+}
+
+/// One change of a World, as data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    Put(Resource),
+    Delete(Key),
+}
+
+impl Change {
+    pub fn put<E: Entity>(value: E) -> Change {
+        Change::Put(E::into_resource(Arc::new(value)))
+    }
+
+    pub fn key(&self) -> Key {
+        match self {
+            Change::Put(resource) => resource.key(),
+            Change::Delete(key) => key.clone(),
+        }
+    }
+}
+
+impl World {
+    /// The world after these changes, in order; the revision is the caller's to set.
+    #[must_use]
+    pub fn apply<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> World {
+        let mut world = self.clone();
+        for change in changes {
+            match change {
+                Change::Put(resource) => world.put(resource.clone()),
+                Change::Delete(key) => world.remove(key),
+            }
+        }
+        world
+    }
+
+    pub fn find<E: Entity>(&self, id: &E::Id) -> Option<&Arc<E>> {
+        E::map(self).get(id)
+    }
+
+    /// Everything of a kind, in order of id.
+    pub fn all<E: Entity + 'static>(&self) -> impl Iterator<Item = &Arc<E>> {
+        E::map(self).values()
+    }
+
+    /// What this World's clock shows when the machine's shows that.
+    pub fn now(&self, machine: Time) -> Time {
+        self.clock.get(&0).map_or(machine, |clock| clock.now(machine))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_keeps_what_it_saw() {
+        let gateway = InternetGateway {
+            id: InternetGatewayId::from_random(1),
+            owner: "111111111111".parse().unwrap(),
+            vpc: None,
+            created: Time::EPOCH,
+            tags: Tags::new(),
+        };
+        let empty = World::default();
+        let one = empty.apply(&[Change::put(gateway.clone())]);
+        let none = one.apply(&[Change::Delete(Key::InternetGateway(gateway.id))]);
+        assert!(empty.find::<InternetGateway>(&gateway.id).is_none());
+        assert_eq!(one.find::<InternetGateway>(&gateway.id).map(|g| &**g), Some(&gateway));
+        assert_eq!(none, empty);
+        assert_eq!(one.resources().count(), 1);
+    }
+}
