@@ -1,0 +1,46 @@
+//! May this packet pass, and why?
+//!
+//! The one law, asked by the data plane for packets and by the analyser for questions (spec ch. 11, with 4.5, 5.8-5.11, 6, 7).
+//!
+//! ```text
+//!  sending side                                                    receiving side
+//!  Conntrack::lookup                                               Conntrack::lookup
+//!        │ seen                                                          │ seen
+//!        ▼                                                               ▼
+//!     egress ── interface, source check, groups, ACL, route, peering ─▶ ingress ── claim, ACL, interface, dest check, groups ─▶ Admit
+//!        │ Next { interface, host, origin, track }                       │ Admit { track }
+//!        ▼                                                               ▼
+//!  Conntrack::commit (D06)                                         Conntrack::commit (D06)
+//! ```
+//!
+//! [`egress`] and [`ingress`] change nothing and allocate nothing; [`Conntrack`] is the only state. A tracked flow skips the
+//! security groups and nothing else: routes, peerings and network ACLs judge every packet.
+#![no_std]
+extern crate alloc;
+
+mod acl;
+mod arrive;
+mod conntrack;
+mod denied;
+pub mod flow;
+mod group;
+mod leave;
+mod lifetime;
+mod route;
+mod tables;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod trail;
+mod verdict;
+
+pub use arrive::ingress;
+pub use conntrack::{Conntrack, Limits};
+pub use denied::{Denied, NotApplicable, Reason};
+pub use flow::{Flow, FlowKey, IcmpClass, L4, TcpFlags};
+pub use leave::egress;
+pub use lifetime::Timeouts;
+pub use tables::{Owner, Tables};
+pub use trail::{RouteState, RuleRef, Step, Trail};
+pub use verdict::{Admit, L2, Next, Origin, Scope, Track, Tracked};

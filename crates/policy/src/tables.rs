@@ -1,0 +1,382 @@
+//! The configuration, compiled: what [`egress`](crate::egress) and [`ingress`](crate::ingress) ask.
+//!
+//! Immutable; a change makes new tables with another generation, swapped as a whole. Each VPC is compiled from its own slice
+//! alone, so judging by a host's slices equals judging by all of them. What a slice names but does not hold fails closed: no
+//! route, an ACL that denies, a group without rules, an interface that is down.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use model::intent::{Peer, VpcSlice};
+use model::{
+    Cidr, HostId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTable, RouteTableId, RouteTarget, SecurityGroupId,
+    Subnet, Tags, VpcId,
+};
+
+use crate::acl::Acl;
+use crate::group::{Resolved, Rules};
+use crate::route::{Hop, Routes, Way};
+use crate::{NotApplicable, Origin, Scope};
+
+/// Iteration order is never used, so that a fixed seed is for speed only; ids are random and a VPC's addresses are its own.
+type Map<K, V> = HashMap<K, V, FixedState>;
+
+/// Where a VPC stands, seen from another: 0 is itself, n is behind its peering number n - 1.
+pub(crate) type VpcIndex = u32;
+pub(crate) const OWN: VpcIndex = 0;
+
+/// The law's tables of some VPCs.
+#[derive(Debug, Default)]
+pub struct Tables {
+    generation: u64,
+    vpcs: Vec<VpcTables>,
+    by_vpc: Map<VpcId, usize>,
+    interfaces: Map<NetworkInterfaceId, (usize, usize)>,
+}
+
+/// An interface that owns an address, and the host that it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub interface: NetworkInterfaceId,
+    pub host: Option<HostId>,
+}
+
+impl Tables {
+    /// Of two slices of one VPC the later counts.
+    pub fn compile<'a>(slices: impl IntoIterator<Item = &'a VpcSlice>, generation: u64) -> Tables {
+        let slices: BTreeMap<VpcId, &VpcSlice> = slices.into_iter().map(|slice| (slice.vpc.id, slice)).collect();
+        let vpcs: Vec<VpcTables> = slices.into_values().map(VpcTables::compile).collect();
+        let by_vpc = vpcs.iter().enumerate().map(|(at, vpc)| (vpc.id, at)).collect();
+        let of_vpc = |(at, vpc): (usize, &VpcTables)| {
+            let places = vpc.endpoints.iter().enumerate().map(|(place, endpoint)| (endpoint.id, (at, place)));
+            places.collect::<Vec<_>>()
+        };
+        let interfaces = vpcs.iter().enumerate().flat_map(of_vpc).collect();
+        Tables { generation, vpcs, by_vpc, interfaces }
+    }
+
+    /// As given to [`Tables::compile`]; a cached verdict of another generation is void.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The interface of the VPC that owns the address; `None` also if the VPC is not in these tables.
+    pub fn owner(&self, vpc: VpcId, address: IpAddr) -> Option<Owner> {
+        self.vpc(vpc)?.owner(OWN, address)
+    }
+
+    /// Who sent a packet that arrived for an interface from another host: the link says source VPC and scope, the interface
+    /// follows from the source address in the receiver's own copy of the mapping (spec 14.3, option a).
+    pub fn origin(&self, to: NetworkInterfaceId, source_vpc: VpcId, scope: Scope, source: IpAddr) -> Origin {
+        let derive = || {
+            let (vpc, _) = self.endpoint(to)?;
+            vpc.owner(vpc.index_of(source_vpc)?, source).map(|owner| owner.interface)
+        };
+        let interface = if matches!(scope, Scope::RouteTarget(_)) { None } else { derive() };
+        Origin { vpc: source_vpc, interface, scope }
+    }
+
+    pub(crate) fn endpoint(&self, interface: NetworkInterfaceId) -> Option<(&VpcTables, &Endpoint)> {
+        let (vpc, place) = *self.interfaces.get(&interface)?;
+        let vpc = &self.vpcs[vpc];
+        Some((vpc, &vpc.endpoints[place]))
+    }
+
+    fn vpc(&self, id: VpcId) -> Option<&VpcTables> {
+        self.by_vpc.get(&id).map(|at| &self.vpcs[*at])
+    }
+}
+
+/// One VPC.
+#[derive(Debug)]
+pub(crate) struct VpcTables {
+    pub(crate) id: VpcId,
+    blocks: Box<[Cidr]>,
+    subnets: Box<[SubnetTables]>,
+    pub(crate) endpoints: Box<[Endpoint]>,
+    /// Places in `endpoints`.
+    addresses: Map<IpAddr, usize>,
+    peerings: Box<[PeeringTables]>,
+}
+
+/// A subnet with what decides at its edge.
+#[derive(Debug)]
+pub(crate) struct SubnetTables {
+    pub(crate) subnet: Arc<Subnet>,
+    pub(crate) acl: Arc<Acl>,
+    pub(crate) routes: Arc<Routes>,
+}
+
+/// An interface of the VPC.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) id: NetworkInterfaceId,
+    /// Place in the VPC's subnets.
+    pub(crate) subnet: usize,
+    addresses: Box<[IpAddr]>,
+    pub(crate) source_dest_check: bool,
+    pub(crate) is_up: bool,
+    pub(crate) host: Option<HostId>,
+    groups: Arc<[SecurityGroupId]>,
+    pub(crate) rules: Arc<Rules>,
+}
+
+/// A peering, as the VPC's own region sees it.
+#[derive(Debug)]
+pub(crate) struct PeeringTables {
+    pub(crate) id: PeeringId,
+    pub(crate) status: PeeringStatus,
+    /// `None`: the VPC is not a side of it.
+    other: Option<OtherSide>,
+}
+
+#[derive(Debug)]
+struct OtherSide {
+    vpc: VpcId,
+    is_same_region: bool,
+    blocks: Box<[Cidr]>,
+    groups: HashSet<SecurityGroupId, FixedState>,
+    /// Empty unless the peering is active.
+    members: Map<IpAddr, (Owner, Arc<[SecurityGroupId]>)>,
+}
+
+impl Endpoint {
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
+    }
+}
+
+impl PeeringTables {
+    pub(crate) fn is_active(&self) -> bool {
+        self.status == PeeringStatus::Active
+    }
+
+    /// The VPC at the other end; `None`: the peering is not this VPC's.
+    pub(crate) fn other_vpc(&self) -> Option<VpcId> {
+        self.other.as_ref().map(|other| other.vpc)
+    }
+
+    /// The other end's blocks contain it.
+    pub(crate) fn other_contains(&self, address: IpAddr) -> bool {
+        self.other.as_ref().is_some_and(|other| other.blocks.iter().any(|block| block.contains(address)))
+    }
+}
+
+impl VpcTables {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.blocks.iter().any(|block| block.contains(address))
+    }
+
+    pub(crate) fn subnet(&self, endpoint: &Endpoint) -> &SubnetTables {
+        &self.subnets[endpoint.subnet]
+    }
+
+    pub(crate) fn at(&self, address: IpAddr) -> Option<&Endpoint> {
+        self.addresses.get(&address).map(|place| &self.endpoints[*place])
+    }
+
+    /// The peering at this place, and where the VPC behind it stands.
+    pub(crate) fn peering_at(&self, place: usize) -> (&PeeringTables, VpcIndex) {
+        (&self.peerings[place], index(place))
+    }
+
+    pub(crate) fn peering(&self, id: PeeringId) -> Option<(&PeeringTables, VpcIndex)> {
+        self.peerings.iter().position(|peering| peering.id == id).map(|place| self.peering_at(place))
+    }
+
+    /// The active peering with this VPC.
+    pub(crate) fn peering_with(&self, vpc: VpcId) -> Option<(&PeeringTables, VpcIndex)> {
+        let is = |peering: &PeeringTables| peering.is_active() && peering.other_vpc() == Some(vpc);
+        self.peerings.iter().position(is).map(|place| self.peering_at(place))
+    }
+
+    /// The interface that owns the address in that VPC; nobody behind a peering that is not active.
+    pub(crate) fn owner(&self, vpc: VpcIndex, address: IpAddr) -> Option<Owner> {
+        match self.other(vpc) {
+            None if vpc == OWN => {
+                self.at(address).map(|endpoint| Owner { interface: endpoint.id, host: endpoint.host })
+            }
+            other => other?.members.get(&address).map(|(owner, _)| *owner),
+        }
+    }
+
+    /// The groups of the interface that owns the address in that VPC.
+    pub(crate) fn groups_at(&self, vpc: VpcIndex, address: IpAddr) -> &[SecurityGroupId] {
+        match self.other(vpc) {
+            None if vpc == OWN => self.at(address).map_or(&[], |endpoint| &endpoint.groups),
+            other => other.and_then(|other| other.members.get(&address)).map_or(&[], |(_, groups)| groups),
+        }
+    }
+
+    fn index_of(&self, vpc: VpcId) -> Option<VpcIndex> {
+        if vpc == self.id { Some(OWN) } else { self.peering_with(vpc).map(|(_, index)| index) }
+    }
+
+    fn other(&self, vpc: VpcIndex) -> Option<&OtherSide> {
+        let place = usize::try_from(vpc.checked_sub(1)?).ok()?;
+        self.peerings.get(place)?.other.as_ref()
+    }
+}
+
+fn index(peering: usize) -> VpcIndex {
+    VpcIndex::try_from(peering + 1).unwrap_or(VpcIndex::MAX)
+}
+
+// Compiling, from here on.
+
+/// Sets of groups, each held once however many interfaces bear it.
+#[derive(Default)]
+struct GroupSets(BTreeMap<Box<[SecurityGroupId]>, Arc<[SecurityGroupId]>>);
+
+impl GroupSets {
+    fn shared(&mut self, groups: &BTreeSet<SecurityGroupId>) -> Arc<[SecurityGroupId]> {
+        let key: Box<[SecurityGroupId]> = groups.iter().copied().collect();
+        self.0.entry(key).or_insert_with_key(|key| key.iter().copied().collect()).clone()
+    }
+}
+
+impl VpcTables {
+    fn compile(slice: &VpcSlice) -> VpcTables {
+        let mut sets = GroupSets::default();
+        let mut tables = VpcTables {
+            id: slice.vpc.id,
+            blocks: slice.vpc.blocks().collect(),
+            subnets: Box::default(),
+            endpoints: Box::default(),
+            addresses: Map::default(),
+            peerings: slice.peerings.iter().map(|peering| compile_peering(slice, peering, &mut sets)).collect(),
+        };
+        tables.endpoints = compile_endpoints(slice, &tables, &mut sets);
+        for (place, endpoint) in tables.endpoints.iter().enumerate() {
+            for address in &endpoint.addresses {
+                tables.addresses.entry(*address).or_insert(place);
+            }
+        }
+        tables.subnets = compile_subnets(slice, &tables);
+        tables
+    }
+
+    /// What a reference to a group of a VPC is worth here (spec 6.5.3, 6.6.2).
+    fn resolve(&self, slice: &VpcSlice, group: SecurityGroupId, vpc: VpcId) -> Resolved {
+        let stale_unless = |is_there: bool| (!is_there).then_some(NotApplicable::Stale);
+        if vpc == self.id {
+            return (Some(OWN), stale_unless(slice.security_groups.iter().any(|g| g.id == group)));
+        }
+        let Some((peering, index)) = self.peering_with(vpc) else { return (None, Some(NotApplicable::Stale)) };
+        match &peering.other {
+            Some(other) if !other.is_same_region => (Some(index), Some(NotApplicable::OtherRegion)),
+            Some(other) => (Some(index), stale_unless(other.groups.contains(&group))),
+            None => (None, Some(NotApplicable::Stale)),
+        }
+    }
+}
+
+fn compile_peering(slice: &VpcSlice, peering: &model::Peering, sets: &mut GroupSets) -> PeeringTables {
+    let is_active = peering.status == PeeringStatus::Active;
+    let other = peering.side_of(slice.vpc.id).map(|side| {
+        let other = peering.side(side.other());
+        let is_this = |peer: &&Peer| is_active && peer.peering == peering.id && peer.vpc == other.vpc;
+        let mut members = Map::default();
+        let mut groups = HashSet::default();
+        for peer in slice.peers.iter().filter(is_this) {
+            groups.extend(peer.groups.iter().copied());
+            for member in &peer.members {
+                let owner = Owner { interface: member.interface, host: member.host };
+                let set = sets.shared(&member.groups);
+                for address in &member.addresses {
+                    members.entry(*address).or_insert_with(|| (owner, set.clone()));
+                }
+            }
+        }
+        OtherSide {
+            vpc: other.vpc,
+            is_same_region: !peering.is_inter_region(),
+            blocks: other.blocks().collect(),
+            groups,
+            members,
+        }
+    });
+    PeeringTables { id: peering.id, status: peering.status, other }
+}
+
+/// Without its subnet nothing can be said about an interface: it is left out.
+fn compile_endpoints(slice: &VpcSlice, tables: &VpcTables, sets: &mut GroupSets) -> Box<[Endpoint]> {
+    let subnets: BTreeMap<_, _> = slice.subnets.iter().enumerate().map(|(place, subnet)| (subnet.id, place)).collect();
+    let groups: BTreeMap<_, _> = slice.security_groups.iter().map(|group| (group.id, group)).collect();
+    let mut united: BTreeMap<Arc<[SecurityGroupId]>, Arc<Rules>> = BTreeMap::new();
+    let endpoints = slice.endpoints.iter().filter_map(|endpoint| {
+        let interface = &endpoint.interface;
+        let subnet = *subnets.get(&interface.subnet).filter(|_| interface.vpc == slice.vpc.id)?;
+        let set = sets.shared(&interface.groups);
+        let rules = united.entry(set.clone()).or_insert_with_key(|set| {
+            let of_set: Vec<_> = set.iter().filter_map(|id| groups.get(id)).map(|group| &***group).collect();
+            Arc::new(Rules::new(&of_set, |group, vpc| tables.resolve(slice, group, vpc)))
+        });
+        Some(Endpoint {
+            id: interface.id,
+            subnet,
+            addresses: interface.addresses().collect(),
+            source_dest_check: interface.source_dest_check,
+            is_up: endpoint.is_up,
+            host: endpoint.host,
+            groups: set,
+            rules: rules.clone(),
+        })
+    });
+    endpoints.collect()
+}
+
+fn compile_subnets(slice: &VpcSlice, tables: &VpcTables) -> Box<[SubnetTables]> {
+    let places: BTreeMap<_, _> = tables.endpoints.iter().enumerate().map(|(place, e)| (e.id, place)).collect();
+    let way = |target| way(slice, tables, &places, target);
+    let routes: BTreeMap<RouteTableId, Arc<Routes>> =
+        slice.route_tables.iter().map(|table| (table.id, Arc::new(Routes::new(table, way)))).collect();
+    let acls: BTreeMap<_, _> = slice.network_acls.iter().map(|acl| (acl.id, Arc::new(Acl::new(acl)))).collect();
+    let subnet = |subnet: &Arc<Subnet>| {
+        let table = subnet.effective_route_table(&slice.vpc);
+        let acl = subnet.network_acl.network_acl;
+        SubnetTables {
+            subnet: subnet.clone(),
+            acl: acls.get(&acl).cloned().unwrap_or_else(|| Arc::new(Acl::missing(acl))),
+            routes: routes.get(&table).cloned().unwrap_or_else(|| Arc::new(Routes::new(&empty(slice, table), way))),
+        }
+    };
+    slice.subnets.iter().map(subnet).collect()
+}
+
+fn empty(slice: &VpcSlice, id: RouteTableId) -> RouteTable {
+    RouteTable { id, vpc: slice.vpc.id, owner: slice.vpc.owner, routes: Vec::new(), tags: Tags::new() }
+}
+
+/// What a target is worth today (spec 4.6).
+fn way(slice: &VpcSlice, tables: &VpcTables, places: &BTreeMap<NetworkInterfaceId, usize>, target: RouteTarget) -> Way {
+    let or_blackhole = |way: Option<Way>| way.unwrap_or(Way::Blackhole);
+    match target {
+        RouteTarget::Local => Way::Local,
+        RouteTarget::Peering(id) => {
+            let place = tables.peerings.iter().position(|peering| peering.id == id && peering.is_active());
+            or_blackhole(place.map(Way::Peering))
+        }
+        RouteTarget::NetworkInterface(id) => {
+            let place = places.get(&id).copied().filter(|place| tables.endpoints[*place].is_up);
+            or_blackhole(place.map(Way::Endpoint))
+        }
+        RouteTarget::InternetGateway(id) => {
+            or_blackhole(slice.internet_gateways.contains(&id).then_some(Way::NotCarried))
+        }
+        RouteTarget::NatGateway(_) | RouteTarget::EgressOnlyInternetGateway(_) | RouteTarget::TransitGateway(_) => {
+            Way::NotCarried
+        }
+    }
+}
+
+impl SubnetTables {
+    pub(crate) fn best(&self, destination: IpAddr) -> Option<&Hop> {
+        self.routes.best(destination)
+    }
+}

@@ -1,0 +1,262 @@
+//! Laws over random worlds: the compiled tables say what the configuration says, a host's slice what the whole says, and
+//! nothing that is missing opens a way.
+
+use alloc::vec::Vec;
+
+use model::{Direction, IpProtocol, PeeringStatus, Ports, ResourceId, RouteTarget, RulePeer};
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::arbitrary;
+
+/// What a security group rule is made of; a group of another VPC by its place among the VPCs.
+#[derive(Clone, Debug)]
+enum RandomPeer {
+    Block(model::Cidr),
+    Group(usize, usize),
+    Nobody,
+}
+
+fn peer() -> impl Strategy<Value = RandomPeer> {
+    prop_oneof![
+        arbitrary::block().prop_map(RandomPeer::Block),
+        (0_usize..3, 0_usize..2).prop_map(|(vpc, group)| RandomPeer::Group(vpc, group)),
+        Just(RandomPeer::Nobody),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct RandomRule {
+    group: (usize, usize),
+    ingress: bool,
+    ports: (IpProtocol, Ports),
+    peer: RandomPeer,
+}
+
+fn rule() -> impl Strategy<Value = RandomRule> {
+    ((0_usize..3, 0_usize..2), any::<bool>(), arbitrary::protocol_and_ports(), peer())
+        .prop_map(|(group, ingress, ports, peer)| RandomRule { group, ingress, ports, peer })
+}
+
+/// Three VPCs on the addresses that [`arbitrary`] makes: 10.0, 10.1 and 10.2, two interfaces each, peered in a ring.
+struct Ring {
+    lab: Lab,
+    vpcs: Vec<VpcId>,
+    groups: Vec<[SecurityGroupId; 2]>,
+    interfaces: Vec<NetworkInterfaceId>,
+}
+
+fn ring(
+    rules: &[RandomRule],
+    bear: &[(bool, bool)],
+    status: &[PeeringStatus],
+    routes: &[(usize, usize, model::Cidr)],
+) -> Ring {
+    let mut lab = Lab::default();
+    let (mut vpcs, mut groups, mut interfaces) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..3 {
+        let block = |text: &str| text.replace('N', &alloc::format!("{n}"));
+        let vpc = lab.vpc(&[&block("10.N.0.0/16"), &block("fd00:0:0:N::/64")]);
+        let subnet = lab.subnet(vpc, &[&block("10.N.0.0/28"), &block("fd00:0:0:N::/64")]);
+        groups.push([lab.group(vpc), lab.group(vpc)]);
+        for host in 1..3 {
+            let address = |text: &str| block(text).replace('H', &alloc::format!("{host}"));
+            let x = lab.interface(subnet, &[&address("10.N.0.H"), &address("fd00:0:0:N::H")]);
+            lab.endpoint(x).host = Some(p(if host == 1 { "left" } else { "right" }));
+            let (first, second) = bear[interfaces.len() % bear.len()];
+            let all = [(first, groups[n][0]), (second, groups[n][1])];
+            lab.set_groups(x, &all.into_iter().filter(|(is, _)| *is).map(|(_, g)| g).collect::<Vec<_>>());
+            interfaces.push(x);
+        }
+        vpcs.push(vpc);
+    }
+    let peerings: Vec<_> = [(0, 1), (1, 2), (2, 0)].map(|(a, b)| lab.peering(vpcs[a], vpcs[b])).into();
+    for (n, status) in status.iter().enumerate() {
+        lab.route_both(peerings[n]);
+        lab.set_status(peerings[n], *status);
+    }
+    for (vpc, peering, block) in routes {
+        lab.route(vpcs[*vpc], &alloc::format!("{block}"), RouteTarget::Peering(peerings[*peering]));
+    }
+    for rule in rules {
+        let direction = if rule.ingress { Direction::Ingress } else { Direction::Egress };
+        let peer = match rule.peer {
+            RandomPeer::Block(block) => RulePeer::Cidr(block),
+            RandomPeer::Group(vpc, group) => lab.member_of(groups[vpc][group]),
+            RandomPeer::Nobody => RulePeer::PrefixList(ResourceId::from_random(1)),
+        };
+        lab.allow(groups[rule.group.0][rule.group.1], direction, rule.ports.0, rule.ports.1, peer);
+    }
+    Ring { lab, vpcs, groups, interfaces }
+}
+
+fn status() -> impl Strategy<Value = PeeringStatus> {
+    prop_oneof![8 => Just(PeeringStatus::Active), 1 => Just(PeeringStatus::Deleted), 1 => Just(PeeringStatus::PendingAcceptance)]
+}
+
+prop_compose! {
+    fn any_ring()(
+        rules in prop::collection::vec(rule(), 0..100),
+        bear in prop::collection::vec((prop::bool::weighted(0.8), prop::bool::weighted(0.8)), 1..6),
+        status in prop::collection::vec(status(), 0..4),
+        routes in prop::collection::vec((0_usize..3, 0_usize..3, arbitrary::block()), 0..6),
+    ) -> Ring {
+        ring(&rules, &bear, &status, &routes)
+    }
+}
+
+impl core::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.lab.slices.fmt(f)
+    }
+}
+
+/// The sentences of spec 6.1.1, 6.3 and 6.5, read from the slices: does a rule of this interface admit the packet, whose other
+/// end is in that VPC?
+fn naive_groups(ring: &Ring, interface: NetworkInterfaceId, direction: Direction, flow: &Flow, other: VpcId) -> bool {
+    let slices = &ring.lab.slices;
+    let endpoints = || slices.values().flat_map(|s| &s.endpoints);
+    let own = endpoints().find(|e| e.interface.id == interface).unwrap();
+    let remote = if direction == Direction::Ingress { flow.src } else { flow.dst };
+    let far = endpoints().find(|e| e.interface.vpc == other && e.interface.owns(remote));
+    let all_groups = || slices.values().flat_map(|s| &s.security_groups);
+    let rules = all_groups().filter(|g| own.interface.groups.contains(&g.id)).flat_map(|g| g.rules.values());
+    rules.filter(|rule| rule.direction == direction).any(|rule| {
+        let ports = match (rule.protocol, rule.ports) {
+            (IpProtocol::All, _) => true,
+            (IpProtocol::Number(n), _) if n != flow.protocol => false,
+            (_, Ports::Range { from, to }) => flow.dst_port().is_some_and(|port| port >= from && port <= to),
+            (_, Ports::Icmp { kind, code }) => {
+                flow.icmp_type().is_some_and(|(k, c)| kind.unwrap_or(k) == k && code.unwrap_or(c) == c)
+            }
+            (_, Ports::Any) => true,
+        };
+        let peer = match &rule.peer {
+            RulePeer::Cidr(block) => block.contains(remote),
+            RulePeer::Group { group, vpc, .. } => {
+                *vpc == other && far.is_some_and(|e| e.interface.groups.contains(group))
+            }
+            RulePeer::PrefixList(_) => false,
+        };
+        ports && peer
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn united_groups_say_what_their_rules_say(ring in any_ring(), flow in arbitrary::flow(), from in 0_usize..6, to in 0_usize..6) {
+        let tables = ring.lab.compile();
+        let (x, y) = (ring.interfaces[from], ring.interfaces[to]);
+        let address = |id| {
+            let mut all = ring.lab.slices.values().flat_map(|s| &s.endpoints);
+            let endpoint = all.find(|e| e.interface.id == id).unwrap();
+            endpoint.interface.addresses().find(|a| a.is_ipv4() == flow.src.is_ipv4()).unwrap()
+        };
+        let flow = Flow { src: address(x), dst: address(y), ..flow };
+        match egress(&tables, x, &flow, L2::Router, None, &mut ()) {
+            Ok(next) => {
+                prop_assert_eq!(next.interface, y);
+                prop_assert!(naive_groups(&ring, x, Direction::Egress, &flow, next.vpc));
+                let arrived = ingress(&tables, y, &next.origin, &flow, None, &mut ());
+                let admits = naive_groups(&ring, y, Direction::Ingress, &flow, next.origin.vpc);
+                prop_assert_eq!(arrived.is_ok(), admits, "{:?}", arrived);
+                // What crossed a peering crossed an active one between the two VPCs.
+                if let Some(id) = next.peering {
+                    let slice = &ring.lab.slices[&next.origin.vpc];
+                    let record = slice.peerings.iter().find(|peering| peering.id == id).unwrap();
+                    prop_assert_eq!(record.status, PeeringStatus::Active);
+                    prop_assert!(record.is_between(next.vpc, next.origin.vpc));
+                } else {
+                    prop_assert_eq!(next.vpc, next.origin.vpc);
+                }
+            }
+            Err(Denied::GroupEgress { .. }) => {
+                let of_route = ring.vpcs.iter().any(|vpc| naive_groups(&ring, x, Direction::Egress, &flow, *vpc));
+                let local = from / 2 == to / 2;
+                if local {
+                    prop_assert!(!naive_groups(&ring, x, Direction::Egress, &flow, ring.vpcs[to / 2]));
+                } else {
+                    // Only a group reference to a VPC that the route does not lead to can be left.
+                    let blocks = ring.lab.slices.values().flat_map(|s| &s.security_groups).filter(|g| {
+                        ring.groups.iter().flatten().any(|id| *id == g.id)
+                    });
+                    let has_references =
+                        blocks.flat_map(|g| g.rules.values()).any(|r| matches!(r.peer, RulePeer::Group { .. }));
+                    prop_assert!(!of_route || has_references);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    #[test]
+    fn a_hosts_slice_judges_as_the_whole(ring in any_ring(), flow in arbitrary::flow(), from in 0_usize..6) {
+        let whole = ring.lab.compile();
+        let x = ring.interfaces[from];
+        let endpoint = ring.lab.slices.values().flat_map(|s| &s.endpoints).find(|e| e.interface.id == x).unwrap();
+        let src = endpoint.interface.addresses().find(|a| a.is_ipv4() == flow.dst.is_ipv4()).unwrap();
+        let flow = Flow { src, ..flow };
+        let part = ring.lab.compile_for(endpoint.host.unwrap());
+        let next = egress(&whole, x, &flow, L2::Router, None, &mut ());
+        prop_assert_eq!(next, egress(&part, x, &flow, L2::Router, None, &mut ()));
+        if let Ok(Next { interface, host: Some(host), origin, .. }) = next {
+            let there = ring.lab.compile_for(host);
+            let arrived = ingress(&whole, interface, &origin, &flow, None, &mut ());
+            prop_assert_eq!(arrived, ingress(&there, interface, &origin, &flow, None, &mut ()));
+            // What a link from another host says is enough to know who sent it.
+            prop_assert_eq!(there.origin(interface, origin.vpc, origin.scope, flow.src), origin);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_never_panics_and_never_opens(
+        ring in any_ring(),
+        flow in arbitrary::flow(),
+        missing in prop::collection::vec(any::<bool>(), 8),
+        from in 0_usize..6,
+    ) {
+        let x = ring.interfaces[from];
+        let whole = ring.lab.compile();
+        let mut slices = ring.lab.complete();
+        for slice in slices.values_mut() {
+            let parts: [&dyn Fn(&mut model::intent::VpcSlice); 8] = [
+                &|s| s.subnets.clear(),
+                &|s| s.route_tables.clear(),
+                &|s| s.security_groups.clear(),
+                &|s| s.network_acls.clear(),
+                &|s| s.endpoints.clear(),
+                &|s| s.peerings.clear(),
+                &|s| s.peers.clear(),
+                &|s| s.peers.iter_mut().for_each(|peer| peer.groups.clear()),
+            ];
+            for (part, is_missing) in parts.iter().zip(&missing) {
+                if *is_missing {
+                    part(slice);
+                }
+            }
+        }
+        let holey = Tables::compile(slices.values(), 2);
+        let judge = |tables: &Tables| {
+            let next = egress(tables, x, &flow, L2::Router, None, &mut ())?;
+            ingress(tables, next.interface, &next.origin, &flow, None, &mut ())
+        };
+        if judge(&holey).is_ok() {
+            prop_assert!(judge(&whole).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_trail_changes_nothing_and_ends_in_the_refusal(ring in any_ring(), flow in arbitrary::flow(), from in 0_usize..6) {
+        let tables = ring.lab.compile();
+        let mut trail = Vec::new();
+        let quiet = egress(&tables, ring.interfaces[from], &flow, L2::Router, None, &mut ());
+        prop_assert_eq!(quiet, egress(&tables, ring.interfaces[from], &flow, L2::Router, None, &mut trail));
+        match (quiet, trail.last()) {
+            (Err(denied), Some(Step::Denied(last))) => prop_assert_eq!(denied, *last),
+            (Ok(_), Some(Step::Destination { .. })) => {}
+            (_, last) => prop_assert!(false, "{last:?}"),
+        }
+    }
+}
