@@ -1,0 +1,55 @@
+//! What does a host do with a frame?
+//!
+//! A pure brain: frames, time and tables come in as arguments, frames go out in lent buffers. The shell (`agent`) owns the devices, the
+//! threads and the clock. It holds one [`Shared`] and gives each thread a [`Worker`]; a test steps one worker in one thread.
+//!
+//! ```text
+//!  guest_frame ─▶ virtio-net header, Packet::parse            D32 D33 D34
+//!                 source MAC                                  D01
+//!                 ARP, ND, DHCP: the router answers           D35 D36        ─▶ Reply
+//!                 resolver, metadata, time, the router        D04 D14
+//!                 a fragment: its first one's ruling          D34            ─▶ Held
+//!                 cache of this generation, or
+//!                   egress at X   (conntrack, groups, ACL, routes, peering)  D02-D14, D39
+//!                   where is Y?   elsewhere                   D15
+//!                   path MTU      and the router says so      D16            ─▶ Reply
+//!                   ingress at Y  (claim, ACL, groups)        D18-D23
+//!                 new MAC addresses in place                                 ─▶ Forward
+//! ```
+//!
+//! What holds here:
+//!
+//! - *One generation per packet.* Tables and ports are swapped as one value; a packet is judged by one of them from end to end.
+//! - *The cache is only speed.* It skips [`policy`] for a flow that this generation has let through, never what connection tracking must
+//!   know. Dropping it at any instant changes no verdict and no tracked flow (`tests/it/cache.rs`).
+//! - *A super-frame stays whole* between two local devices: only its MAC addresses change.
+//! - *Nothing is allocated for a packet that is forwarded*, remembered or not (`tests/allocation.rs`). Router answers and fragments that
+//!   come before their first may.
+//! - *Everything ends in a counter* ([`Counters`]).
+//!
+//! Not here yet: tunnels to other hosts (a packet for one is D15), and the resolver, instance metadata and time (D04).
+
+mod cache;
+mod counters;
+mod flow;
+mod fragment;
+mod judge;
+mod limit;
+mod port;
+mod router;
+mod ruling;
+mod shared;
+mod span;
+mod step;
+mod worker;
+
+pub use counters::{Counters, Traffic};
+pub use fragment::{DATAGRAMS_MAX, DATAGRAMS_PER_PORT, HELD_BYTES_PER_PORT, HELD_PER_DATAGRAM, LIFE as FRAGMENT_LIFE};
+pub use limit::{ANSWERS_AT_ONCE, ANSWERS_PER_SECOND};
+pub use port::{Binding, DhcpSettings, MTU_MIN, PORTS_MAX, Port, PortId, Ports, ROUTER_LINK_LOCAL, router_mac};
+pub use router::dhcpv4::LEASE_SECS as DHCPV4_LEASE_SECS;
+pub use router::dhcpv6::PREFERRED_SECS as DHCPV6_PREFERRED_SECS;
+pub use router::ndp::ADVERTISEMENT_INTERVAL;
+pub use router::{METADATA_V4, METADATA_V6, RESOLVER_V4, RESOLVER_V6, TIME_V4, TIME_V6};
+pub use shared::{Config, Shared};
+pub use worker::{Action, Transmit, Wake, Worker};

@@ -1,0 +1,268 @@
+//! What is plugged in here, and what does its router look like? The ports of one host, built from the slices of the intent.
+//!
+//! A port is one network interface on this host. Its router is the VPC's: one MAC in the whole VPC, the second address of every subnet
+//! and `fe80:ec2::1` (spec 3.5). Who lives in the same subnet is known from the slice, so ARP and neighbour discovery never travel.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use model::intent::{Endpoint, VpcSlice};
+use model::{Ipv4Cidr, Ipv6Cidr, NetworkInterfaceId, Subnet, SubnetId, VpcId};
+use wire::MacAddr;
+
+/// Ports of one host at most: four times what one agent is built for (architecture ch. 9).
+pub const PORTS_MAX: usize = 4096;
+
+/// The router's address on every link (spec 3.5).
+pub const ROUTER_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0xec2, 0, 0, 0, 0, 0, 1);
+
+/// The smallest MTU that IPv6 allows (RFC 8200 5); a port's is never below.
+pub const MTU_MIN: u16 = 1280;
+
+/// A port's number on this host, chosen by the shell: below [`PORTS_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(u32);
+
+impl PortId {
+    /// `None`: the number is [`PORTS_MAX`] or more.
+    pub fn new(number: u32) -> Option<PortId> {
+        (usize::try_from(number).ok()? < PORTS_MAX).then_some(PortId(number))
+    }
+
+    /// For tables with a place per port.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for PortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "port {}", self.0)
+    }
+}
+
+/// What the shell plugged in where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    pub port: PortId,
+    pub interface: NetworkInterfaceId,
+    /// The largest IP packet that the device takes, in bytes.
+    pub mtu: u16,
+}
+
+/// One network interface on this host, with all that the router must know to answer it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    pub id: PortId,
+    pub interface: NetworkInterfaceId,
+    pub vpc: VpcId,
+    pub subnet: SubnetId,
+    /// Attached to an instance that is pending or running.
+    pub is_up: bool,
+    pub mac: MacAddr,
+    /// The same in the whole VPC, and never a guest's.
+    pub router_mac: MacAddr,
+    /// The primary address is first.
+    pub addresses: Vec<IpAddr>,
+    pub cidr: Ipv4Cidr,
+    pub ipv6_cidr: Option<Ipv6Cidr>,
+    pub router: Ipv4Addr,
+    /// Where the VPC's resolver answers, besides 169.254.169.253 (spec 9.1).
+    pub resolver: Ipv4Addr,
+    pub mtu: u16,
+    pub dhcp: Arc<DhcpSettings>,
+    neighbours: Arc<Neighbours>,
+}
+
+/// What a VPC's DHCP options say, as far as IPv4 addresses and names go (spec 2.6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DhcpSettings {
+    pub dns_servers: Vec<Ipv4Addr>,
+    pub domain_name: String,
+    pub ntp_servers: Vec<Ipv4Addr>,
+}
+
+impl DhcpSettings {
+    /// The domain name, if it may stand in a search list (RFC 1035 2.3.4).
+    pub fn search_domain(&self) -> Option<String> {
+        let name = self.domain_name.as_str();
+        let is_label = |label: &str| (1..=63).contains(&label.len());
+        (name.len() <= 253 && name.split('.').all(is_label)).then(|| name.into())
+    }
+}
+
+/// Who has which address in a VPC.
+type Neighbours = BTreeMap<IpAddr, (SubnetId, MacAddr)>;
+
+impl Port {
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
+    }
+
+    pub fn primary_ip(&self) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|address| match address {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    pub fn ipv6_addresses(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.addresses.iter().filter_map(|address| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(*v6),
+        })
+    }
+
+    /// The router's address inside the subnet's IPv6 block, beside [`ROUTER_LINK_LOCAL`] (spec 3.5).
+    pub fn router_v6(&self) -> Option<Ipv6Addr> {
+        self.ipv6_cidr?.nth(1)
+    }
+
+    /// Whether its guest must hear of its link anew: another interface, block or MTU than before.
+    pub(crate) fn differs_on_link(&self, other: &Port) -> bool {
+        let of = |port: &Port| (port.interface, port.ipv6_cidr, port.mtu, port.is_up);
+        of(self) != of(other)
+    }
+
+    /// The MAC of another interface of the same subnet.
+    pub fn neighbour(&self, address: IpAddr) -> Option<MacAddr> {
+        let (subnet, mac) = self.neighbours.get(&address)?;
+        (*subnet == self.subnet && !self.owns(address)).then_some(*mac)
+    }
+}
+
+/// Every port of this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    by_id: Vec<Option<Arc<Port>>>,
+    by_interface: BTreeMap<NetworkInterfaceId, PortId>,
+}
+
+impl Ports {
+    /// The ports for what the shell plugged in. A binding whose interface is in no slice makes no port: its frames are dropped as those
+    /// of a detached interface (D02). Of two bindings of one interface the later counts for frames to it.
+    pub fn new<'a>(slices: impl IntoIterator<Item = &'a VpcSlice>, bindings: &[Binding]) -> Ports {
+        let wanted: BTreeMap<NetworkInterfaceId, &Binding> = bindings.iter().map(|b| (b.interface, b)).collect();
+        let mut ports = Ports::default();
+        for slice in slices {
+            let vpc = Shared::of(slice);
+            for endpoint in &slice.endpoints {
+                let Some(binding) = wanted.get(&endpoint.interface.id) else { continue };
+                let Some(subnet) = slice.subnets.iter().find(|subnet| subnet.id == endpoint.interface.subnet) else {
+                    continue;
+                };
+                ports.insert(vpc.port(binding, endpoint, subnet));
+            }
+        }
+        ports
+    }
+
+    pub fn port(&self, id: PortId) -> Option<&Arc<Port>> {
+        self.by_id.get(id.index())?.as_ref()
+    }
+
+    /// The port that an interface is plugged into here.
+    pub fn of_interface(&self, interface: NetworkInterfaceId) -> Option<&Arc<Port>> {
+        // Where two bindings name one port, it belongs to the later: the other interface is nowhere, never behind somebody else's.
+        self.port(*self.by_interface.get(&interface)?).filter(|port| port.interface == interface)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Port>> {
+        self.by_id.iter().flatten()
+    }
+
+    fn insert(&mut self, port: Port) {
+        let at = port.id.index();
+        if self.by_id.len() <= at {
+            self.by_id.resize(at + 1, None);
+        }
+        self.by_interface.insert(port.interface, port.id);
+        self.by_id[at] = Some(Arc::new(port));
+    }
+}
+
+/// What all ports of a VPC have in common.
+struct Shared<'a> {
+    slice: &'a VpcSlice,
+    router_mac: MacAddr,
+    dhcp: Arc<DhcpSettings>,
+    neighbours: Arc<Neighbours>,
+}
+
+impl Shared<'_> {
+    fn of(slice: &VpcSlice) -> Shared<'_> {
+        let interfaces = slice.endpoints.iter().map(|endpoint| &endpoint.interface);
+        let neighbours = interfaces
+            .flat_map(|eni| eni.addresses().map(move |address| (address, (eni.subnet, MacAddr(eni.mac.0)))))
+            .collect();
+        Shared {
+            slice,
+            router_mac: router_mac(slice.vpc.id),
+            dhcp: Arc::new(dhcp_settings(slice)),
+            neighbours: Arc::new(neighbours),
+        }
+    }
+
+    fn port(&self, binding: &Binding, endpoint: &Endpoint, subnet: &Subnet) -> Port {
+        let interface = &endpoint.interface;
+        Port {
+            id: binding.port,
+            interface: interface.id,
+            vpc: interface.vpc,
+            subnet: subnet.id,
+            is_up: endpoint.is_up,
+            mac: MacAddr(interface.mac.0),
+            router_mac: self.router_mac,
+            addresses: interface.addresses().collect(),
+            cidr: subnet.cidr,
+            ipv6_cidr: subnet.ipv6.map(|v6| v6.cidr),
+            router: subnet.router(),
+            resolver: self.slice.vpc.resolver(),
+            mtu: binding.mtu.max(MTU_MIN),
+            dhcp: Arc::clone(&self.dhcp),
+            neighbours: Arc::clone(&self.neighbours),
+        }
+    }
+}
+
+/// The router's MAC in a VPC: made from its id (FNV-1a), so that every host has the same and none has to be told. Its first octet is
+/// locally administered like a guest's but another one, so that the two never meet.
+pub fn router_mac(vpc: VpcId) -> MacAddr {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let hash = vpc.to_string().bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    let [_, _, _, b, c, d, e, f] = hash.to_be_bytes();
+    MacAddr([0x0e, b, c, d, e, f])
+}
+
+fn dhcp_settings(slice: &VpcSlice) -> DhcpSettings {
+    let configuration = slice.dhcp_options.as_ref().map_or(&[][..], |options| options.configuration.as_slice());
+    let values = |name: &str| {
+        let of_name = configuration.iter().filter(move |(key, _)| key == name);
+        of_name.flat_map(|(_, values)| values.iter().map(String::as_str)).collect::<Vec<_>>()
+    };
+    // "AmazonProvidedDNS" is the VPC's own resolver; what is no IPv4 address has no place in a DHCPv4 option.
+    let address = |text: &&str| match *text {
+        "AmazonProvidedDNS" => Some(slice.vpc.resolver()),
+        text => text.parse().ok(),
+    };
+    match slice.dhcp_options {
+        Some(_) => DhcpSettings {
+            dns_servers: values("domain-name-servers").iter().filter_map(address).collect(),
+            domain_name: values("domain-name")
+                .first()
+                .copied()
+                .filter(|name| name.len() <= 255)
+                .unwrap_or_default()
+                .into(),
+            ntp_servers: values("ntp-servers").iter().filter_map(address).collect(),
+        },
+        None => DhcpSettings {
+            dns_servers: vec![slice.vpc.resolver()],
+            domain_name: slice.region.private_domain(),
+            ntp_servers: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,283 @@
+//! What do all workers of a host have in common? The tables and ports in force, the tracked flows, the counters.
+//!
+//! Tables and ports are swapped as one immutable [`View`] (arc-swap): a packet is judged by one generation from end to end, and no
+//! reader waits. Tracked flows lie in shards by the hash of interface and flow, each behind a mutex that is held for one look-up or one
+//! commit and never while the law is asked.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use foldhash::fast::FixedState;
+use model::{Direction, Duration, HostId, NetworkInterfaceId, Time};
+use policy::{Conntrack, Denied, Flow, FlowKey, L4, Limits, Tables, Timeouts, Track, Tracked};
+
+use crate::counters::{Counters, Meter};
+use crate::fragment::Fragments;
+use crate::port::{Port, PortId, Ports};
+use crate::ruling::{End, Ruling};
+use crate::worker::Worker;
+
+/// What is decided once, at the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// This host's name in the intent: what is elsewhere needs a secure channel.
+    pub host: HostId,
+    /// Random and secret: guests choose addresses and ports, and must not be able to choose where they are kept.
+    pub seed: u64,
+    /// Workers that count in lanes of their own; more than that share lanes.
+    pub workers: usize,
+    /// Parts of the table of tracked flows, each with its own lock.
+    pub shards: usize,
+    /// Tracked flows of the whole host and of one interface.
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Flows whose verdicts a worker remembers; 0: none.
+    pub cache_lines: usize,
+}
+
+impl Config {
+    /// For a host of the size that architecture ch. 9 asks for: 1,000 interfaces and a million flows.
+    pub fn new(host: HostId, seed: u64) -> Config {
+        Config {
+            host,
+            seed,
+            workers: 2,
+            shards: 64,
+            limits: Limits { flows: 1 << 20, flows_per_interface: 1 << 17 },
+            timeouts: Timeouts::default(),
+            cache_lines: 1 << 14,
+        }
+    }
+}
+
+/// The data plane of one host; the shell holds it in an [`Arc`] and gives every thread a [`Worker`].
+#[derive(Debug)]
+pub struct Shared {
+    pub(crate) config: Config,
+    view: Arc<ArcSwap<View>>,
+    applying: Mutex<()>,
+    shards: Box<[Shard]>,
+    hasher: FixedState,
+    pub(crate) fragments: Mutex<Fragments<Ruling>>,
+    /// Frames of ports that nothing is known of.
+    pub(crate) stray: Arc<Meter>,
+    workers: AtomicUsize,
+    pub(crate) sweep_due: Due,
+    pub(crate) advertisement_due: Due,
+}
+
+/// Aligned, so that two cores on two shards never share a cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Shard(Mutex<Conntrack>);
+
+/// What is in force, as one value.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) generation: u64,
+    pub(crate) tables: Arc<Tables>,
+    ports: Ports,
+    plugs: Vec<Option<Plug>>,
+}
+
+/// A port with what it keeps over changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Plug {
+    pub(crate) port: Arc<Port>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Shared {
+    /// A data plane that knows no port yet: every frame is dropped until the first [`Shared::apply`].
+    pub fn new(config: Config) -> Shared {
+        let shards = u32::try_from(config.shards.max(1)).unwrap_or(u32::MAX);
+        let Limits { flows, flows_per_interface } = config.limits;
+        let limits =
+            Limits { flows: flows.div_ceil(shards), flows_per_interface: flows_per_interface.div_ceil(shards) };
+        let shard = |n| Shard(Mutex::new(Conntrack::new(limits, config.timeouts, config.seed ^ u64::from(n))));
+        let view = View { generation: 0, tables: Arc::default(), ports: Ports::default(), plugs: Vec::new() };
+        Shared {
+            config,
+            view: Arc::new(ArcSwap::from_pointee(view)),
+            applying: Mutex::new(()),
+            shards: (0..shards).map(shard).collect(),
+            hasher: FixedState::with_seed(config.seed),
+            fragments: Mutex::new(Fragments::new(config.seed)),
+            stray: Arc::new(Meter::new(config.workers)),
+            workers: AtomicUsize::new(0),
+            sweep_due: Due::default(),
+            advertisement_due: Due::default(),
+        }
+    }
+
+    /// Puts tables and ports in force, for every packet that is looked at from here on. Returns the generation.
+    ///
+    /// Call it with every new intent and whenever something was plugged in or out. Interfaces that are gone or down since the last time
+    /// lose their tracked flows; all others keep theirs, as a changed rule never ends a tracked flow (spec 6.4.5).
+    pub fn apply(&self, tables: Arc<Tables>, ports: Ports) -> u64 {
+        let _one_at_a_time = lock(&self.applying);
+        let old = self.view.load_full();
+        let view = View::after(&old, tables, ports, self.config.workers);
+        if view.ports.iter().any(|port| old.ports.port(port.id).is_none_or(|before| before.differs_on_link(port))) {
+            self.advertisement_due.now();
+        }
+        let generation = view.generation;
+        let ended: Vec<NetworkInterfaceId> =
+            old.ports.iter().filter(|port| view.has_lost(port)).map(|port| port.interface).collect();
+        self.view.store(Arc::new(view));
+        for interface in ended {
+            self.flush(interface);
+        }
+        generation
+    }
+
+    /// The generation in force; 0 before the first [`Shared::apply`].
+    pub fn generation(&self) -> u64 {
+        self.view.load().generation
+    }
+
+    /// A worker for one thread, with a lane of counters of its own.
+    pub fn worker(self: &Arc<Self>) -> Worker {
+        let lane = self.workers.fetch_add(1, Ordering::Relaxed);
+        Worker::new(Arc::clone(self), Arc::clone(&self.view), lane)
+    }
+
+    /// What was counted at a port since its interface was plugged in; `None`: there is no such port.
+    pub fn counters(&self, port: PortId) -> Option<Counters> {
+        self.view.load().plug(port).map(|plug| plug.meter.read())
+    }
+
+    /// What was counted at ports that nothing is known of.
+    pub fn stray_counters(&self) -> Counters {
+        self.stray.read()
+    }
+
+    /// Forgets the tracked flows of an interface (spec 6.4.5: an explicit flush may exist).
+    pub fn flush(&self, interface: NetworkInterfaceId) {
+        for shard in &self.shards {
+            lock(&shard.0).flush(interface);
+        }
+    }
+
+    /// Tracked flows, ended ones that were not yet given back among them.
+    pub fn flows(&self) -> usize {
+        self.shards.iter().map(|shard| lock(&shard.0).len()).sum()
+    }
+
+    /// One interface's end of a packet.
+    pub(crate) fn side(&self, interface: NetworkInterfaceId, direction: Direction, flow: &Flow) -> Side {
+        let hash = self.hasher.hash_one((interface, key_at(direction, flow)));
+        Side { interface, direction, hash }
+    }
+
+    pub(crate) fn lookup(&self, side: &Side, flow: &Flow, now: Time) -> Option<Tracked> {
+        self.shard(side).lookup(side.interface, side.direction, flow, now)
+    }
+
+    pub(crate) fn commit(&self, side: &Side, flow: &Flow, track: Track, now: Time) -> Result<(), Denied> {
+        self.shard(side).commit(side.interface, side.direction, flow, track, now)
+    }
+
+    /// Asks and tells connection tracking about one more packet of a remembered flow, under one lock. `false`: it knows something else
+    /// than then, or has no room; the law must be asked.
+    pub(crate) fn tell(&self, end: &End, flow: &Flow, now: Time) -> bool {
+        let End { side, seen, track, .. } = end;
+        let mut table = self.shard(side);
+        table.lookup(side.interface, side.direction, flow, now) == *seen
+            && table.commit(side.interface, side.direction, flow, *track, now).is_ok()
+    }
+
+    /// Gives back slots of ended flows: one part in so many of each shard, so that calls go round.
+    pub(crate) fn expire(&self, now: Time, parts: usize) {
+        for shard in &self.shards {
+            let mut table = lock(&shard.0);
+            let budget = (table.limits().flows as usize).div_ceil(parts);
+            table.expire(now, budget);
+        }
+    }
+
+    fn shard(&self, side: &Side) -> MutexGuard<'_, Conntrack> {
+        lock(&self.shards[(side.hash >> 32) as usize % self.shards.len()].0)
+    }
+}
+
+impl View {
+    fn after(old: &View, tables: Arc<Tables>, ports: Ports, workers: usize) -> View {
+        let mut plugs = Vec::new();
+        for port in ports.iter() {
+            let before = old.plug(port.id).filter(|before| before.port.interface == port.interface);
+            let meter = before.map_or_else(|| Arc::new(Meter::new(workers)), |before| Arc::clone(&before.meter));
+            let at = port.id.index();
+            plugs.resize(plugs.len().max(at + 1), None);
+            plugs[at] = Some(Plug { port: Arc::clone(port), meter });
+        }
+        View { generation: old.generation + 1, tables, ports, plugs }
+    }
+
+    pub(crate) fn plug(&self, id: PortId) -> Option<&Plug> {
+        self.plugs.get(id.index())?.as_ref()
+    }
+
+    pub(crate) fn plug_of(&self, interface: NetworkInterfaceId) -> Option<&Plug> {
+        self.plug(self.ports.of_interface(interface)?.id)
+    }
+
+    pub(crate) fn plugs(&self) -> impl Iterator<Item = &Plug> {
+        self.plugs.iter().flatten()
+    }
+
+    /// What was plugged in and up, and is no more.
+    fn has_lost(&self, port: &Port) -> bool {
+        let is_up = self.ports.of_interface(port.interface).is_some_and(|port| port.is_up);
+        port.is_up && !is_up
+    }
+}
+
+/// One interface's end of a packet: where its tracked flow would be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    pub(crate) interface: NetworkInterfaceId,
+    direction: Direction,
+    /// Of interface and flow, the same for both directions.
+    pub(crate) hash: u64,
+}
+
+/// The conversation as the interface's guest sends it; of an ICMP error, the one that it is about.
+fn key_at(direction: Direction, flow: &Flow) -> FlowKey {
+    match (flow.l4, direction) {
+        (L4::IcmpError { embedded, .. }, Direction::Ingress) => embedded,
+        (L4::IcmpError { embedded, .. }, Direction::Egress) => embedded.reversed(),
+        (_, Direction::Egress) => flow.key(),
+        (_, Direction::Ingress) => flow.key().reversed(),
+    }
+}
+
+/// When something is to be done next, by whichever worker comes first.
+#[derive(Debug, Default)]
+pub(crate) struct Due(AtomicI64);
+
+impl Due {
+    /// `true` for one caller only, once the time has come. A clock set back by more than the interval makes it due.
+    pub(crate) fn claim(&self, now: Time, interval: Duration) -> bool {
+        let next = now + interval;
+        let claimed = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+            (due <= now.as_unix_millis() || due > next.as_unix_millis()).then_some(next.as_unix_millis())
+        });
+        claimed.is_ok()
+    }
+
+    pub(crate) fn at(&self) -> Time {
+        Time::from_unix_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn now(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A thread that panicked while it held a lock left a table that is still whole: each change of one is a single step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,290 @@
+//! One frame, from its first byte to what becomes of it. The order is that of spec 11.2; see the drawing at the crate's root.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use model::{NetworkInterfaceId, ResourceId, Time};
+use policy::{Denied, Flow, L2};
+use wire::vnet::{self, VnetHeader};
+use wire::{Class, Ip, Kind, Malformed, Packet, reply};
+
+use crate::cache::Cache;
+use crate::counters::Event;
+use crate::flow::{flow_of, l2_of, packet_len, piece_of};
+use crate::fragment::{Arrival, Key, Piece};
+use crate::judge::Turns;
+use crate::port::{Port, PortId, ROUTER_LINK_LOCAL};
+use crate::router::{arp, dhcpv4, dhcpv6, is_router, is_service, ndp};
+use crate::ruling::{Line, Refused, Ruling, Way};
+use crate::shared::{Plug, Shared, View, lock};
+use crate::worker::{Action, CacheKey, Transmit, has_room};
+
+/// The longest ICMP error: Ethernet header and 1,280 bytes.
+pub(crate) const SCRATCH_LEN: usize = 2048;
+
+/// All that one frame is judged with.
+pub(crate) struct Step<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) view: &'a View,
+    pub(crate) cache: &'a mut Cache<CacheKey, Line>,
+    pub(crate) turns: &'a mut Turns,
+    pub(crate) transmits: &'a mut VecDeque<Transmit>,
+    pub(crate) scratch: &'a mut [u8],
+    pub(crate) lane: usize,
+    pub(crate) now: Time,
+}
+
+/// What becomes of a frame that was not refused.
+enum Outcome {
+    Forward(PortId),
+    /// The length of the answer, which stands where the frame stood.
+    Reply(usize),
+    Held,
+}
+
+/// A parsed frame and where it came from.
+struct Frame<'p> {
+    plug: &'p Plug,
+    header: VnetHeader,
+    packet: Packet,
+}
+
+impl Step<'_> {
+    pub(crate) fn frame(&mut self, id: PortId, buf: &mut [u8], len: usize) -> Action {
+        let view = self.view;
+        let len = len.min(buf.len());
+        let frame_len = len.saturating_sub(vnet::LEN);
+        let Some(plug) = view.plug(id) else {
+            let denied = Denied::SourceDown { interface: NetworkInterfaceId::from_random(0) };
+            self.shared.stray.count(self.lane, Event::Received, frame_len);
+            self.shared.stray.count(self.lane, Event::Denied(denied), frame_len);
+            return Action::Drop(denied);
+        };
+        plug.meter.count(self.lane, Event::Received, frame_len);
+        match self.decide(plug, buf, len) {
+            Ok(Outcome::Forward(port)) => Action::Forward { port, len },
+            Ok(Outcome::Reply(answer_len)) => {
+                plug.meter.count(self.lane, Event::Answered, answer_len);
+                buf[..vnet::LEN].copy_from_slice(&VnetHeader::default().to_bytes());
+                Action::Reply { len: vnet::LEN + answer_len }
+            }
+            Ok(Outcome::Held) => Action::Held,
+            Err(refused) => {
+                self.count_refused(plug, &refused, frame_len);
+                Action::Drop(refused.denied)
+            }
+        }
+    }
+
+    fn decide(&mut self, plug: &Plug, buf: &mut [u8], len: usize) -> Result<Outcome, Refused> {
+        let port = &*plug.port;
+        if !port.is_up {
+            return Err(Denied::SourceDown { interface: port.interface }.into());
+        }
+        let (header, bytes) = VnetHeader::split(&buf[..len]).map_err(|_| Denied::Malformed)?;
+        let packet = Packet::parse(bytes).map_err(refusal_of)?;
+        if packet.src_mac != port.mac {
+            return Err(Denied::SpoofedMac.into());
+        }
+        header.check(&packet).map_err(|_| Denied::Malformed)?;
+        let frame = Frame { plug, header, packet };
+        match &packet.kind {
+            Kind::Arp(question) => {
+                self.draw(plug)?;
+                Ok(Outcome::Reply(arp::answer(port, question, &mut buf[vnet::LEN..])?))
+            }
+            Kind::Ip(ip) => match self.ask_router(&frame, ip, &mut buf[vnet::LEN..])? {
+                Some(answer_len) => Ok(Outcome::Reply(answer_len)),
+                None => self.pass(&frame, ip, buf, len),
+            },
+        }
+    }
+
+    /// What is for the router itself. `None`: the packet is for somebody else.
+    fn ask_router(&mut self, frame: &Frame<'_>, ip: &Ip, bytes: &mut [u8]) -> Result<Option<usize>, Denied> {
+        let (plug, port) = (frame.plug, &*frame.plug.port);
+        if ndp::is_ndp(ip) {
+            self.draw(plug)?;
+            let mut header = frame.header;
+            header.finish_checksum(bytes, ip);
+            return ndp::answer(port, &frame.packet, ip, bytes).map(Some);
+        }
+        if dhcpv4::is_server(ip) || dhcpv6::is_server(ip) {
+            return Err(Denied::RogueServer);
+        }
+        if dhcpv4::is_question(port, ip) {
+            self.draw(plug)?;
+            check_dhcpv4_source(port, ip.src)?;
+            return dhcpv4::answer(port, ip, bytes).map(Some);
+        }
+        if dhcpv6::is_question(ip) {
+            self.draw(plug)?;
+            return dhcpv6::answer(port, ip, bytes).map(Some);
+        }
+        if frame.packet.dst_mac.is_multicast() {
+            return Err(Denied::NotUnicast { address: ip.dst });
+        }
+        // A source that is not its own is the law's to name.
+        if port.owns(ip.src) && is_service(port, ip.dst) {
+            return Err(Denied::NotUnicast { address: ip.dst });
+        }
+        if port.owns(ip.src) && is_router(port, ip.dst) {
+            return Err(Denied::NoOwner { vpc: port.vpc, address: ip.dst });
+        }
+        Ok(None)
+    }
+
+    /// A packet for another guest.
+    fn pass(&mut self, frame: &Frame<'_>, ip: &Ip, buf: &mut [u8], len: usize) -> Result<Outcome, Refused> {
+        let plug = frame.plug;
+        let l2 = l2_of(&plug.port, frame.packet.dst_mac);
+        let verdict = match piece_of(plug.port.id, ip) {
+            Some(place) => match self.piece(frame, ip, l2, place, &buf[..len]) {
+                Ok(Some(way)) => Ok(way),
+                Ok(None) => return Ok(Outcome::Held),
+                Err(refused) => Err(refused),
+            },
+            None => {
+                let flow = flow_of(ip).ok_or(Denied::Malformed)?;
+                self.judge(plug, &flow, l2, size_of(&frame.header, ip))
+            }
+        };
+        match verdict {
+            Ok(way) => {
+                self.deliver(&way, &mut buf[vnet::LEN..len]);
+                Ok(Outcome::Forward(way.to))
+            }
+            Err(Refused { denied: denied @ Denied::TooBig { mtu }, at: None }) => {
+                let answer_len = self.say_too_big(frame, mtu, &mut buf[vnet::LEN..], len - vnet::LEN).ok_or(denied)?;
+                let refused = Refused::from(denied);
+                self.count_refused(plug, &refused, len - vnet::LEN);
+                Ok(Outcome::Reply(answer_len))
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// A fragment: where its datagram goes; `None`: it waits for the first one.
+    fn piece(
+        &mut self,
+        frame: &Frame<'_>,
+        ip: &Ip,
+        l2: L2,
+        (key, piece): (Key, Piece),
+        bytes: &[u8],
+    ) -> Result<Option<Way>, Refused> {
+        let (plug, lane) = (frame.plug, self.lane);
+        let refuse = |len: usize| {
+            plug.meter.count(lane, Event::Denied(Denied::Fragment), len.saturating_sub(vnet::LEN));
+        };
+        let arrival = lock(&self.shared.fragments).arrive(key, piece, bytes, self.now, refuse);
+        match arrival {
+            Arrival::Judge => {
+                let flow = flow_of(ip).ok_or(Denied::Fragment)?;
+                let ruling = self.rule(plug, &flow, l2, size_of(&frame.header, ip));
+                let held = lock(&self.shared.fragments).decide(key, ruling);
+                for bytes in held {
+                    self.release(plug, &ruling, bytes);
+                }
+                ruling.outcome.map(Some)
+            }
+            Arrival::Inherit(ruling) if ruling.generation == self.view.generation => {
+                self.inherit(&ruling, ip).map(Some)
+            }
+            Arrival::Inherit(old) => {
+                let ruling = self.rule(plug, &old.flow, old.l2, 0);
+                lock(&self.shared.fragments).renew(key, ruling);
+                self.inherit(&ruling, ip).map(Some)
+            }
+            Arrival::Held => Ok(None),
+            Arrival::Refused => Err(Denied::Fragment.into()),
+        }
+    }
+
+    fn rule(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: usize) -> Ruling {
+        let outcome = self.judge(plug, flow, l2, size);
+        Ruling { generation: self.view.generation, flow: *flow, l2, outcome }
+    }
+
+    /// The first fragment's fate, if this one is not too long for the way.
+    fn inherit(&self, ruling: &Ruling, ip: &Ip) -> Result<Way, Refused> {
+        let way = ruling.outcome?;
+        let mtu = u32::from(way.mtu);
+        let is_too_big = ip.dont_fragment && ip.total_length > usize::from(way.mtu);
+        if is_too_big { Err(Denied::TooBig { mtu }.into()) } else { Ok(way) }
+    }
+
+    /// A fragment that waited meets its first one's fate.
+    fn release(&mut self, plug: &Plug, ruling: &Ruling, mut bytes: Box<[u8]>) {
+        let len = bytes.len().saturating_sub(vnet::LEN);
+        let packet = Packet::parse(bytes.get(vnet::LEN..).unwrap_or_default());
+        let ip = packet.as_ref().ok().and_then(Packet::ip).ok_or(Refused::from(Denied::Fragment));
+        match ip.and_then(|ip| self.inherit(ruling, ip)) {
+            Ok(_) if !has_room(self.transmits) => self.count_refused(plug, &Denied::QueueFull.into(), len),
+            Ok(way) => {
+                self.deliver(&way, &mut bytes[vnet::LEN..]);
+                self.transmits.push_back(Transmit { port: way.to, frame: bytes });
+            }
+            Err(refused) => self.count_refused(plug, &refused, len),
+        }
+    }
+
+    /// Puts the receiver's link addresses on a frame, and counts it there.
+    fn deliver(&mut self, way: &Way, frame: &mut [u8]) {
+        if let Some((dst, rest)) = frame.split_first_chunk_mut::<6>() {
+            *dst = way.link.dst.octets();
+            rest[..6].copy_from_slice(&way.link.src.octets());
+        }
+        let meter = self.view.plug(way.to).map_or(&self.shared.stray, |plug| &plug.meter);
+        meter.count(self.lane, Event::Delivered, frame.len());
+    }
+
+    /// Writes the router's "too big" over the frame; `None`: the standards or the rate forbid it.
+    fn say_too_big(&mut self, frame: &Frame<'_>, mtu: u32, bytes: &mut [u8], len: usize) -> Option<usize> {
+        let port = &*frame.plug.port;
+        let router = match frame.packet.ip()?.src {
+            IpAddr::V4(_) => IpAddr::V4(port.router),
+            IpAddr::V6(_) => IpAddr::V6(ROUTER_LINK_LOCAL),
+        };
+        let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+        self.draw(frame.plug).ok()?;
+        let quoted = bytes.get(..len)?;
+        let answer_len = reply::too_big(self.scratch, port.router_mac, router, &frame.packet, quoted, mtu).ok()??;
+        bytes.get_mut(..answer_len)?.copy_from_slice(&self.scratch[..answer_len]);
+        Some(answer_len)
+    }
+
+    /// One of the answers that the port may have.
+    fn draw(&self, plug: &Plug) -> Result<(), Denied> {
+        if plug.meter.bucket.take(self.now) { Ok(()) } else { Err(Denied::RateLimit) }
+    }
+
+    fn count_refused(&self, plug: &Plug, refused: &Refused, len: usize) {
+        let there = refused.at.and_then(|id| self.view.plug(id));
+        there.unwrap_or(plug).meter.count(self.lane, Event::Denied(refused.denied), len);
+    }
+}
+
+/// The length that the path must take, in bytes; 0 where the packet may be fragmented - which no local device asks for.
+fn size_of(header: &VnetHeader, ip: &Ip) -> usize {
+    if ip.dont_fragment { packet_len(header, ip) } else { 0 }
+}
+
+/// A client speaks from its own address, or, having none yet, from none (spec 8.5).
+fn check_dhcpv4_source(port: &Port, src: IpAddr) -> Result<(), Denied> {
+    let is_right = src.is_unspecified() || port.owns(src);
+    if is_right { Ok(()) } else { Err(Denied::SourceCheckEgress { interface: port.interface, address: src }) }
+}
+
+fn refusal_of(malformed: Malformed) -> Denied {
+    let ethertype = match malformed {
+        Malformed::Vlan => wire::ethernet::ethertype::VLAN,
+        Malformed::Ethertype(ethertype) => ethertype,
+        _ => 0,
+    };
+    match malformed.class() {
+        Class::Malformed => Denied::Malformed,
+        Class::NotCarried => Denied::FrameType { ethertype },
+        Class::Fragment => Denied::Fragment,
+    }
+}

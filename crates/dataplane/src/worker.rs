@@ -1,0 +1,188 @@
+//! One thread's part of the data plane: the calls that a shell makes, and when.
+//!
+//! ```text
+//!  loop { guest_frame for each frame of a batch; poll_transmit until it has nothing; at poll_timeout: handle_timeout, poll_transmit }
+//! ```
+
+use std::collections::VecDeque;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Cache as Latest};
+use model::{Duration, Time};
+use policy::{Denied, FlowKey};
+use wire::ndp::ALL_NODES;
+use wire::vnet::{self, VnetHeader};
+
+use crate::cache::Cache;
+use crate::counters::Event;
+use crate::judge::Turns;
+use crate::port::PortId;
+use crate::router::ndp::{self, ADVERTISEMENT_INTERVAL};
+use crate::ruling::Line;
+use crate::shared::{Plug, Shared, View, lock};
+use crate::step::{SCRATCH_LEN, Step};
+
+/// What the shell does with a frame after [`Worker::guest_frame`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing: it was refused, and counted.
+    Drop(Denied),
+    /// Write the first `len` bytes of the buffer to the device of `port`. May be a super-frame: every device takes those.
+    Forward { port: PortId, len: usize },
+    /// Write the first `len` bytes of the buffer, which now hold an answer, to the device that the frame came from.
+    Reply { len: usize },
+    /// Nothing: a fragment that came before its first one was kept. It comes out of [`Worker::poll_transmit`], or is counted as refused.
+    Held,
+}
+
+/// A frame that is not an answer to the one before: written to a device when [`Worker::poll_transmit`] hands it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    pub port: PortId,
+    /// Virtio-net header and frame.
+    pub frame: Box<[u8]>,
+}
+
+/// Why to call [`Worker::handle_timeout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// Ended flows and datagrams that stayed in pieces are swept up.
+    Sweep,
+    /// Routers advertise themselves (RFC 4861 6.2.4): a guest forgets its default route otherwise.
+    Advertise,
+}
+
+/// Between two sweeps.
+const SWEEP_INTERVAL: Duration = Duration::seconds(1);
+/// Sweeps that go round the table of tracked flows once.
+const SWEEPS_PER_ROUND: usize = 8;
+/// Frames that wait for [`Worker::poll_transmit`] at most: one for each port, twice.
+const TRANSMITS_MAX: usize = 2 * crate::port::PORTS_MAX;
+/// A router advertisement, headers included.
+const ADVERTISEMENT_LEN_MAX: usize = 512;
+
+/// Who sends which conversation.
+pub(crate) type CacheKey = (PortId, FlowKey);
+
+/// The data plane as one thread holds it. See [`Shared::worker`].
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    view: Latest<Arc<ArcSwap<View>>, Arc<View>>,
+    cache: Cache<CacheKey, Line>,
+    turns: Turns,
+    transmits: VecDeque<Transmit>,
+    scratch: Box<[u8]>,
+    lane: usize,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, view: Arc<ArcSwap<View>>, lane: usize) -> Worker {
+        let config = shared.config;
+        Worker {
+            view: Latest::new(view),
+            cache: Cache::new(config.cache_lines, config.seed),
+            turns: Turns::default(),
+            transmits: VecDeque::new(),
+            scratch: vec![0; SCRATCH_LEN].into(),
+            lane,
+            shared,
+        }
+    }
+
+    /// Decides about one frame that a guest sent, in place. Call it for each frame read from a device.
+    ///
+    /// `buf` starts with the 10-byte virtio-net header; `len` counts header and frame. Lend room behind it: an answer may be longer than
+    /// its question, up to 1,500 bytes; one that finds no room is not given (D37). Never panics, whatever the bytes.
+    pub fn guest_frame(&mut self, port: PortId, buf: &mut [u8], len: usize, now: Time) -> Action {
+        let mut step = Step {
+            shared: &self.shared,
+            view: self.view.load(),
+            cache: &mut self.cache,
+            turns: &mut self.turns,
+            transmits: &mut self.transmits,
+            scratch: &mut self.scratch,
+            lane: self.lane,
+            now,
+        };
+        step.frame(port, buf, len)
+    }
+
+    /// The next frame to write to a device. Call it after each batch of frames and after [`Worker::handle_timeout`], until `None`.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// When to call [`Worker::handle_timeout`] next, and what for. Ask again after each of its calls and after [`Shared::apply`]; the
+    /// workers share the work, so a call may find it done.
+    pub fn poll_timeout(&self) -> (Time, Wake) {
+        let sweep = (self.shared.sweep_due.at(), Wake::Sweep);
+        let advertise = (self.shared.advertisement_due.at(), Wake::Advertise);
+        if advertise.0 < sweep.0 { advertise } else { sweep }
+    }
+
+    /// Does what is due. Call it when [`Worker::poll_timeout`] says, or at any other time; what is not due is left.
+    pub fn handle_timeout(&mut self, now: Time) {
+        // An idle worker lets go of tables that are no longer in force.
+        self.view.load();
+        if self.shared.sweep_due.claim(now, SWEEP_INTERVAL) {
+            self.shared.expire(now, SWEEPS_PER_ROUND);
+            let (view, stray, lane) = (self.view.load(), &self.shared.stray, self.lane);
+            lock(&self.shared.fragments).sweep(now, |port, len| {
+                let meter = view.plug(port).map_or(stray, |plug| &plug.meter);
+                meter.count(lane, Event::Denied(Denied::Fragment), len.saturating_sub(vnet::LEN));
+            });
+        }
+        if self.shared.advertisement_due.claim(now, ADVERTISEMENT_INTERVAL) {
+            let view = Arc::clone(self.view.load());
+            view.plugs().for_each(|plug| self.advertise(plug));
+        }
+    }
+
+    /// Counts a frame that the device of `port` did not take (D37). `len` is what [`Action::Forward`], [`Action::Reply`] or the
+    /// length of [`Transmit::frame`] said.
+    pub fn undelivered(&mut self, port: PortId, len: usize) {
+        let stray = &self.shared.stray;
+        let meter = self.view.load().plug(port).map_or(stray, |plug| &plug.meter);
+        meter.count(self.lane, Event::Denied(Denied::QueueFull), len.saturating_sub(vnet::LEN));
+    }
+
+    /// Forgets all remembered verdicts. Never needed; changes nothing but time.
+    pub fn drop_cache(&mut self) {
+        self.cache.clear();
+    }
+
+    fn advertise(&mut self, plug: &Plug) {
+        let to: Ipv6Addr = ALL_NODES;
+        let has_room = self.transmits.len() < TRANSMITS_MAX;
+        if plug.port.ipv6_cidr.is_none() || !plug.port.is_up || !has_room {
+            return;
+        }
+        let mut frame = vec![0; vnet::LEN + ADVERTISEMENT_LEN_MAX];
+        frame[..vnet::LEN].copy_from_slice(&VnetHeader::default().to_bytes());
+        // One prefix and one resolver: it always fits.
+        let Ok(len) = ndp::advertise(&plug.port, to, &mut frame[vnet::LEN..]) else { return };
+        frame.truncate(vnet::LEN + len);
+        plug.meter.count(self.lane, Event::Answered, len);
+        self.transmits.push_back(Transmit { port: plug.port.id, frame: frame.into() });
+    }
+}
+
+/// Whether one more frame may wait for [`Worker::poll_transmit`].
+pub(crate) fn has_room(transmits: &VecDeque<Transmit>) -> bool {
+    transmits.len() < TRANSMITS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_may_move_to_its_thread() {
+        fn is_send<T: Send>() {}
+        fn is_shared<T: Send + Sync>() {}
+        is_send::<Worker>();
+        is_shared::<Arc<Shared>>();
+    }
+}

@@ -1,0 +1,8 @@
+//! The data plane of one host, in memory: real frames in, real frames out.
+
+mod abuse;
+mod answers;
+mod cache;
+mod forward;
+mod fragments;
+mod world;
