@@ -1,0 +1,254 @@
+//! Opening a data directory: what is made, what is kept, and a name for everything that is wrong with it.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use redb::{Database, TableDefinition};
+use store::{CommitError, Key, OpenError, Options, Snapshot, Store, Txn, WatchError};
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("peerway.meta");
+const RECORDS: TableDefinition<'_, &str, (u64, u64, u64, &[u8])> = TableDefinition::new("peerway.records");
+
+fn key(key: &str) -> Key {
+    Key::new(key).unwrap()
+}
+
+type Tamper = Box<dyn FnOnce(&redb::WriteTransaction)>;
+
+/// Writes a small store and returns what it holds.
+fn filled(dir: &Path) -> Snapshot {
+    let store = Store::open(dir).unwrap();
+    for n in 0..50 {
+        store.commit(Txn::new().put(key(&format!("k{}", n % 20)), vec![n; 200])).unwrap();
+    }
+    store.snapshot("")
+}
+
+/// Changes the file behind the store's back.
+fn tamper(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::create(dir.join("store.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+fn refusal(dir: &Path) -> OpenError {
+    let error = Store::open(dir).expect_err("this directory must be refused");
+    assert!(error.to_string().contains(&*dir.to_string_lossy()), "the path is named: {error}");
+    error
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.snapshot(""), before);
+    let compacted = before.revision;
+    assert_eq!(store.watch("", compacted).unwrap_err(), WatchError::Compacted { from: compacted, compacted });
+    let mut watcher = store.watch("", compacted + 1).unwrap();
+    assert_eq!(store.commit(Txn::new().delete(key("k0"))).unwrap(), compacted + 1);
+    assert_eq!(watcher.try_next().unwrap().unwrap().revision, compacted + 1);
+}
+
+#[test]
+fn a_store_beyond_a_lowered_quota_can_still_shrink() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    let store = Store::open_with(dir.path(), Options { store_bytes_max: 100, ..Options::default() }).unwrap();
+    assert!(matches!(store.commit(Txn::new().put(key("new"), vec![])), Err(CommitError::Limit(_))));
+    store.commit(Txn::new().delete(key("k0")).put(key("k1"), vec![1; 200])).unwrap();
+    store.commit(Txn::new().put(key("k1"), vec![1; 199])).unwrap();
+}
+
+#[test]
+fn directories_and_files_are_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = dir.path().join("state/region");
+    drop(Store::open(&inner).unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&inner), mode(&dir.path().join("state"))), (0o700, 0o700));
+    assert_eq!((mode(&inner.join("store.redb")), mode(&inner.join("lock"))), (0o600, 0o600));
+    let mut names: Vec<_> = fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["lock", "store.redb"]);
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_last_handle_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let watcher = store.watch("", 1).unwrap();
+    let handle = store.clone();
+    drop(store);
+    let error = refusal(dir.path());
+    let own = std::process::id();
+    assert!(matches!(&error, OpenError::Locked { pid: Some(pid), .. } if *pid == own), "{error:?}");
+    assert!(error.to_string().contains(&format!("in use by process {own}; stop that process or")), "{error}");
+    drop(handle);
+    Store::open(dir.path()).expect("a watcher does not hold the directory");
+    drop(watcher);
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused() {
+    for content in ["", "re", "redis, not redb", "{\"vpcs\":[]}"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.redb");
+        fs::write(&path, content).unwrap();
+        let error = refusal(dir.path());
+        assert!(matches!(error, OpenError::Foreign { .. }), "{content:?}: {error:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), content, "and left alone");
+    }
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    tamper(dir.path(), |transaction| {
+        let table = TableDefinition::<&str, u64>::new("users");
+        transaction.open_table(table).unwrap().insert("root", 0).unwrap();
+    });
+    let error = refusal(dir.path());
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+    assert!(error.to_string().contains("it has no table `peerway.meta`"), "{error}");
+}
+
+#[test]
+fn a_newer_schema_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    tamper(dir.path(), |transaction| drop(transaction.open_table(META).unwrap().insert("schema", 2).unwrap()));
+    let error = refusal(dir.path());
+    assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("has schema version 2, this program knows versions up to 1; start the newer program")
+    );
+}
+
+#[test]
+fn records_that_make_no_sense_are_refused() {
+    let meta = |name: &'static str, number| {
+        move |t: &redb::WriteTransaction| drop(t.open_table(META).unwrap().insert(name, number).unwrap())
+    };
+    let record = |name: &'static str, numbers: (u64, u64, u64)| {
+        let record = (numbers.0, numbers.1, numbers.2, &b"v"[..]);
+        move |t: &redb::WriteTransaction| drop(t.open_table(RECORDS).unwrap().insert(name, record).unwrap())
+    };
+    let tampers: Vec<Tamper> = vec![
+        Box::new(|t| drop(t.open_table(META).unwrap().remove("revision").unwrap())),
+        Box::new(|t| drop(t.open_table(META).unwrap().remove("schema").unwrap())),
+        Box::new(|t| assert!(t.delete_table(RECORDS).unwrap())),
+        Box::new(meta("schema", 0)),
+        Box::new(meta("revision", 0)),
+        Box::new(meta("revision", u64::MAX)),
+        Box::new(meta("revision", 40)),
+        Box::new(record("", (2, 2, 1))),
+        Box::new(record("late", (2, 52, 1))),
+        Box::new(record("never", (2, 2, 0))),
+        Box::new(record("often", (2, 2, 3))),
+        Box::new(record("first", (1, 2, 1))),
+        Box::new(record("before", (3, 2, 1))),
+        Box::new(|t| {
+            t.delete_table(RECORDS).unwrap();
+            t.open_table(TableDefinition::<u64, u64>::new("peerway.records")).unwrap();
+        }),
+    ];
+    for (n, change) in tampers.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(filled(dir.path()).revision, 51);
+        tamper(dir.path(), change);
+        let error = refusal(dir.path());
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{n}: {error:?}");
+    }
+}
+
+#[test]
+fn what_the_system_refuses_is_passed_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let error = refusal(&path);
+        assert!(matches!(error, OpenError::Io { action: "create directory", .. }), "{error:?}");
+        assert!(error.source().is_some());
+    }
+    let taken = dir.path().join("taken");
+    fs::create_dir_all(taken.join("store.redb")).unwrap();
+    assert!(matches!(refusal(&taken), OpenError::Io { .. }));
+    let unlockable = dir.path().join("unlockable");
+    fs::create_dir_all(unlockable.join("lock")).unwrap();
+    assert!(matches!(refusal(&unlockable), OpenError::Io { action: "lock", .. }));
+}
+
+#[test]
+fn an_interrupted_creation_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("store.redb.new"), vec![0x5a; 100_000]).unwrap();
+    let before = filled(dir.path());
+    assert_eq!(Store::open(dir.path()).unwrap().snapshot(""), before);
+    assert!(!dir.path().join("store.redb.new").exists());
+}
+
+#[test]
+fn a_lock_file_with_anything_in_it_is_only_a_lock_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("lock"), vec![0xff; 10_000]).unwrap();
+    let _store = Store::open(dir.path()).unwrap();
+    assert!(matches!(refusal(dir.path()), OpenError::Locked { pid: Some(_), .. }));
+    fs::write(dir.path().join("lock"), "not a number").unwrap();
+    assert!(matches!(refusal(dir.path()), OpenError::Locked { pid: None, .. }));
+}
+
+/// Opens a copy of a store whose bytes were changed: it must be refused by name, or hold exactly what was written.
+fn opens_whole_or_not_at_all(bytes: &[u8], before: &Snapshot, what: &str) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("store.redb"), bytes).unwrap();
+    match Store::open(dir.path()) {
+        Ok(store) => {
+            assert_eq!(store.snapshot(""), *before, "{what}");
+            false
+        }
+        Err(error) => {
+            let named = matches!(error, OpenError::Corrupt { .. } | OpenError::Foreign { .. });
+            assert!(named && !error.to_string().contains("panicked"), "{what}: {error:?}");
+            true
+        }
+    }
+}
+
+#[test]
+fn a_truncated_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path());
+    let bytes = fs::read(dir.path().join("store.redb")).unwrap();
+    for part in 0..64 {
+        let len = bytes.len() * part / 64;
+        assert!(opens_whole_or_not_at_all(&bytes[..len], &before, &format!("{len} bytes")), "{len} bytes");
+    }
+}
+
+#[test]
+fn damaged_bytes_are_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path());
+    let bytes = fs::read(dir.path().join("store.redb")).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut below = |n: usize| (rng.next_u64() % n as u64) as usize;
+    let mut refused = 0;
+    for round in 0..400 {
+        let mut damaged = bytes.clone();
+        // Half of the damage goes to the header and the first pages, the rest anywhere.
+        let at = if round % 2 == 0 { below(bytes.len().min(64 * 1024)) } else { below(bytes.len()) };
+        let end = (at + 1 + below(16)).min(bytes.len());
+        damaged[at..end].iter_mut().for_each(|byte| *byte ^= 1 + below(255) as u8);
+        refused += usize::from(opens_whole_or_not_at_all(&damaged, &before, &format!("round {round}, at {at}")));
+    }
+    assert!(refused > 20, "damage in pages that are in use is noticed, but only {refused} of 400 were");
+}
