@@ -1,0 +1,222 @@
+//! TAP devices, links, addresses and routes.
+
+use std::io::IoSlice;
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use linux::namespace::{self, in_netns};
+use linux::netlink::{LinkChange, Netlink, Route};
+use linux::poll::{Event, Interest, Poll};
+use linux::tap::{self, FRAME_BUFFER_LEN, Offloads, Tap};
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("network::a_new_namespace_is_empty", a_new_namespace_is_empty),
+    ("network::super_frames_pass_between_two_taps", super_frames_pass_between_two_taps),
+    ("network::the_offload_ladder_has_rungs", the_offload_ladder_has_rungs),
+    ("network::a_deleted_tap_is_told", a_deleted_tap_is_told),
+    ("network::links_addresses_and_routes", links_addresses_and_routes),
+    ("network::errors_name_device_and_operation", errors_name_device_and_operation),
+];
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn a_new_namespace_is_empty() {
+    let netns = namespace::create().expect("a namespace");
+    assert!(!namespace::same(netns.as_fd(), namespace::current().expect("ours").as_fd()).expect("stat"));
+    let links = in_netns(&netns, || Netlink::open().expect("netlink").links().expect("links")).expect("entered");
+    assert_eq!(links.iter().map(|l| (l.name.as_str(), l.up)).collect::<Vec<_>>(), [("lo", false)]);
+}
+
+use std::os::fd::AsFd;
+
+/// A TAP with an address in a namespace of its own.
+fn guest(name: &str, address: &str, queues: usize) -> (std::os::fd::OwnedFd, Tap) {
+    let netns = namespace::create().expect("a namespace");
+    let tap = in_netns(&netns, || {
+        let tap = Tap::create(name, queues, &Offloads::LADDER).expect("a tap");
+        let mut netlink = Netlink::open().expect("netlink");
+        netlink.set_up("lo", true).expect("lo");
+        let change = LinkChange { up: Some(true), mtu: Some(9001), ..LinkChange::default() };
+        netlink.set(name, &change).expect("up");
+        netlink.add_address(name, ip(address), 24, true).expect("an address");
+        tap
+    });
+    (netns, tap.expect("entered"))
+}
+
+/// Copies frames both ways until `stop`; the length of the longest.
+fn splice(a: &Tap, b: &Tap, stop: &std::sync::atomic::AtomicBool) -> usize {
+    let mut poll = Poll::new().expect("epoll");
+    let queues: Vec<_> = a.queues.iter().chain(&b.queues).collect();
+    for (token, queue) in queues.iter().enumerate() {
+        poll.add(queue, token as u64, Interest::READ).expect("added");
+    }
+    let (mut events, mut buffer, mut longest) = (Vec::<Event>::new(), vec![0; FRAME_BUFFER_LEN], 0);
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        poll.wait(&mut events, Some(Duration::from_millis(20))).expect("wait");
+        for event in &events {
+            let from = event.token as usize;
+            let to = if from < a.queues.len() { &b.queues[0] } else { &a.queues[0] };
+            while let Ok(len) = queues[from].read(&mut buffer) {
+                longest = longest.max(len);
+                let (head, tail) = buffer[..len].split_at(20);
+                match to.writev(&[IoSlice::new(head), IoSlice::new(tail)]) {
+                    Ok(written) => assert_eq!(written, len),
+                    Err(error) => assert!(tap::is_down(&error), "{error}"),
+                }
+            }
+        }
+    }
+    longest
+}
+
+fn super_frames_pass_between_two_taps() {
+    const TOTAL: usize = 8 << 20;
+    let ((left, a), (right, b)) = (guest("eth0", "10.77.0.1", 2), guest("eth0", "10.77.0.2", 1));
+    assert!(a.offloads.checksum && a.offloads.tso4 && a.offloads.tso6, "{:?}", a.offloads);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let longest = std::thread::scope(|scope| {
+        let splicer = scope.spawn(|| splice(&a, &b, &stop));
+        let listener = in_netns(&right, || TcpListener::bind("10.77.0.2:80")).expect("entered").expect("bound");
+        let receiver = scope.spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).expect("all");
+            bytes
+        });
+        let mut stream = in_netns(&left, || TcpStream::connect("10.77.0.2:80")).expect("entered").expect("connected");
+        let sent: Vec<u8> = (0..TOTAL).map(|n| (n % 251) as u8).collect();
+        stream.write_all(&sent).expect("sent");
+        drop(stream);
+        assert!(receiver.join().expect("received") == sent, "all bytes arrive as sent");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        splicer.join().expect("spliced")
+    });
+    assert!(longest > 20_000, "the longest frame had {longest} bytes: no super-frames");
+}
+
+fn the_offload_ladder_has_rungs() {
+    let netns = namespace::create().expect("a namespace");
+    for (number, rung) in Offloads::LADDER.into_iter().enumerate() {
+        let name = format!("t{number}");
+        let tap = in_netns(&netns, || Tap::create(&name, 1, &[rung])).expect("entered").expect("a tap");
+        assert_eq!(tap.offloads, rung);
+    }
+    // ECN without TSO is what the kernel refuses on every machine: the ladder goes on.
+    let refused = Offloads { tso4: false, tso6: false, ..Offloads::LADDER[1] };
+    let refused = Offloads { checksum: false, ..refused };
+    let ladder = [refused, Offloads::LADDER[2]];
+    let tap = in_netns(&netns, || Tap::create("t9", 1, &ladder)).expect("entered").expect("a tap");
+    assert_eq!(tap.offloads, Offloads::LADDER[2]);
+    let error = in_netns(&netns, || Tap::create("t9", 1, &ladder)).expect("entered").expect_err("taken");
+    assert!(error.to_string().contains("tap `t9`"), "{error}");
+}
+
+fn a_deleted_tap_is_told() {
+    let (netns, tap) = guest("eth0", "10.77.0.1", 1);
+    let (queue, mut poll) = (&tap.queues[0], Poll::new().expect("epoll"));
+    poll.add(queue, 1, Interest::READ).expect("added");
+    let mut buffer = vec![0; FRAME_BUFFER_LEN];
+    while queue.read(&mut buffer).is_ok() {}
+    in_netns(&netns, || {
+        let mut netlink = Netlink::open().expect("netlink");
+        netlink.set_up("eth0", false).expect("down");
+        let error = queue.write(&[0; 74]).expect_err("down");
+        assert!(tap::is_down(&error) && !tap::is_gone(&error), "{error}");
+        netlink.delete("eth0").expect("deleted");
+    })
+    .expect("entered");
+    let mut events = Vec::new();
+    poll.wait(&mut events, Some(Duration::from_secs(5))).expect("wait");
+    assert!(events.iter().any(|e| e.closed), "{events:?}");
+    for error in [queue.read(&mut buffer).expect_err("gone"), queue.write(&[0; 74]).expect_err("gone")] {
+        assert!(tap::is_gone(&error), "{error}");
+    }
+    // Its owner makes another.
+    in_netns(&netns, || Tap::create("eth0", 1, &Offloads::LADDER)).expect("entered").expect("a tap");
+}
+
+fn links_addresses_and_routes() {
+    let (left, right) = (namespace::create().expect("a namespace"), namespace::create().expect("a namespace"));
+    let start = Instant::now();
+    in_netns(&left, || {
+        let mut netlink = Netlink::open().expect("netlink");
+        netlink.add_veth("veth0", "far0", Some(right.as_fd())).expect("a pair");
+        let change = LinkChange {
+            up: Some(true),
+            mtu: Some(1400),
+            mac: Some([2, 0, 0, 0, 0, 7]),
+            name: Some("uplink"),
+            gso_max_size: Some(20_000),
+            gro_max_size: Some(30_000),
+            netns: None,
+        };
+        netlink.set("veth0", &change).expect("changed");
+        let link = netlink.link("uplink").expect("found");
+        assert_eq!((link.mtu, link.mac, link.up), (1400, Some([2, 0, 0, 0, 0, 7]), true));
+        assert_eq!(link.gso_max_size, Some(20_000));
+        netlink.add_address("uplink", ip("10.9.0.1"), 24, false).expect("v4");
+        netlink.add_address("uplink", ip("fd00::1"), 64, true).expect("v6");
+        let addresses = netlink.addresses().expect("listed");
+        let v6 = addresses.iter().find(|a| a.address == ip("fd00::1")).expect("there");
+        assert_eq!((v6.link, v6.prefix_len, v6.tentative), (link.index, 64, false));
+        let route = |destination: &str, len, gateway: Option<&str>, onlink| Route {
+            destination: (ip(destination), len),
+            gateway: gateway.map(ip),
+            device: "uplink".to_owned(),
+            onlink,
+        };
+        for route in [
+            route("0.0.0.0", 0, Some("10.9.0.254"), false),
+            route("192.0.2.0", 24, Some("198.51.100.1"), true),
+            route("203.0.113.9", 32, None, false),
+            route("::", 0, Some("fd00::fe"), false),
+            route("2001:db8::", 32, Some("fe80::1"), true),
+        ] {
+            netlink.add_route(&route).expect("added");
+            netlink.add_route(&route).expect("replaced");
+            netlink.delete_route(&route).expect("deleted");
+            assert!(netlink.delete_route(&route).is_err(), "it is gone");
+        }
+        netlink.delete_address("uplink", ip("10.9.0.1"), 24).expect("deleted");
+        assert!(!netlink.addresses().expect("listed").iter().any(|a| a.address == ip("10.9.0.1")));
+        netlink.set("uplink", &LinkChange { netns: Some(right.as_fd()), ..LinkChange::default() }).expect("moved");
+        assert!(netlink.link("uplink").is_err(), "it is elsewhere");
+    })
+    .expect("entered");
+    let names = in_netns(&right, || {
+        let mut netlink = Netlink::open().expect("netlink");
+        let names: Vec<_> = netlink.links().expect("links").into_iter().map(|l| l.name).collect();
+        netlink.delete("far0").expect("deleted");
+        assert_eq!(netlink.links().expect("links").len(), 1, "its peer went with it");
+        names
+    });
+    let mut names = names.expect("entered");
+    names.sort();
+    assert_eq!(names, ["far0", "lo", "uplink"]);
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+fn errors_name_device_and_operation() {
+    let netns = namespace::create().expect("a namespace");
+    in_netns(&netns, || {
+        let mut netlink = Netlink::open().expect("netlink");
+        let text = netlink.set_up("none0", true).expect_err("missing").to_string();
+        assert_eq!(text, "cannot find link `none0`");
+        let change = LinkChange { mtu: Some(7), ..LinkChange::default() };
+        netlink.add_veth("v0", "v1", None).expect("a pair");
+        let text = netlink.set("v0", &change).expect_err("too small").to_string();
+        assert_eq!(text, "cannot set mtu 7 of link `v0`");
+        let text = netlink.add_veth("v0", "v2", None).expect_err("taken").to_string();
+        assert_eq!(text, "cannot make veth pair `v0` and `v2`");
+        netlink.add_address("v0", ip("10.0.0.1"), 8, false).expect("added");
+        let text = netlink.add_address("v0", ip("10.0.0.1"), 8, false).expect_err("twice").to_string();
+        assert_eq!(text, "cannot add address 10.0.0.1/8 to link `v0`");
+    })
+    .expect("entered");
+}
