@@ -1,0 +1,518 @@
+//! Instances: launch and description (spec 8.6). What changes them afterwards stands in `instance_state`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ec2::page::Page;
+use ec2::shapes::TagSpecification;
+use ec2::shapes::instance::*;
+use ec2::shapes::interface::GroupIdentifier;
+use ec2::{Error, Operation};
+use model::*;
+
+use super::Handle;
+use super::interface::{self, address_items, attached_to, group_items, ip_name, ipv6_items};
+use crate::Cloud;
+use crate::addresses::Wanted;
+use crate::describe::{Describe, Query};
+
+/// The longest user data, in bytes before base 64.
+const USER_DATA_MAX: usize = 16_384;
+const DEFAULT_TYPE: &str = "m1.small";
+
+impl Handle for RunInstances {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Reservation, Error> {
+        let token = self.client_token.as_deref();
+        if let Some(earlier) = cloud.replay::<ReservationId>(Self::NAME, token)? {
+            return Ok(reservation(cloud, earlier));
+        }
+        let count = self.count(cloud)?;
+        self.check()?;
+        let (subnet, plan) = self.interfaces(cloud)?;
+        if count > 1 && plan.iter().any(InterfacePlan::is_for_one) {
+            return Err(Error::invalid_combination(
+                "A network interface or a private address can be given to one instance only; launch one instance at a time",
+            ));
+        }
+        let id = cloud.draw.id();
+        for launch_index in 0..count {
+            self.launch(cloud, id, launch_index, &subnet, &plan)?;
+        }
+        cloud.remember(Self::NAME, token, id);
+        Ok(reservation(cloud, id))
+    }
+}
+
+/// An interface of the instances to be.
+enum InterfacePlan<'q> {
+    Existing {
+        id: NetworkInterfaceId,
+        device_index: i32,
+    },
+    New {
+        subnet: SubnetId,
+        groups: &'q [SecurityGroupId],
+        addresses: Wanted<'q>,
+        description: String,
+        device_index: i32,
+        delete_on_termination: bool,
+    },
+}
+
+impl InterfacePlan<'_> {
+    /// Names something that only one instance can have.
+    fn is_for_one(&self) -> bool {
+        match self {
+            InterfacePlan::Existing { .. } => true,
+            InterfacePlan::New { addresses, .. } => {
+                addresses.primary.is_some() || !addresses.listed.is_empty() || !addresses.ipv6.is_empty()
+            }
+        }
+    }
+
+    fn device_index(&self) -> i32 {
+        match self {
+            InterfacePlan::Existing { device_index, .. } | InterfacePlan::New { device_index, .. } => *device_index,
+        }
+    }
+}
+
+/// The instances of one call; a store's transaction has 128 operations, and an instance takes two or more.
+const LAUNCH_MAX: i32 = 40;
+
+trait Launch {
+    fn count(&self, cloud: &Cloud<'_>) -> Result<u32, Error>;
+    fn check(&self) -> Result<(), Error>;
+    fn interfaces(&self, cloud: &Cloud<'_>) -> Result<(Arc<Subnet>, Vec<InterfacePlan<'_>>), Error>;
+    fn launch(
+        &self,
+        cloud: &mut Cloud<'_>,
+        id: ReservationId,
+        launch_index: u32,
+        subnet: &Subnet,
+        plan: &[InterfacePlan<'_>],
+    ) -> Result<(), Error>;
+}
+
+impl Launch for RunInstances {
+    /// As many as asked for and allowed.
+    fn count(&self, cloud: &Cloud<'_>) -> Result<u32, Error> {
+        if self.min_count < 1 {
+            return Err(Error::invalid_parameter("minCount", self.min_count, "The minimum is 1."));
+        }
+        if self.max_count < self.min_count {
+            return Err(Error::invalid_parameter("maxCount", self.max_count, "It must not be below MinCount."));
+        }
+        let max = cloud.config.quotas.instances;
+        let running = cloud.own::<Instance>().filter(|instance| instance.state != InstanceState::Terminated).count();
+        let free = i32::try_from(max.saturating_sub(running)).unwrap_or(i32::MAX);
+        if self.min_count > free.min(LAUNCH_MAX) {
+            let message = format!(
+                "You have requested more instances ({}) than your current instance limit of {max} allows, or than the {LAUNCH_MAX} of one request; {running} are there",
+                self.min_count
+            );
+            return Err(Error::new("InstanceLimitExceeded", message));
+        }
+        Ok(self.max_count.min(free).min(LAUNCH_MAX).unsigned_abs())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let bytes = self.user_data.as_ref().map_or(0, |data| data.0.len());
+        if bytes > USER_DATA_MAX {
+            return Err(Error::invalid_value(format!("User data is limited to {USER_DATA_MAX} bytes; it has {bytes}")));
+        }
+        match self.instance_initiated_shutdown_behavior.as_deref() {
+            None | Some("stop" | "terminate") => Ok(()),
+            Some(other) => {
+                Err(Error::invalid_parameter("instanceInitiatedShutdownBehavior", other, "Expected stop or terminate."))
+            }
+        }
+    }
+
+    /// The subnet of the primary interface, and all interfaces in order of device index.
+    fn interfaces(&self, cloud: &Cloud<'_>) -> Result<(Arc<Subnet>, Vec<InterfacePlan<'_>>), Error> {
+        if self.network_interfaces.is_empty() {
+            let subnet = self.subnet_id.ok_or_else(no_subnet)?;
+            let addresses = Wanted {
+                primary: self.private_ip_address,
+                ipv6: &self.ipv6_addresses,
+                ipv6_count: self.ipv6_address_count,
+                ..Wanted::default()
+            };
+            let (groups, description) = (&self.security_group_ids[..], String::new());
+            let plan = InterfacePlan::New {
+                subnet,
+                groups,
+                addresses,
+                description,
+                device_index: 0,
+                delete_on_termination: true,
+            };
+            return Ok((cloud.owned::<Subnet>(subnet)?, vec![plan]));
+        }
+        if self.subnet_id.is_some() || !self.security_group_ids.is_empty() || self.private_ip_address.is_some() {
+            return Err(Error::invalid_combination(
+                "Network interfaces and an instance-level subnet ID, security groups or private address may not be specified on the same request",
+            ));
+        }
+        let mut plan = self.network_interfaces.iter().map(interface_plan).collect::<Result<Vec<_>, _>>()?;
+        plan.sort_by_key(InterfacePlan::device_index);
+        if plan[0].device_index() != 0 {
+            return Err(Error::invalid_value("A primary network interface is required: one with device index 0"));
+        }
+        let subnet = match &plan[0] {
+            InterfacePlan::Existing { id, .. } => cloud.owned::<NetworkInterface>(*id)?.subnet,
+            InterfacePlan::New { subnet, .. } => *subnet,
+        };
+        Ok((cloud.owned::<Subnet>(subnet)?, plan))
+    }
+
+    fn launch(
+        &self,
+        cloud: &mut Cloud<'_>,
+        id: ReservationId,
+        launch_index: u32,
+        subnet: &Subnet,
+        plan: &[InterfacePlan<'_>],
+    ) -> Result<(), Error> {
+        let kinds = ["instance", "network-interface", "volume"];
+        let tags = TagSpecification::tags(&self.tag_specifications, &kinds, "instance")?;
+        let host = place(cloud);
+        let instance = Instance {
+            id: cloud.draw.id(),
+            owner: cloud.caller.account,
+            reservation: id,
+            launch_index,
+            image: self.image_id,
+            instance_type: self.instance_type.clone().unwrap_or_else(|| DEFAULT_TYPE.into()),
+            vpc: subnet.vpc,
+            subnet: subnet.id,
+            zone: subnet.zone,
+            host,
+            // Where no host carries it there is nothing to wait for.
+            state: if host.is_some() { InstanceState::Pending } else { InstanceState::Running },
+            state_reason: None,
+            launched: cloud.now,
+            terminated: None,
+            user_data: self.user_data.as_ref().map(|data| data.0.clone()).unwrap_or_default(),
+            key_name: self.key_name.clone(),
+            client_token: self.client_token.clone(),
+            disable_api_termination: self.disable_api_termination.unwrap_or(false),
+            disable_api_stop: self.disable_api_stop.unwrap_or(false),
+            shutdown_behavior: self.instance_initiated_shutdown_behavior.clone().unwrap_or_else(|| "stop".into()),
+            starts: 1,
+            tags,
+        };
+        cloud.put(instance.clone());
+        let interface_tags = TagSpecification::tags(&self.tag_specifications, &kinds, "network-interface")?;
+        for one in plan {
+            match one {
+                InterfacePlan::Existing { id, device_index } => {
+                    interface::attach(cloud, *id, &instance, *device_index, false)?
+                }
+                InterfacePlan::New { subnet, groups, addresses, description, device_index, delete_on_termination } => {
+                    let made = interface::create(
+                        cloud,
+                        *subnet,
+                        groups,
+                        *addresses,
+                        description.clone(),
+                        interface_tags.clone(),
+                    )?;
+                    interface::attach(cloud, made.id, &instance, *device_index, *delete_on_termination)?
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+fn interface_plan(wanted: &NetworkInterfaceSpecification) -> Result<InterfacePlan<'_>, Error> {
+    let device_index = wanted.device_index.ok_or_else(|| Error::missing_parameter("NetworkInterface.DeviceIndex"))?;
+    if let Some(id) = wanted.network_interface_id {
+        return Ok(InterfacePlan::Existing { id, device_index });
+    }
+    Ok(InterfacePlan::New {
+        subnet: wanted.subnet_id.ok_or_else(no_subnet)?,
+        groups: &wanted.security_group_ids,
+        addresses: Wanted {
+            primary: wanted.private_ip_address,
+            listed: &wanted.private_ip_addresses,
+            secondary_count: wanted.secondary_private_ip_address_count,
+            ipv6: &wanted.ipv6_addresses,
+            ipv6_count: wanted.ipv6_address_count,
+        },
+        description: wanted.description.clone().unwrap_or_default(),
+        device_index,
+        delete_on_termination: wanted.delete_on_termination.unwrap_or(true),
+    })
+}
+
+fn no_subnet() -> Error {
+    Error::new("VPCIdNotSpecified", "No default VPC for this user. Name a subnet with SubnetId.")
+}
+
+/// The host with the fewest instances; the first of equals.
+fn place(cloud: &Cloud<'_>) -> Option<HostId> {
+    let mut load: BTreeMap<HostId, usize> = BTreeMap::new();
+    for instance in cloud.world().all::<Instance>().filter(|instance| instance.state != InstanceState::Terminated) {
+        *load.entry(instance.host?).or_default() += 1;
+    }
+    cloud.config.hosts.iter().copied().min_by_key(|host| load.get(host).copied().unwrap_or(0))
+}
+
+/// A reservation with those of its instances that are still there.
+fn reservation(cloud: &Cloud<'_>, id: ReservationId) -> Reservation {
+    let instances = cloud.own::<Instance>().filter(|instance| instance.reservation == id);
+    let mut instances: Vec<_> = instances.cloned().collect();
+    instances.sort_by_key(|instance| instance.launch_index);
+    group_by_reservation(cloud, &instances).pop().unwrap_or(Reservation {
+        reservation_id: id,
+        owner_id: cloud.caller.account,
+        group_set: Vec::new(),
+        instances_set: Vec::new(),
+    })
+}
+
+fn group_by_reservation(cloud: &Cloud<'_>, instances: &[Arc<Instance>]) -> Vec<Reservation> {
+    let mut reservations: BTreeMap<ReservationId, Reservation> = BTreeMap::new();
+    for instance in instances {
+        let reservation = reservations.entry(instance.reservation).or_insert_with(|| Reservation {
+            reservation_id: instance.reservation,
+            owner_id: instance.owner,
+            group_set: Vec::new(),
+            instances_set: Vec::new(),
+        });
+        reservation.instances_set.push(item(cloud, instance));
+    }
+    reservations.into_values().collect()
+}
+
+impl Handle for DescribeInstances {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeInstancesResponse, Error> {
+        let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
+        let query = Query { ids: &self.instance_ids, filters: &self.filters, page };
+        let (found, next_token) = cloud.select::<Instance>(query, 5..=1000)?;
+        Ok(DescribeInstancesResponse { reservation_set: group_by_reservation(cloud, &found), next_token })
+    }
+}
+
+impl Describe for Instance {
+    const FILTERS: &'static [&'static str] = &[
+        "affinity",
+        "architecture",
+        "availability-zone",
+        "availability-zone-id",
+        "client-token",
+        "dns-name",
+        "hypervisor",
+        "image-id",
+        "instance-id",
+        "instance-state-code",
+        "instance-state-name",
+        "instance-type",
+        "instance.group-id",
+        "instance.group-name",
+        "ip-address",
+        "ipv6-address",
+        "key-name",
+        "launch-index",
+        "launch-time",
+        "monitoring-state",
+        "network-interface.addresses.primary",
+        "network-interface.addresses.private-ip-address",
+        "network-interface.attachment.attachment-id",
+        "network-interface.attachment.device-index",
+        "network-interface.attachment.status",
+        "network-interface.availability-zone",
+        "network-interface.description",
+        "network-interface.group-id",
+        "network-interface.group-name",
+        "network-interface.ipv6-addresses.ipv6-address",
+        "network-interface.mac-address",
+        "network-interface.network-interface-id",
+        "network-interface.owner-id",
+        "network-interface.private-dns-name",
+        "network-interface.private-ip-address",
+        "network-interface.source-dest-check",
+        "network-interface.status",
+        "network-interface.subnet-id",
+        "network-interface.vpc-id",
+        "owner-id",
+        "placement-group-name",
+        "platform",
+        "private-dns-name",
+        "private-ip-address",
+        "reason",
+        "requester-id",
+        "reservation-id",
+        "root-device-name",
+        "root-device-type",
+        "source-dest-check",
+        "state-reason-code",
+        "state-reason-message",
+        "subnet-id",
+        "tenancy",
+        "virtualization-type",
+        "vpc-id",
+    ];
+
+    fn is_visible(&self, cloud: &Cloud<'_>) -> bool {
+        self.owner == cloud.caller.account
+    }
+
+    fn tags<'t>(&'t self, _: &Cloud<'_>) -> &'t Tags {
+        &self.tags
+    }
+
+    fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
+        if let Some(of_interface) = filter.strip_prefix("network-interface.") {
+            return attached_to(cloud, self.id).flat_map(|interface| interface.values(cloud, of_interface)).collect();
+        }
+        let primary = primary(cloud, self.id);
+        let primary = primary.as_deref();
+        let one = |value: Option<String>| value.into_iter().collect();
+        match filter {
+            "architecture" => vec![ARCHITECTURE.into()],
+            "availability-zone" => vec![self.zone.to_string()],
+            "availability-zone-id" => vec![self.zone.id()],
+            "client-token" => one(self.client_token.clone()),
+            "hypervisor" => vec!["xen".into()],
+            "image-id" => vec![self.image.to_string()],
+            "instance-id" => vec![self.id.to_string()],
+            "instance-state-code" => vec![self.state.code().to_string()],
+            "instance-state-name" => vec![self.state.name().into()],
+            "instance-type" => vec![self.instance_type.clone()],
+            "instance.group-id" => {
+                primary.map(|p| p.groups.iter().map(ToString::to_string).collect()).unwrap_or_default()
+            }
+            "instance.group-name" => primary
+                .map(|p| group_items(cloud, &p.groups).into_iter().map(|g| g.group_name).collect())
+                .unwrap_or_default(),
+            "ipv6-address" => {
+                primary.map(|p| p.ipv6_addresses.iter().map(ToString::to_string).collect()).unwrap_or_default()
+            }
+            "key-name" => one(self.key_name.clone()),
+            "launch-index" => vec![self.launch_index.to_string()],
+            "launch-time" => vec![self.launched.to_string()],
+            "monitoring-state" => vec!["disabled".into()],
+            "owner-id" => vec![self.owner.to_string()],
+            "private-dns-name" => one(primary.map(|p| ip_name(cloud, p.primary_ip()))),
+            "private-ip-address" => one(primary.map(|p| p.primary_ip().to_string())),
+            "reservation-id" => vec![self.reservation.to_string()],
+            "root-device-name" => vec![ROOT_DEVICE.into()],
+            "root-device-type" => vec!["ebs".into()],
+            "source-dest-check" => one(primary.map(|p| p.source_dest_check.to_string())),
+            "state-reason-code" => one(self.state_reason.as_ref().map(|(code, _)| code.clone())),
+            "state-reason-message" => one(self.state_reason.as_ref().map(|(_, message)| message.clone())),
+            "subnet-id" => vec![self.subnet.to_string()],
+            "tenancy" => vec!["default".into()],
+            "virtualization-type" => vec!["hvm".into()],
+            "vpc-id" => vec![self.vpc.to_string()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+const ARCHITECTURE: &str = "x86_64";
+pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
+
+/// The interface with device index 0.
+pub(super) fn primary(cloud: &Cloud<'_>, instance: InstanceId) -> Option<Arc<NetworkInterface>> {
+    attached_to(cloud, instance)
+        .find(|interface| interface.attachment.as_ref().is_some_and(|a| a.device_index == 0))
+        .cloned()
+}
+
+pub(super) fn groups_of(cloud: &Cloud<'_>, instance: InstanceId) -> Vec<GroupIdentifier> {
+    primary(cloud, instance).map(|primary| group_items(cloud, &primary.groups)).unwrap_or_default()
+}
+
+/// An instance as the API shows it; once terminated it has neither subnet nor address.
+fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
+    let primary = primary(cloud, instance.id);
+    let primary = primary.as_deref();
+    let is_there = instance.state != InstanceState::Terminated;
+    let mut interfaces: Vec<_> =
+        attached_to(cloud, instance.id).map(|interface| interface_item(cloud, interface)).collect();
+    interfaces.sort_by_key(|interface| interface.attachment.as_ref().map(|attachment| attachment.device_index));
+    InstanceItem {
+        instance_id: instance.id,
+        image_id: instance.image,
+        instance_state: instance.state.into(),
+        private_dns_name: primary.map(|p| ip_name(cloud, p.primary_ip())).unwrap_or_default(),
+        dns_name: String::new(),
+        reason: instance.state_reason.as_ref().map(|(_, message)| message.clone()).unwrap_or_default(),
+        key_name: instance.key_name.clone(),
+        ami_launch_index: instance.launch_index,
+        instance_type: instance.instance_type.clone(),
+        launch_time: instance.launched,
+        placement: PlacementItem {
+            availability_zone: instance.zone,
+            availability_zone_id: instance.zone.id(),
+            group_name: "",
+            tenancy: "default",
+        },
+        monitoring: MonitoringItem { state: "disabled" },
+        subnet_id: is_there.then_some(instance.subnet),
+        vpc_id: is_there.then_some(instance.vpc),
+        private_ip_address: primary.map(NetworkInterface::primary_ip),
+        ipv6_address: primary.and_then(|p| p.ipv6_addresses.first().copied()),
+        source_dest_check: primary.map(|p| p.source_dest_check),
+        group_set: primary.map(|p| group_items(cloud, &p.groups)).unwrap_or_default(),
+        state_reason: instance.state_reason.clone().map(|(code, message)| StateReasonItem { code, message }),
+        architecture: ARCHITECTURE,
+        root_device_type: "ebs",
+        root_device_name: ROOT_DEVICE,
+        virtualization_type: "hvm",
+        hypervisor: "xen",
+        client_token: instance.client_token.clone().unwrap_or_default(),
+        ebs_optimized: false,
+        ena_support: true,
+        network_interface_set: interfaces,
+        cpu_options: CpuOptionsItem { core_count: 1, threads_per_core: 1 },
+        metadata_options: MetadataOptionsItem {
+            state: "applied",
+            http_tokens: "optional",
+            http_put_response_hop_limit: 1,
+            http_endpoint: "enabled",
+            http_protocol_ipv6: "disabled",
+            instance_metadata_tags: "disabled",
+        },
+        private_dns_name_options: PrivateDnsNameOptionsItem {
+            hostname_type: "ip-name",
+            enable_resource_name_dns_a_record: false,
+            enable_resource_name_dns_aaaa_record: false,
+        },
+        maintenance_options: MaintenanceOptionsItem { auto_recovery: "default" },
+        platform_details: "Linux/UNIX",
+        tag_set: instance.tags.clone(),
+    }
+}
+
+fn interface_item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> InstanceInterfaceItem {
+    InstanceInterfaceItem {
+        attachment: interface.attachment.as_ref().map(|attachment| InstanceAttachmentItem {
+            attach_time: attachment.attached,
+            attachment_id: attachment.id,
+            delete_on_termination: attachment.delete_on_termination,
+            device_index: attachment.device_index,
+            status: "attached",
+            network_card_index: 0,
+        }),
+        description: interface.description.clone(),
+        group_set: group_items(cloud, &interface.groups),
+        ipv6_addresses_set: ipv6_items(interface),
+        mac_address: interface.mac,
+        network_interface_id: interface.id,
+        owner_id: interface.owner,
+        private_dns_name: interface::private_dns_name(cloud, interface),
+        private_ip_address: interface.primary_ip(),
+        private_ip_addresses_set: address_items(cloud, interface),
+        source_dest_check: interface.source_dest_check,
+        status: interface::status(interface),
+        subnet_id: interface.subnet,
+        vpc_id: interface.vpc,
+        interface_type: "interface",
+    }
+}

@@ -1,0 +1,521 @@
+//! Network interfaces (spec 8.1-8.4).
+
+use std::collections::BTreeSet;
+
+use ec2::Error;
+use ec2::page::Page;
+use ec2::shapes::interface::*;
+use ec2::shapes::{Done, TagSpecification};
+use ec2::value::Attribute;
+use model::*;
+
+use super::Handle;
+use crate::Cloud;
+use crate::addresses::Wanted;
+use crate::describe::{Describe, Query};
+
+impl Handle for CreateNetworkInterface {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateNetworkInterfaceResponse, Error> {
+        let token = self.client_token.as_deref();
+        if let Some(earlier) = cloud.replay::<NetworkInterfaceId>(Self::NAME, token)? {
+            let interface = cloud.owned::<NetworkInterface>(earlier)?;
+            return Ok(CreateNetworkInterfaceResponse {
+                network_interface: item(cloud, &interface),
+                client_token: self.client_token,
+            });
+        }
+        let tags = TagSpecification::tags(&self.tag_specifications, &["network-interface"], "network-interface")?;
+        let addresses = Wanted {
+            primary: self.private_ip_address,
+            listed: &self.private_ip_addresses,
+            secondary_count: self.secondary_private_ip_address_count,
+            ipv6: &self.ipv6_addresses,
+            ipv6_count: self.ipv6_address_count,
+        };
+        let description = self.description.clone().unwrap_or_default();
+        let interface = create(cloud, self.subnet_id, &self.security_group_ids, addresses, description, tags)?;
+        cloud.remember(Self::NAME, token, interface.id);
+        Ok(CreateNetworkInterfaceResponse {
+            network_interface: item(cloud, &interface),
+            client_token: self.client_token,
+        })
+    }
+}
+
+use ec2::Operation;
+
+/// A new interface in the caller's subnet, attached to nothing; it is in the World then.
+pub(super) fn create(
+    cloud: &mut Cloud<'_>,
+    subnet: SubnetId,
+    groups: &[SecurityGroupId],
+    addresses: Wanted<'_>,
+    description: String,
+    tags: Tags,
+) -> Result<NetworkInterface, Error> {
+    let subnet = cloud.owned::<Subnet>(subnet)?;
+    let max = cloud.config.quotas.network_interfaces;
+    if cloud.own::<NetworkInterface>().count() >= max {
+        return Err(Error::new(
+            "NetworkInterfaceLimitExceeded",
+            format!("You have reached the limit of {max} network interfaces in this region"),
+        ));
+    }
+    let groups = checked_groups(cloud, subnet.vpc, groups)?;
+    let (private_ips, ipv6_addresses) = addresses.allocate(cloud, &subnet)?;
+    let interface = NetworkInterface {
+        id: cloud.draw.id(),
+        subnet: subnet.id,
+        vpc: subnet.vpc,
+        owner: cloud.caller.account,
+        zone: subnet.zone,
+        mac: MacAddr::from_random(cloud.draw.u64()),
+        description,
+        private_ips,
+        ipv6_addresses,
+        groups,
+        source_dest_check: true,
+        attachment: None,
+        created: cloud.now,
+        tags,
+    };
+    cloud.put(interface.clone());
+    Ok(interface)
+}
+
+/// The groups that an interface of this VPC may have; none named is the VPC's default group (spec 6.1.3).
+fn checked_groups(
+    cloud: &Cloud<'_>,
+    vpc: VpcId,
+    groups: &[SecurityGroupId],
+) -> Result<BTreeSet<SecurityGroupId>, Error> {
+    if groups.is_empty() {
+        return Ok(BTreeSet::from([cloud.owned::<Vpc>(vpc)?.default_group]));
+    }
+    for id in groups {
+        let group = cloud.owned::<SecurityGroup>(*id)?;
+        if group.vpc != vpc {
+            let message = format!("Security group {id} and the subnet belong to different networks.");
+            return Err(Error::new("InvalidParameter", message));
+        }
+    }
+    let groups: BTreeSet<_> = groups.iter().copied().collect();
+    let max = cloud.config.quotas.security_groups_per_interface;
+    if groups.len() > max {
+        return Err(Error::new(
+            "SecurityGroupsPerInterfaceLimitExceeded",
+            format!("The maximum number of security groups per interface has been reached: {} of {max}", groups.len()),
+        ));
+    }
+    Ok(groups)
+}
+
+/// Replaces the groups of the caller's interface.
+pub(super) fn set_groups(
+    cloud: &mut Cloud<'_>,
+    id: NetworkInterfaceId,
+    groups: &[SecurityGroupId],
+) -> Result<(), Error> {
+    let groups = checked_groups(cloud, cloud.owned::<NetworkInterface>(id)?.vpc, groups)?;
+    cloud.update::<NetworkInterface, _>(id, |interface| {
+        interface.groups = groups;
+        Ok(())
+    })
+}
+
+impl Handle for DeleteNetworkInterface {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        let interface = cloud.owned::<NetworkInterface>(self.network_interface_id)?;
+        if let Some(attachment) = &interface.attachment {
+            let message = format!(
+                "Network interface '{}' is currently in use by {}; detach it first",
+                interface.id, attachment.instance
+            );
+            return Err(Error::invalid_value(message));
+        }
+        cloud.delete::<NetworkInterface>(interface.id);
+        Ok(Done::TRUE)
+    }
+}
+
+impl Handle for DescribeNetworkInterfaces {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeNetworkInterfacesResponse, Error> {
+        let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
+        let query = Query { ids: &self.network_interface_ids, filters: &self.filters, page };
+        let (found, next_token) = cloud.select::<NetworkInterface>(query, 5..=1000)?;
+        Ok(DescribeNetworkInterfacesResponse {
+            network_interface_set: found.iter().map(|interface| item(cloud, interface)).collect(),
+            next_token,
+        })
+    }
+}
+
+impl Handle for ModifyNetworkInterfaceAttribute {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        let id = self.network_interface_id;
+        let given = usize::from(self.description.is_some())
+            + usize::from(self.source_dest_check.is_some())
+            + usize::from(!self.security_group_ids.is_empty())
+            + usize::from(self.attachment.is_some());
+        match given {
+            1 => {}
+            0 => {
+                return Err(Error::new(
+                    "MissingParameter",
+                    "The request must contain an attribute to modify: Description, SourceDestCheck, SecurityGroupId or Attachment",
+                ));
+            }
+            _ => {
+                return Err(Error::invalid_combination(
+                    "Only one attribute can be modified at a time; send one request for each",
+                ));
+            }
+        }
+        cloud.owned::<NetworkInterface>(id)?;
+        if !self.security_group_ids.is_empty() {
+            set_groups(cloud, id, &self.security_group_ids)?;
+        }
+        cloud.update::<NetworkInterface, _>(id, |interface| {
+            if let Some(Attribute(description)) = self.description {
+                interface.description = description;
+            }
+            if let Some(Attribute(check)) = self.source_dest_check {
+                interface.source_dest_check = check;
+            }
+            if let Some(change) = self.attachment {
+                let attachment =
+                    interface.attachment.as_mut().filter(|attachment| attachment.id == change.attachment_id);
+                attachment.ok_or_else(|| Error::not_found(change.attachment_id))?.delete_on_termination =
+                    change.delete_on_termination;
+            }
+            Ok(Done::TRUE)
+        })
+    }
+}
+
+impl Handle for DescribeNetworkInterfaceAttribute {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeNetworkInterfaceAttributeResponse, Error> {
+        let interface = cloud.owned::<NetworkInterface>(self.network_interface_id)?;
+        let mut reply = DescribeNetworkInterfaceAttributeResponse {
+            attachment: None,
+            description: None,
+            group_set: None,
+            network_interface_id: interface.id,
+            source_dest_check: None,
+        };
+        match self.attribute.as_deref() {
+            Some("attachment") => reply.attachment = attachment_item(&interface),
+            Some("description") => reply.description = Some(Attribute(interface.description.clone())),
+            Some("groupSet") => reply.group_set = Some(group_items(cloud, &interface.groups)),
+            Some("sourceDestCheck") => reply.source_dest_check = Some(Attribute(interface.source_dest_check)),
+            Some(other) => {
+                return Err(Error::invalid_parameter(
+                    "attribute",
+                    other,
+                    "Expected description, groupSet, sourceDestCheck or attachment.",
+                ));
+            }
+            None => return Err(Error::missing_parameter("Attribute")),
+        }
+        Ok(reply)
+    }
+}
+
+impl Handle for AttachNetworkInterface {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<AttachNetworkInterfaceResponse, Error> {
+        let instance = cloud.owned::<Instance>(self.instance_id)?;
+        let attachment_id = attach(cloud, self.network_interface_id, &instance, self.device_index, false)?;
+        Ok(AttachNetworkInterfaceResponse { attachment_id, network_card_index: 0 })
+    }
+}
+
+/// Device indexes of one instance.
+const DEVICE_INDEX_MAX: i32 = 15;
+
+/// Attaches the caller's free interface to the instance.
+pub(super) fn attach(
+    cloud: &mut Cloud<'_>,
+    id: NetworkInterfaceId,
+    instance: &Instance,
+    device_index: i32,
+    delete_on_termination: bool,
+) -> Result<AttachmentId, Error> {
+    let index = u32::try_from(device_index).ok().filter(|_| device_index <= DEVICE_INDEX_MAX);
+    let device_index = index.ok_or_else(|| {
+        Error::invalid_parameter("DeviceIndex", device_index, &format!("Expected 0 to {DEVICE_INDEX_MAX}."))
+    })?;
+    let interface = cloud.owned::<NetworkInterface>(id)?;
+    if interface.attachment.is_some() {
+        return Err(Error::new("InvalidNetworkInterface.InUse", format!("Interface: [{id}] in use.")));
+    }
+    if !matches!(
+        instance.state,
+        InstanceState::Pending | InstanceState::Running | InstanceState::Stopping | InstanceState::Stopped
+    ) {
+        return Err(Error::new(
+            "IncorrectState",
+            format!("Instance '{}' is {}; attach to a running or stopped one", instance.id, instance.state.name()),
+        ));
+    }
+    if interface.zone != instance.zone {
+        return Err(Error::invalid_value(format!(
+            "You may not attach a network interface to an instance if they are not in the same availability zone: {id} is in {}, {} in {}",
+            interface.zone, instance.id, instance.zone
+        )));
+    }
+    if attached_to(cloud, instance.id)
+        .any(|other| other.attachment.as_ref().is_some_and(|a| a.device_index == device_index))
+    {
+        return Err(Error::invalid_value(format!(
+            "Instance '{}' already has an interface attached at device index '{device_index}'.",
+            instance.id
+        )));
+    }
+    let attachment = Attachment {
+        id: cloud.draw.id(),
+        instance: instance.id,
+        device_index,
+        attached: cloud.now,
+        delete_on_termination,
+    };
+    let attachment_id = attachment.id;
+    cloud.update::<NetworkInterface, _>(id, |interface| {
+        interface.attachment = Some(attachment);
+        Ok(attachment_id)
+    })
+}
+
+/// An instance's interfaces.
+pub(super) fn attached_to<'c>(
+    cloud: &'c Cloud<'_>,
+    instance: InstanceId,
+) -> impl Iterator<Item = &'c std::sync::Arc<NetworkInterface>> {
+    cloud
+        .world()
+        .all::<NetworkInterface>()
+        .filter(move |interface| interface.attachment.as_ref().is_some_and(|a| a.instance == instance))
+}
+
+impl Handle for DetachNetworkInterface {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        let of_id = |interface: &&std::sync::Arc<NetworkInterface>| {
+            interface.attachment.as_ref().is_some_and(|a| a.id == self.attachment_id)
+        };
+        let interface =
+            cloud.own::<NetworkInterface>().find(of_id).cloned().ok_or_else(|| Error::not_found(self.attachment_id))?;
+        if interface.attachment.as_ref().is_some_and(|attachment| attachment.device_index == 0) {
+            return Err(Error::not_permitted("The network interface at device index 0 cannot be detached."));
+        }
+        cloud.update::<NetworkInterface, _>(interface.id, |interface| {
+            interface.attachment = None;
+            Ok(Done::TRUE)
+        })
+    }
+}
+
+impl Handle for AssignPrivateIpAddresses {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<AssignPrivateIpAddressesResponse, Error> {
+        let interface = cloud.owned::<NetworkInterface>(self.network_interface_id)?;
+        let subnet = cloud.owned::<Subnet>(interface.subnet)?;
+        let added = crate::addresses::secondary(
+            cloud,
+            &subnet,
+            &self.private_ip_addresses,
+            self.secondary_private_ip_address_count,
+        )?;
+        if added.is_empty() {
+            return Err(Error::missing_parameter("PrivateIpAddress or SecondaryPrivateIpAddressCount"));
+        }
+        crate::addresses::check_count(interface.private_ips.len() + added.len())?;
+        cloud.update::<NetworkInterface, _>(interface.id, |interface| {
+            interface.private_ips.extend(&added);
+            Ok(())
+        })?;
+        let assigned = added.into_iter().map(|private_ip_address| AssignedPrivateIpAddress { private_ip_address });
+        Ok(AssignPrivateIpAddressesResponse {
+            network_interface_id: interface.id,
+            assigned_private_ip_addresses_set: assigned.collect(),
+        })
+    }
+}
+
+impl Handle for UnassignPrivateIpAddresses {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        if self.private_ip_addresses.is_empty() {
+            return Err(Error::missing_parameter("PrivateIpAddress"));
+        }
+        cloud.update::<NetworkInterface, _>(self.network_interface_id, |interface| {
+            for address in &self.private_ip_addresses {
+                if *address == interface.primary_ip() {
+                    return Err(Error::invalid_value(format!(
+                        "{address} is the primary address of {} and stays with it",
+                        interface.id
+                    )));
+                }
+                if !interface.private_ips.contains(address) {
+                    return Err(Error::invalid_value(format!(
+                        "Some of the specified addresses are not assigned to interface {}: {address}",
+                        interface.id
+                    )));
+                }
+            }
+            interface.private_ips.retain(|address| !self.private_ip_addresses.contains(address));
+            Ok(Done::TRUE)
+        })
+    }
+}
+
+impl Describe for NetworkInterface {
+    const FILTERS: &'static [&'static str] = &[
+        "addresses.primary",
+        "addresses.private-ip-address",
+        "attachment.attach-time",
+        "attachment.attachment-id",
+        "attachment.delete-on-termination",
+        "attachment.device-index",
+        "attachment.instance-id",
+        "attachment.instance-owner-id",
+        "attachment.status",
+        "availability-zone",
+        "availability-zone-id",
+        "description",
+        "group-id",
+        "group-name",
+        "interface-type",
+        "ipv6-addresses.ipv6-address",
+        "mac-address",
+        "network-interface-id",
+        "owner-id",
+        "private-dns-name",
+        "private-ip-address",
+        "requester-id",
+        "requester-managed",
+        "source-dest-check",
+        "status",
+        "subnet-id",
+        "vpc-id",
+    ];
+
+    fn is_visible(&self, cloud: &Cloud<'_>) -> bool {
+        self.owner == cloud.caller.account
+    }
+
+    fn tags<'t>(&'t self, _: &Cloud<'_>) -> &'t Tags {
+        &self.tags
+    }
+
+    fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
+        let attachment = self.attachment.as_ref();
+        let one = |value: Option<String>| value.into_iter().collect();
+        match filter {
+            "addresses.primary" => {
+                vec!["true".into(), "false".into()].into_iter().take(self.private_ips.len()).collect()
+            }
+            "addresses.private-ip-address" => self.private_ips.iter().map(ToString::to_string).collect(),
+            "attachment.attach-time" => one(attachment.map(|a| a.attached.to_string())),
+            "attachment.attachment-id" => one(attachment.map(|a| a.id.to_string())),
+            "attachment.delete-on-termination" => one(attachment.map(|a| a.delete_on_termination.to_string())),
+            "attachment.device-index" => one(attachment.map(|a| a.device_index.to_string())),
+            "attachment.instance-id" => one(attachment.map(|a| a.instance.to_string())),
+            "attachment.instance-owner-id" => one(attachment.map(|_| self.owner.to_string())),
+            "attachment.status" => one(attachment.map(|_| "attached".into())),
+            "availability-zone" => vec![self.zone.to_string()],
+            "availability-zone-id" => vec![self.zone.id()],
+            "description" => vec![self.description.clone()],
+            "group-id" => self.groups.iter().map(ToString::to_string).collect(),
+            "group-name" => group_items(cloud, &self.groups).into_iter().map(|group| group.group_name).collect(),
+            "interface-type" => vec!["interface".into()],
+            "ipv6-addresses.ipv6-address" => self.ipv6_addresses.iter().map(ToString::to_string).collect(),
+            "mac-address" => vec![self.mac.to_string()],
+            "network-interface-id" => vec![self.id.to_string()],
+            "owner-id" => vec![self.owner.to_string()],
+            "private-dns-name" => one(private_dns_name(cloud, self)),
+            "private-ip-address" => vec![self.primary_ip().to_string()],
+            "requester-managed" => vec!["false".into()],
+            "source-dest-check" => vec![self.source_dest_check.to_string()],
+            "status" => vec![status(self).into()],
+            "subnet-id" => vec![self.subnet.to_string()],
+            "vpc-id" => vec![self.vpc.to_string()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// `in-use` once attached.
+pub(super) fn status(interface: &NetworkInterface) -> &'static str {
+    if interface.attachment.is_some() { "in-use" } else { "available" }
+}
+
+/// Groups with their names.
+pub(super) fn group_items(cloud: &Cloud<'_>, groups: &BTreeSet<SecurityGroupId>) -> Vec<GroupIdentifier> {
+    let name = |id: &SecurityGroupId| {
+        cloud.world().find::<SecurityGroup>(id).map(|group| group.name.clone()).unwrap_or_default()
+    };
+    groups.iter().map(|id| GroupIdentifier { group_id: *id, group_name: name(id) }).collect()
+}
+
+/// `ip-10-0-0-5.ec2.internal`, shown where the VPC gives host names.
+pub(super) fn private_dns_name(cloud: &Cloud<'_>, interface: &NetworkInterface) -> Option<String> {
+    let vpc = cloud.world().find::<Vpc>(&interface.vpc)?;
+    vpc.enable_dns_hostnames.then(|| ip_name(cloud, interface.primary_ip()))
+}
+
+/// The private name that an address has.
+pub(super) fn ip_name(cloud: &Cloud<'_>, address: std::net::Ipv4Addr) -> String {
+    format!("ip-{}.{}", address.to_string().replace('.', "-"), cloud.config.region.private_domain())
+}
+
+pub(super) fn address_items(cloud: &Cloud<'_>, interface: &NetworkInterface) -> Vec<PrivateIpAddressItem> {
+    let named = private_dns_name(cloud, interface).is_some();
+    let item = |(index, address): (usize, &std::net::Ipv4Addr)| PrivateIpAddressItem {
+        primary: index == 0,
+        private_dns_name: named.then(|| ip_name(cloud, *address)),
+        private_ip_address: *address,
+    };
+    interface.private_ips.iter().enumerate().map(item).collect()
+}
+
+pub(super) fn ipv6_items(interface: &NetworkInterface) -> Vec<Ipv6AddressItem> {
+    interface
+        .ipv6_addresses
+        .iter()
+        .map(|address| Ipv6AddressItem { ipv6_address: *address, is_primary_ipv6: false })
+        .collect()
+}
+
+fn attachment_item(interface: &NetworkInterface) -> Option<InterfaceAttachmentItem> {
+    interface.attachment.as_ref().map(|attachment| InterfaceAttachmentItem {
+        attach_time: attachment.attached,
+        attachment_id: attachment.id,
+        delete_on_termination: attachment.delete_on_termination,
+        device_index: attachment.device_index,
+        network_card_index: 0,
+        instance_id: attachment.instance,
+        instance_owner_id: interface.owner,
+        status: "attached",
+    })
+}
+
+fn item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> NetworkInterfaceItem {
+    NetworkInterfaceItem {
+        attachment: attachment_item(interface),
+        availability_zone: interface.zone,
+        availability_zone_id: interface.zone.id(),
+        description: interface.description.clone(),
+        group_set: group_items(cloud, &interface.groups),
+        interface_type: "interface",
+        ipv6_addresses_set: ipv6_items(interface),
+        mac_address: interface.mac,
+        network_interface_id: interface.id,
+        owner_id: interface.owner,
+        private_dns_name: private_dns_name(cloud, interface),
+        private_ip_address: interface.primary_ip(),
+        private_ip_addresses_set: address_items(cloud, interface),
+        requester_managed: false,
+        source_dest_check: interface.source_dest_check,
+        status: status(interface),
+        subnet_id: interface.subnet,
+        tag_set: interface.tags.clone(),
+        vpc_id: interface.vpc,
+    }
+}

@@ -1,0 +1,303 @@
+//! Routes: what may be asked for (spec 4.3, 4.4). What becomes of them is computed in `rules::route_state`.
+
+use std::sync::Arc;
+
+use ec2::shapes::Done;
+use ec2::shapes::route::*;
+use ec2::{Error, IdCodes};
+use model::*;
+
+use super::Handle;
+use crate::Cloud;
+use crate::rules::different_networks;
+
+impl Handle for CreateRoute {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        let CreateRoute(asked) = self;
+        let destination = asked_destination(&asked)?;
+        let wanted = wanted_target(&RouteInput { local_target: None, ..asked.clone() })?;
+        let table = cloud.owned::<RouteTable>(asked.route_table_id)?;
+        check_destination(destination)?;
+        let existing = table.route(destination);
+        if existing.is_some_and(|route| route.origin == RouteOrigin::CreateRoute) {
+            return Err(already_exists(destination));
+        }
+        let target = resolve(cloud, &table, wanted)?;
+        if target == RouteTarget::Local {
+            return Err(Error::invalid_parameter(
+                "GatewayId",
+                "local",
+                "Local routes come with the blocks of the VPC; give another target.",
+            ));
+        }
+        check_inside(cloud, &table, destination, target)?;
+        if existing.is_some() {
+            return Err(already_exists(destination));
+        }
+        check_quota(cloud, &table, destination)?;
+        cloud.update::<RouteTable, _>(table.id, |table| {
+            table.routes.push(Route { destination, target, origin: RouteOrigin::CreateRoute });
+            Ok(Done::TRUE)
+        })
+    }
+}
+
+impl Handle for ReplaceRoute {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        let ReplaceRoute(asked) = self;
+        let destination = asked_destination(&asked)?;
+        let wanted = wanted_target(&asked)?;
+        let table = cloud.owned::<RouteTable>(asked.route_table_id)?;
+        check_destination(destination)?;
+        let Some(existing) = table.route(destination) else {
+            let message =
+                format!("There is no route defined for '{destination}' in the route table. Use CreateRoute instead.");
+            return Err(Error::invalid_value(message));
+        };
+        let target = resolve(cloud, &table, wanted)?;
+        match (existing.origin, target) {
+            (RouteOrigin::CreateRouteTable, RouteTarget::Local | RouteTarget::NetworkInterface(_)) => {}
+            (RouteOrigin::CreateRouteTable, _) => return Err(unsupported_target()),
+            (RouteOrigin::CreateRoute, RouteTarget::Local) => {
+                let message = format!(
+                    "The route for '{destination}' is not a local route of the VPC: its target cannot be local."
+                );
+                return Err(Error::invalid_value(message));
+            }
+            (RouteOrigin::CreateRoute, _) => check_inside(cloud, &table, destination, target)?,
+        }
+        cloud.update::<RouteTable, _>(table.id, |table| {
+            for route in table.routes.iter_mut().filter(|route| route.destination == destination) {
+                route.target = target;
+            }
+            Ok(Done::TRUE)
+        })
+    }
+}
+
+impl Handle for DeleteRoute {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        let destination = destination(
+            self.destination_cidr_block,
+            self.destination_ipv6_cidr_block,
+            self.destination_prefix_list_id,
+        )?;
+        cloud.update::<RouteTable, _>(self.route_table_id, |table| match table.route(destination) {
+            None => {
+                let what = match destination {
+                    Destination::Cidr(Cidr::V4(_)) => "destination-cidr-block",
+                    Destination::Cidr(Cidr::V6(_)) => "destination-ipv6-cidr-block",
+                    Destination::PrefixList(_) => "destination-prefix-list-id",
+                };
+                let message = format!("no route with {what} {destination} in route table {}", table.id);
+                Err(Error::new("InvalidRoute.NotFound", message))
+            }
+            Some(route) if route.origin == RouteOrigin::CreateRouteTable => Err(Error::invalid_value(format!(
+                "cannot remove local route {destination} in route table {}",
+                table.id
+            ))),
+            Some(_) => {
+                table.routes.retain(|route| route.destination != destination);
+                Ok(Done::TRUE)
+            }
+        })
+    }
+}
+
+fn asked_destination(asked: &RouteInput) -> Result<Destination, Error> {
+    destination(asked.destination_cidr_block, asked.destination_ipv6_cidr_block, asked.destination_prefix_list_id)
+}
+
+fn destination(
+    ipv4: Option<Ipv4Cidr>,
+    ipv6: Option<Ipv6Cidr>,
+    prefix_list: Option<PrefixListId>,
+) -> Result<Destination, Error> {
+    let cidrs = [ipv4.map(Cidr::V4), ipv6.map(Cidr::V6)].into_iter().flatten().map(Destination::Cidr);
+    let given: Vec<Destination> = cidrs.chain(prefix_list.map(Destination::PrefixList)).collect();
+    exactly_one(given, "DestinationCidrBlock, DestinationIpv6CidrBlock or DestinationPrefixListId")
+}
+
+/// What a route shall lead to, before it is looked up.
+enum Wanted {
+    Local,
+    Gateway(String),
+    Peering(PeeringId),
+    NetworkInterface(NetworkInterfaceId),
+    Instance(InstanceId),
+    /// A kind of thing of which this cloud has none: the answer is that it does not exist.
+    Absent(Error),
+}
+
+fn wanted_target(asked: &RouteInput) -> Result<Wanted, Error> {
+    fn absent<Id: IdCodes>(id: Option<Id>) -> Option<Wanted> {
+        id.map(|id| Wanted::Absent(Error::not_found(id)))
+    }
+    let unknown = |code: &'static str, noun: &str, id: &Option<String>| {
+        id.as_ref().map(|id| Wanted::Absent(Error::new(code, format!("The {noun} '{id}' does not exist"))))
+    };
+    let given = [
+        asked.local_target.filter(|local| *local).map(|_| Wanted::Local),
+        asked.gateway_id.clone().map(|id| if id == "local" { Wanted::Local } else { Wanted::Gateway(id) }),
+        asked.vpc_peering_connection_id.map(Wanted::Peering),
+        asked.network_interface_id.map(Wanted::NetworkInterface),
+        asked.instance_id.map(Wanted::Instance),
+        absent(asked.nat_gateway_id),
+        absent(asked.transit_gateway_id),
+        absent(asked.egress_only_internet_gateway_id),
+        absent(asked.vpc_endpoint_id),
+        unknown("InvalidLocalGatewayID.NotFound", "localGateway ID", &asked.local_gateway_id),
+        unknown("InvalidCarrierGatewayID.NotFound", "carrierGateway ID", &asked.carrier_gateway_id),
+        unknown("InvalidCoreNetworkArn.NotFound", "core network ARN", &asked.core_network_arn),
+        unknown("InvalidOdbNetworkArn.NotFound", "ODB network ARN", &asked.odb_network_arn),
+    ];
+    let names = "GatewayId, VpcPeeringConnectionId, NetworkInterfaceId, InstanceId, NatGatewayId, TransitGatewayId or EgressOnlyInternetGatewayId";
+    exactly_one(given.into_iter().flatten().collect(), names)
+}
+
+fn exactly_one<T>(mut given: Vec<T>, names: &str) -> Result<T, Error> {
+    match (given.pop(), given.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (None, _) => Err(Error::missing_parameter(names)),
+        (Some(_), false) => Err(Error::invalid_combination(format!("The request must contain exactly one of {names}"))),
+    }
+}
+
+/// Destinations that no table may name (spec 4.4.2), and prefix lists, of which there are none.
+fn check_destination(destination: Destination) -> Result<(), Error> {
+    const RESERVED: [&str; 2] = ["169.254.168.0/22", "fd00:ec2::/32"];
+    match destination {
+        Destination::PrefixList(id) => Err(Error::not_found(id)),
+        Destination::Cidr(cidr) => {
+            let within = |range: &&&str| range.parse::<Cidr>().is_ok_and(|range| range.contains_all(&cidr));
+            match RESERVED.iter().find(within) {
+                Some(range) => Err(Error::invalid_value(format!(
+                    "The destination CIDR block {cidr} lies in {range}, which is reserved for the VPC's own services."
+                ))),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+/// Finds the target and holds it against the table's VPC (spec 4.4.4, 4.4.5).
+fn resolve(cloud: &Cloud<'_>, table: &RouteTable, wanted: Wanted) -> Result<RouteTarget, Error> {
+    match wanted {
+        Wanted::Local => Ok(RouteTarget::Local),
+        Wanted::Absent(error) => Err(error),
+        Wanted::Gateway(id) => {
+            let gateway = internet_gateway(cloud, &id)?;
+            match gateway.vpc {
+                Some(vpc) if vpc == table.vpc => Ok(RouteTarget::InternetGateway(gateway.id)),
+                _ => Err(different_networks(table.id, "network gateway", gateway.id)),
+            }
+        }
+        Wanted::Peering(id) => peering(cloud, table, id),
+        Wanted::NetworkInterface(id) => {
+            let interface = cloud.owned::<NetworkInterface>(id)?;
+            if interface.vpc != table.vpc {
+                return Err(different_networks(table.id, "interface", id));
+            }
+            Ok(RouteTarget::NetworkInterface(id))
+        }
+        Wanted::Instance(id) => {
+            let interface = only_interface(cloud, id)?;
+            if interface.vpc != table.vpc {
+                return Err(different_networks(table.id, "instance", id));
+            }
+            Ok(RouteTarget::NetworkInterface(interface.id))
+        }
+    }
+}
+
+/// The internet gateway that a GatewayId names; VPN gateways and gateway endpoints do not exist here.
+pub(super) fn internet_gateway(cloud: &Cloud<'_>, id: &str) -> Result<Arc<InternetGateway>, Error> {
+    let not_found = || Error::new("InvalidGatewayID.NotFound", format!("The gateway ID '{id}' does not exist"));
+    match id.parse::<InternetGatewayId>() {
+        Ok(gateway) => cloud.owned::<InternetGateway>(gateway).map_err(|_| not_found()),
+        Err(_) if id.parse::<VpnGatewayId>().is_ok() || id.parse::<VpcEndpointId>().is_ok() => Err(not_found()),
+        Err(error) => Err(Error::malformed::<InternetGatewayId>(&error)),
+    }
+}
+
+/// A peering that is or may become active, with the table's VPC at one end.
+fn peering(cloud: &Cloud<'_>, table: &RouteTable, id: PeeringId) -> Result<RouteTarget, Error> {
+    let found = cloud.world().find::<Peering>(&id).filter(|peering| {
+        peering.status.is_live() && crate::peering::is_visible(peering, cloud.caller.account, cloud.config, cloud.now)
+    });
+    let peering = found.ok_or_else(|| Error::not_found(id))?;
+    match peering.side_of(table.vpc) {
+        Some(_) => Ok(RouteTarget::Peering(id)),
+        None => Err(different_networks(table.id, "network gateway", id)),
+    }
+}
+
+fn only_interface(cloud: &Cloud<'_>, id: InstanceId) -> Result<Arc<NetworkInterface>, Error> {
+    cloud.owned::<Instance>(id)?;
+    let is_its = |interface: &NetworkInterface| {
+        interface.attachment.as_ref().is_some_and(|attachment| attachment.instance == id)
+    };
+    let mut interfaces = cloud.own::<NetworkInterface>().filter(|interface| is_its(interface));
+    match (interfaces.next(), interfaces.next()) {
+        (Some(interface), None) => Ok(interface.clone()),
+        (Some(_), Some(_)) => {
+            let message = format!(
+                "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID for the operation instead."
+            );
+            Err(Error::new("InvalidInstanceID", message))
+        }
+        (None, _) => {
+            Err(Error::new("InvalidInstanceID", format!("There is no interface attached to instance '{id}'.")))
+        }
+    }
+}
+
+/// Inside the VPC's own blocks a route may only send a whole subnet to an interface (spec 4.3.2).
+fn check_inside(
+    cloud: &Cloud<'_>,
+    table: &RouteTable,
+    destination: Destination,
+    target: RouteTarget,
+) -> Result<(), Error> {
+    let vpc = cloud.owned::<Vpc>(table.vpc)?;
+    let Destination::Cidr(cidr) = destination else { return Ok(()) };
+    if !vpc.blocks().any(|block| block.contains_all(&cidr)) {
+        return Ok(());
+    }
+    if !matches!(target, RouteTarget::NetworkInterface(_)) {
+        return Err(unsupported_target());
+    }
+    let is_subnet = cloud
+        .subnets_of(vpc.id)
+        .any(|subnet| Cidr::V4(subnet.cidr) == cidr || subnet.ipv6.is_some_and(|ipv6| Cidr::V6(ipv6.cidr) == cidr));
+    if !is_subnet {
+        let message = format!(
+            "The destination CIDR block {cidr} is equal to or more specific than one of this VPC's CIDR blocks. It must match the CIDR block of a subnet."
+        );
+        return Err(Error::invalid_value(message));
+    }
+    Ok(())
+}
+
+fn check_quota(cloud: &Cloud<'_>, table: &RouteTable, destination: Destination) -> Result<(), Error> {
+    let is_ipv4 = |destination: Destination| matches!(destination, Destination::Cidr(cidr) if cidr.is_ipv4());
+    let alike = table
+        .routes
+        .iter()
+        .filter(|route| route.origin == RouteOrigin::CreateRoute && is_ipv4(route.destination) == is_ipv4(destination));
+    if alike.count() >= cloud.config.quotas.routes_per_table {
+        return Err(Error::new(
+            "RouteLimitExceeded",
+            format!("The maximum number of routes in route table {} has been reached.", table.id),
+        ));
+    }
+    Ok(())
+}
+
+fn already_exists(destination: Destination) -> Error {
+    Error::new("RouteAlreadyExists", format!("The route identified by {destination} already exists."))
+}
+
+fn unsupported_target() -> Error {
+    Error::invalid_value("Route target is not supported. This route only supports interface and instance targets.")
+}

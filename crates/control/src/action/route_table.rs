@@ -1,0 +1,302 @@
+//! Route tables and where they are used (spec 4.1, 4.2). Their routes are in `route`.
+
+use ec2::page::Page;
+use ec2::shapes::route::*;
+use ec2::shapes::{Done, TagSpecification};
+use ec2::{Error, Operation};
+use model::vpc::RouteTableAssociation;
+use model::*;
+
+use super::{Handle, route};
+use crate::Cloud;
+use crate::describe::{Describe, Query};
+use crate::rules::{attached_instance, different_networks, route_state, texts};
+
+const ASSOCIATED: AssociationStateItem = AssociationStateItem { state: "associated" };
+
+impl Handle for CreateRouteTable {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateRouteTableResponse, Error> {
+        let tags = TagSpecification::tags(&self.tag_specifications, &["route-table"], "route-table")?;
+        let token = self.client_token.as_deref();
+        let id = match cloud.replay(<Self as Operation>::NAME, token)? {
+            Some(id) => id,
+            None => {
+                let id = create(cloud, self.vpc_id, tags)?;
+                cloud.remember(<Self as Operation>::NAME, token, id);
+                id
+            }
+        };
+        let table = cloud.owned::<RouteTable>(id)?;
+        Ok(CreateRouteTableResponse { route_table: item(cloud, &table), client_token: self.client_token })
+    }
+}
+
+fn create(cloud: &mut Cloud<'_>, vpc: VpcId, tags: Tags) -> Result<RouteTableId, Error> {
+    let vpc = cloud.owned::<Vpc>(vpc)?;
+    if cloud.route_tables_of(vpc.id).count() >= cloud.config.quotas.route_tables_per_vpc {
+        return Err(Error::new("RouteTableLimitExceeded", "The maximum number of route tables has been reached."));
+    }
+    let id = cloud.draw.id();
+    cloud.put(RouteTable { id, vpc: vpc.id, owner: vpc.owner, routes: vpc.blocks().map(Route::local).collect(), tags });
+    Ok(id)
+}
+
+impl Handle for DeleteRouteTable {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        let table = cloud.owned::<RouteTable>(self.route_table_id)?;
+        if !associations(cloud, &table).is_empty() {
+            return Err(Error::has_dependencies("routeTable", table.id));
+        }
+        cloud.delete::<RouteTable>(table.id);
+        Ok(Done::TRUE)
+    }
+}
+
+impl Handle for AssociateRouteTable {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<AssociateRouteTableResponse, Error> {
+        let subnet = match (self.subnet_id, self.gateway_id) {
+            (Some(subnet), None) => subnet,
+            (None, Some(gateway)) => return Err(edge_association(cloud, self.route_table_id, &gateway)),
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid_combination(
+                    "SubnetId cannot be used together with GatewayId; leave one of them out",
+                ));
+            }
+            (None, None) => return Err(Error::missing_parameter("SubnetId")),
+        };
+        let table = cloud.owned::<RouteTable>(self.route_table_id)?;
+        let subnet = cloud.owned::<Subnet>(subnet)?;
+        if subnet.vpc != table.vpc {
+            return Err(different_networks(table.id, "subnet", subnet.id));
+        }
+        if subnet.route_table.is_some() {
+            let message = format!(
+                "the specified association for route table {} conflicts with an existing association",
+                table.id
+            );
+            return Err(Error::new("Resource.AlreadyAssociated", message));
+        }
+        let association_id = associate(cloud, subnet.id, table.id)?;
+        Ok(AssociateRouteTableResponse { association_id, association_state: ASSOCIATED })
+    }
+}
+
+/// Routes for what comes in through a gateway: there is no such traffic here (spec 4.7).
+fn edge_association(cloud: &Cloud<'_>, table: RouteTableId, gateway: &str) -> Error {
+    let check = || {
+        cloud.owned::<RouteTable>(table)?;
+        route::internet_gateway(cloud, gateway)
+    };
+    check().err().unwrap_or_else(|| {
+        let message = format!("A route table cannot be associated with the gateway {gateway} here: nothing comes in through it. Give a SubnetId.");
+        Error::new("UnsupportedOperation", message)
+    })
+}
+
+fn associate(
+    cloud: &mut Cloud<'_>,
+    subnet: SubnetId,
+    route_table: RouteTableId,
+) -> Result<RouteTableAssociationId, Error> {
+    let id = cloud.draw.id();
+    cloud.update::<Subnet, _>(subnet, |subnet| {
+        subnet.route_table = Some(RouteTableAssociation { id, route_table });
+        Ok(id)
+    })
+}
+
+/// Who uses a table by an association.
+enum User {
+    /// The VPC, for every subnet without a table of its own.
+    Main(VpcId),
+    Subnet(SubnetId),
+}
+
+fn user_of(cloud: &Cloud<'_>, id: RouteTableAssociationId) -> Result<User, Error> {
+    let main = cloud.own::<Vpc>().find(|vpc| vpc.main.id == id).map(|vpc| User::Main(vpc.id));
+    let is_it = |subnet: &Subnet| subnet.route_table.is_some_and(|association| association.id == id);
+    let user =
+        main.or_else(|| cloud.own::<Subnet>().find(|subnet| is_it(subnet)).map(|subnet| User::Subnet(subnet.id)));
+    user.ok_or_else(|| Error::not_found(id))
+}
+
+impl Handle for DisassociateRouteTable {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+        match user_of(cloud, self.association_id)? {
+            User::Main(_) => {
+                let message = format!("cannot disassociate the main route table association {}", self.association_id);
+                Err(Error::invalid_value(message))
+            }
+            User::Subnet(subnet) => cloud.update::<Subnet, _>(subnet, |subnet| {
+                subnet.route_table = None;
+                Ok(Done::TRUE)
+            }),
+        }
+    }
+}
+
+impl Handle for ReplaceRouteTableAssociation {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<ReplaceRouteTableAssociationResponse, Error> {
+        let user = user_of(cloud, self.association_id)?;
+        let table = cloud.owned::<RouteTable>(self.route_table_id)?;
+        let new_association_id = match user {
+            User::Main(vpc) if vpc != table.vpc => return Err(different_networks(table.id, "network", vpc)),
+            User::Main(vpc) => {
+                let id = cloud.draw.id();
+                cloud.update::<Vpc, _>(vpc, |vpc| {
+                    vpc.main = RouteTableAssociation { id, route_table: table.id };
+                    Ok(id)
+                })?
+            }
+            User::Subnet(subnet) if cloud.owned::<Subnet>(subnet)?.vpc != table.vpc => {
+                return Err(different_networks(table.id, "subnet", subnet));
+            }
+            User::Subnet(subnet) => associate(cloud, subnet, table.id)?,
+        };
+        Ok(ReplaceRouteTableAssociationResponse { new_association_id, association_state: ASSOCIATED })
+    }
+}
+
+impl Handle for DescribeRouteTables {
+    fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeRouteTablesResponse, Error> {
+        let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
+        let query = Query { ids: &self.route_table_ids, filters: &self.filters, page };
+        let (tables, next_token) = cloud.select::<RouteTable>(query, 5..=100)?;
+        Ok(DescribeRouteTablesResponse {
+            route_tables: tables.iter().map(|table| item(cloud, table)).collect(),
+            next_token,
+        })
+    }
+}
+
+impl Describe for RouteTable {
+    const FILTERS: &'static [&'static str] = &[
+        "association.gateway-id",
+        "association.main",
+        "association.route-table-association-id",
+        "association.route-table-id",
+        "association.subnet-id",
+        "owner-id",
+        "route-table-id",
+        "route.destination-cidr-block",
+        "route.destination-ipv6-cidr-block",
+        "route.destination-prefix-list-id",
+        "route.egress-only-internet-gateway-id",
+        "route.gateway-id",
+        "route.instance-id",
+        "route.nat-gateway-id",
+        "route.origin",
+        "route.state",
+        "route.transit-gateway-id",
+        "route.vpc-peering-connection-id",
+        "vpc-id",
+    ];
+
+    fn is_visible(&self, cloud: &Cloud<'_>) -> bool {
+        self.owner == cloud.caller.account
+    }
+
+    fn tags<'t>(&'t self, _: &Cloud<'_>) -> &'t Tags {
+        &self.tags
+    }
+
+    fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
+        if let Some(name) = filter.strip_prefix("route.") {
+            return self
+                .routes
+                .iter()
+                .flat_map(|route| route_values(&route_item(cloud, self.vpc, route), name))
+                .collect();
+        }
+        let associations = || associations(cloud, self).into_iter();
+        match filter {
+            "association.main" => texts(associations().map(|association| association.main)),
+            "association.route-table-association-id" => {
+                texts(associations().map(|association| association.route_table_association_id))
+            }
+            "association.route-table-id" => texts(associations().map(|association| association.route_table_id)),
+            "association.subnet-id" => texts(associations().filter_map(|association| association.subnet_id)),
+            "owner-id" => texts([self.owner]),
+            "route-table-id" => texts([self.id]),
+            "vpc-id" => texts([self.vpc]),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn route_values(route: &RouteItem, name: &str) -> Vec<String> {
+    match name {
+        "destination-cidr-block" => texts(route.destination_cidr_block),
+        "destination-ipv6-cidr-block" => texts(route.destination_ipv6_cidr_block),
+        "destination-prefix-list-id" => texts(route.destination_prefix_list_id),
+        "egress-only-internet-gateway-id" => texts(route.egress_only_internet_gateway_id),
+        "gateway-id" => texts(route.gateway_id.as_ref()),
+        "instance-id" => texts(route.instance_id),
+        "nat-gateway-id" => texts(route.nat_gateway_id),
+        "origin" => texts([route.origin]),
+        "state" => texts([route.state]),
+        "transit-gateway-id" => texts(route.transit_gateway_id),
+        "vpc-peering-connection-id" => texts(route.vpc_peering_connection_id),
+        _ => Vec::new(),
+    }
+}
+
+/// The uses that the API lists: as main table, and of subnets that name it (spec 4.1).
+fn associations(cloud: &Cloud<'_>, table: &RouteTable) -> Vec<RouteTableAssociationItem> {
+    let listed = |association: RouteTableAssociation, subnet_id| {
+        (association.route_table == table.id).then_some(RouteTableAssociationItem {
+            route_table_association_id: association.id,
+            route_table_id: association.route_table,
+            subnet_id,
+            main: subnet_id.is_none(),
+            association_state: ASSOCIATED,
+        })
+    };
+    let main = cloud.world().find::<Vpc>(&table.vpc).and_then(|vpc| listed(vpc.main, None));
+    let subnets = cloud.subnets_of(table.vpc).filter_map(|subnet| listed(subnet.route_table?, Some(subnet.id)));
+    main.into_iter().chain(subnets).collect()
+}
+
+/// A route table as the API shows it.
+fn item(cloud: &Cloud<'_>, table: &RouteTable) -> RouteTableItem {
+    RouteTableItem {
+        route_table_id: table.id,
+        vpc_id: table.vpc,
+        owner_id: table.owner,
+        route_set: table.routes.iter().map(|route| route_item(cloud, table.vpc, route)).collect(),
+        association_set: associations(cloud, table),
+        propagating_vgw_set: Vec::new(),
+        tag_set: table.tags.clone(),
+    }
+}
+
+fn route_item(cloud: &Cloud<'_>, vpc: VpcId, route: &Route) -> RouteItem {
+    let mut item = RouteItem {
+        origin: match route.origin {
+            RouteOrigin::CreateRouteTable => "CreateRouteTable",
+            RouteOrigin::CreateRoute => "CreateRoute",
+        },
+        state: route_state(cloud.world(), vpc, route).code(),
+        ..RouteItem::default()
+    };
+    match route.destination {
+        Destination::Cidr(Cidr::V4(cidr)) => item.destination_cidr_block = Some(cidr),
+        Destination::Cidr(Cidr::V6(cidr)) => item.destination_ipv6_cidr_block = Some(cidr),
+        Destination::PrefixList(id) => item.destination_prefix_list_id = Some(id),
+    }
+    match route.target {
+        RouteTarget::Local => item.gateway_id = Some("local".into()),
+        RouteTarget::InternetGateway(id) => item.gateway_id = Some(id.to_string()),
+        RouteTarget::Peering(id) => item.vpc_peering_connection_id = Some(id),
+        RouteTarget::NatGateway(id) => item.nat_gateway_id = Some(id),
+        RouteTarget::EgressOnlyInternetGateway(id) => item.egress_only_internet_gateway_id = Some(id),
+        RouteTarget::TransitGateway(id) => item.transit_gateway_id = Some(id),
+        RouteTarget::NetworkInterface(id) => {
+            let instance = attached_instance(cloud.world(), id);
+            item.network_interface_id = Some(id);
+            item.instance_id = instance.map(|instance| instance.id);
+            item.instance_owner_id = instance.map(|instance| instance.owner);
+        }
+    }
+    item
+}

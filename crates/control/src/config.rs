@@ -1,0 +1,145 @@
+//! What an operator decides about a region: who else there is, where instances run, how much each may have (spec ch. 13).
+
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+
+use model::{Duration, HostId, Ipv6Cidr, Region};
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub region: Region,
+    /// All regions that this cloud has, this one among them.
+    pub regions: BTreeSet<Region>,
+    /// Hosts that carry instances; with none, instances are records only and run at once.
+    pub hosts: Vec<HostId>,
+    pub quotas: Quotas,
+    /// How long ended things stay visible.
+    pub visibility: Visibility,
+    /// Whether the restriction table for added VPC blocks (spec 2.3.3) holds.
+    pub restrict_cidr_associations: bool,
+    /// What AmazonProvidedIpv6CidrBlock takes a random /56 from. No two VPCs of a region get the same; give each region a
+    /// pool of its own and no two of the whole cloud do.
+    pub ipv6_pool: Ipv6Cidr,
+}
+
+impl Config {
+    pub fn new(region: Region) -> Config {
+        Config {
+            region,
+            regions: BTreeSet::from([region]),
+            hosts: Vec::new(),
+            quotas: Quotas::default(),
+            visibility: Visibility::default(),
+            restrict_cidr_associations: true,
+            // RFC 3849: addresses that no network outside has. 2^24 blocks.
+            ipv6_pool: Ipv6Cidr::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32).unwrap_or(Ipv6Cidr::ALL),
+        }
+    }
+}
+
+/// Spec 5.3.3 and 8.6.
+#[derive(Clone, Copy, Debug)]
+pub struct Visibility {
+    /// A failed peering, for its requester; a rejected one, for the accepter; a deleted one, for who deleted it.
+    pub short: Duration,
+    /// An expired peering; a rejected one, for the requester; a deleted one, for the other party.
+    pub long: Duration,
+    pub terminated_instance: Duration,
+    pub client_token: Duration,
+}
+
+impl Default for Visibility {
+    fn default() -> Visibility {
+        Visibility {
+            short: Duration::hours(2),
+            long: Duration::hours(48),
+            terminated_instance: Duration::hours(1),
+            client_token: Duration::hours(24),
+        }
+    }
+}
+
+/// AWS's defaults; each may be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Quotas {
+    pub vpcs: usize,
+    pub subnets_per_vpc: usize,
+    pub ipv4_cidrs_per_vpc: usize,
+    pub ipv6_cidrs_per_vpc: usize,
+    pub route_tables_per_vpc: usize,
+    /// Static routes in one table, each family by itself.
+    pub routes_per_table: usize,
+    pub security_groups: usize,
+    /// Each direction and family by itself.
+    pub rules_per_security_group: usize,
+    pub security_groups_per_interface: usize,
+    pub network_acls_per_vpc: usize,
+    /// Each direction by itself.
+    pub entries_per_network_acl: usize,
+    pub network_interfaces: usize,
+    pub internet_gateways: usize,
+    pub active_peerings_per_vpc: usize,
+    pub outstanding_peering_requests: usize,
+    pub instances: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Quotas {
+        Quotas {
+            vpcs: 5,
+            subnets_per_vpc: 200,
+            ipv4_cidrs_per_vpc: 5,
+            ipv6_cidrs_per_vpc: 5,
+            route_tables_per_vpc: 200,
+            routes_per_table: 500,
+            security_groups: 2500,
+            rules_per_security_group: 60,
+            security_groups_per_interface: 5,
+            network_acls_per_vpc: 200,
+            entries_per_network_acl: 20,
+            network_interfaces: 5000,
+            internet_gateways: 5,
+            active_peerings_per_vpc: 50,
+            outstanding_peering_requests: 25,
+            instances: 256,
+        }
+    }
+}
+
+macro_rules! by_name {
+    ($($field:ident $name:literal,)*) => {
+        impl Quotas {
+            /// What an operator calls them.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+
+            /// With this quota set; `None`: there is none of that name.
+            #[must_use]
+            pub fn set(mut self, name: &str, number: usize) -> Option<Quotas> {
+                match name {
+                    $($name => self.$field = number,)*
+                    _ => return None,
+                }
+                Some(self)
+            }
+        }
+    };
+}
+
+by_name! {
+    vpcs "vpcs",
+    subnets_per_vpc "subnets-per-vpc",
+    ipv4_cidrs_per_vpc "ipv4-cidrs-per-vpc",
+    ipv6_cidrs_per_vpc "ipv6-cidrs-per-vpc",
+    route_tables_per_vpc "route-tables-per-vpc",
+    routes_per_table "routes-per-table",
+    security_groups "security-groups",
+    rules_per_security_group "rules-per-security-group",
+    security_groups_per_interface "security-groups-per-interface",
+    network_acls_per_vpc "network-acls-per-vpc",
+    entries_per_network_acl "entries-per-network-acl",
+    network_interfaces "network-interfaces",
+    internet_gateways "internet-gateways",
+    active_peerings_per_vpc "active-peerings-per-vpc",
+    outstanding_peering_requests "outstanding-peering-requests",
+    instances "instances",
+}

@@ -1,0 +1,112 @@
+//! What each host must do: the Worlds in, one host's intent out. Pure and whole; nothing is left to choose.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::federation::Member;
+use model::intent::{Endpoint, Intent, Peer, VpcSlice};
+use model::*;
+
+/// Everything that a host must know: the instances that it carries and, whole, the VPCs that their interfaces are in.
+pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
+    let mut intent = Intent::default();
+    for (region, world) in worlds {
+        intent.revisions.insert(*region, world.revision);
+        let carried = world.all::<Instance>().filter(|i| i.host == Some(host) && i.state != InstanceState::Terminated);
+        intent.instances.extend(carried.map(|instance| (instance.id, instance.clone())));
+        let index = Index::new(world);
+        let interfaces = world.all::<NetworkInterface>();
+        let here = interfaces.filter(|interface| index.host(interface) == Some(host)).map(|interface| interface.vpc);
+        let vpcs: BTreeSet<VpcId> = here.collect();
+        let slices = vpcs.into_iter().filter_map(|vpc| Some((vpc, Arc::new(slice(*region, &index, vpc)?))));
+        intent.vpcs.extend(slices);
+    }
+    intent
+}
+
+/// One VPC as its own region sees it; `None`: there is no such VPC.
+pub fn vpc_slice(region: Region, world: &World, vpc: VpcId) -> Option<VpcSlice> {
+    slice(region, &Index::new(world), vpc)
+}
+
+fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
+    let world = index.world;
+    let vpc = world.find::<Vpc>(&id)?.clone();
+    let peerings = index.peerings.get(&id).cloned().unwrap_or_default();
+    let active = peerings.iter().filter(|peering| peering.status == PeeringStatus::Active);
+    let endpoint = |interface: &Arc<NetworkInterface>| Endpoint {
+        interface: interface.clone(),
+        host: index.host(interface),
+        is_up: index.instance(interface).is_some_and(|instance| instance.state.is_wanted()),
+    };
+    let gateways = world.all::<InternetGateway>().filter(|gateway| gateway.vpc == Some(id));
+    Some(VpcSlice {
+        region,
+        subnets: world.all::<Subnet>().filter(|subnet| subnet.vpc == id).cloned().collect(),
+        route_tables: world.all::<RouteTable>().filter(|table| table.vpc == id).cloned().collect(),
+        security_groups: world.all::<SecurityGroup>().filter(|group| group.vpc == id).cloned().collect(),
+        network_acls: world.all::<NetworkAcl>().filter(|acl| acl.vpc == id).cloned().collect(),
+        endpoints: index.interfaces(id).iter().map(endpoint).collect(),
+        internet_gateways: gateways.map(|gateway| gateway.id).collect(),
+        peers: active.filter_map(|peering| peer(region, index, id, peering)).collect(),
+        peerings,
+        dhcp_options: vpc.dhcp_options.and_then(|id| world.find::<DhcpOptions>(&id)).cloned(),
+        vpc,
+    })
+}
+
+/// The VPC at the other end: from this World, or from what its region told.
+fn peer(region: Region, index: &Index<'_>, vpc: VpcId, peering: &Peering) -> Option<Peer> {
+    let other = peering.side(peering.side_of(vpc)?.other());
+    if other.region != region {
+        let members = index.world.mirrors.get(&other.vpc).map(|mirror| mirror.members.clone()).unwrap_or_default();
+        return Some(Peer { peering: peering.id, vpc: other.vpc, members, groups: Vec::new() });
+    }
+    let members = index.interfaces(other.vpc).iter().map(|interface| index.member(interface)).collect();
+    let groups = index.world.all::<SecurityGroup>().filter(|group| group.vpc == other.vpc).map(|group| group.id);
+    Some(Peer { peering: peering.id, vpc: other.vpc, members, groups: groups.collect() })
+}
+
+/// A World looked at by VPC, in one pass.
+struct Index<'w> {
+    world: &'w World,
+    interfaces: BTreeMap<VpcId, Vec<Arc<NetworkInterface>>>,
+    peerings: BTreeMap<VpcId, Vec<Arc<Peering>>>,
+}
+
+impl<'w> Index<'w> {
+    fn new(world: &'w World) -> Index<'w> {
+        let mut interfaces: BTreeMap<VpcId, Vec<Arc<NetworkInterface>>> = BTreeMap::new();
+        for interface in world.all::<NetworkInterface>() {
+            interfaces.entry(interface.vpc).or_default().push(interface.clone());
+        }
+        let mut peerings: BTreeMap<VpcId, Vec<Arc<Peering>>> = BTreeMap::new();
+        for peering in world.all::<Peering>() {
+            for vpc in [peering.requester.vpc, peering.accepter.vpc] {
+                peerings.entry(vpc).or_default().push(peering.clone());
+            }
+        }
+        Index { world, interfaces, peerings }
+    }
+
+    fn interfaces(&self, vpc: VpcId) -> &[Arc<NetworkInterface>] {
+        self.interfaces.get(&vpc).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn instance(&self, interface: &NetworkInterface) -> Option<&Arc<Instance>> {
+        self.world.find::<Instance>(&interface.attachment.as_ref()?.instance)
+    }
+
+    fn host(&self, interface: &NetworkInterface) -> Option<HostId> {
+        self.instance(interface)?.host
+    }
+
+    fn member(&self, interface: &NetworkInterface) -> Member {
+        Member {
+            interface: interface.id,
+            addresses: interface.addresses().collect(),
+            groups: interface.groups.clone(),
+            host: self.host(interface),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What hosts tell: instances came up, went down, are gone.
+
+use model::*;
+use stream::{Condition, Report};
+
+/// The changes that a host's report makes; none if it is about another host's instance or about an earlier start.
+pub fn receive(world: &World, host: HostId, report: &Report, now: Time) -> Vec<Change> {
+    let Some(instance) = world.find::<Instance>(&report.instance).filter(|instance| instance.host == Some(host)) else {
+        return Vec::new();
+    };
+    let to = |state: InstanceState, reason: Option<(String, String)>| {
+        let mut after = Instance::clone(instance);
+        after.state = state;
+        after.state_reason = reason.or(after.state_reason);
+        vec![Change::put(after)]
+    };
+    let is_current = report.starts == instance.starts;
+    match (&report.condition, instance.state) {
+        (Condition::Running, InstanceState::Pending) if is_current => to(InstanceState::Running, None),
+        (Condition::Stopped, InstanceState::Stopping) => to(InstanceState::Stopped, None),
+        (Condition::Terminated, InstanceState::ShuttingDown) => terminated(world, instance, now),
+        (Condition::Failed(why), InstanceState::Pending | InstanceState::Running) if is_current => {
+            to(InstanceState::Stopped, Some(("Server.InternalError".into(), format!("Server.InternalError: {why}"))))
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The end of an instance: its interfaces go with it, but for those that are to stay.
+pub fn terminated(world: &World, instance: &Instance, now: Time) -> Vec<Change> {
+    let mut after = instance.clone();
+    after.state = InstanceState::Terminated;
+    after.terminated = Some(now);
+    let mut changes = vec![Change::put(after)];
+    for interface in world.all::<NetworkInterface>() {
+        match &interface.attachment {
+            Some(attachment) if attachment.instance == instance.id && attachment.delete_on_termination => {
+                changes.push(Change::Delete(NetworkInterface::key(interface.id)));
+            }
+            Some(attachment) if attachment.instance == instance.id => {
+                changes.push(Change::put(NetworkInterface { attachment: None, ..NetworkInterface::clone(interface) }));
+            }
+            _ => {}
+        }
+    }
+    changes
+}

@@ -1,0 +1,69 @@
+//! What time alone does to a World: requests expire, ended things go (spec 5.3.3, 5.3.4, 8.6, 1.3.12).
+
+use model::credential::{AccessKey, ClientToken};
+use model::*;
+
+use crate::peering::{Peerings, expiry_time, purge_time};
+use crate::{Config, Draft};
+
+/// What one tick may change: below the store's bound on one transaction. What is left over is due at once.
+pub const CHANGES_MAX: usize = 96;
+
+/// A session's key is known that much longer than it is good for, so that its use is answered with "expired".
+const EXPIRED_KEY_KEPT: Duration = Duration::hours(1);
+
+/// What is due at the machine's time `machine`.
+pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
+    let now = world.now(machine);
+    let mut draft = Draft::new(world);
+    let due = world.all::<Peering>().filter(|peering| peering_time(peering, config).is_some_and(|time| time <= now));
+    for peering in due {
+        if draft.len() >= CHANGES_MAX {
+            return draft.into_changes();
+        }
+        let mut peering = Peering::clone(peering);
+        if !(Peerings { draft: &mut draft, config, now }).expire(&mut peering) {
+            draft.delete::<Peering>(peering.id);
+        }
+    }
+    purge::<Instance>(&mut draft, world, now, |instance| instance_time(instance, config));
+    purge::<ClientToken>(&mut draft, world, now, |token| Some(token_time(token, config)));
+    purge::<AccessKey>(&mut draft, world, now, key_time);
+    draft.into_changes()
+}
+
+/// When the next tick is due, in the machine's time; in the past if it is overdue. `None`: nothing here ends by itself.
+pub fn next(world: &World, config: &Config) -> Option<Time> {
+    let peerings = world.all::<Peering>().filter_map(|peering| peering_time(peering, config));
+    let instances = world.all::<Instance>().filter_map(|instance| instance_time(instance, config));
+    let tokens = world.all::<ClientToken>().map(|token| token_time(token, config));
+    let keys = world.all::<AccessKey>().filter_map(|key| key_time(key));
+    let first = peerings.chain(instances).chain(tokens).chain(keys).min()?;
+    let ahead = world.now(Time::EPOCH) - Time::EPOCH;
+    Some(first + Duration::millis(ahead.as_millis().saturating_neg()))
+}
+
+fn purge<E: Entity + 'static>(draft: &mut Draft, world: &World, now: Time, end: impl Fn(&E) -> Option<Time>) {
+    let room = CHANGES_MAX.saturating_sub(draft.len());
+    let over = world.all::<E>().filter(|entity| end(entity).is_some_and(|end| end <= now));
+    for entity in over.take(room) {
+        draft.delete::<E>(entity.id());
+    }
+}
+
+fn peering_time(peering: &Peering, config: &Config) -> Option<Time> {
+    expiry_time(peering, config.region).or_else(|| purge_time(peering, config))
+}
+
+fn instance_time(instance: &Instance, config: &Config) -> Option<Time> {
+    let ended = instance.terminated.filter(|_| instance.state == InstanceState::Terminated)?;
+    Some(ended + config.visibility.terminated_instance)
+}
+
+fn token_time(token: &ClientToken, config: &Config) -> Time {
+    token.created + config.visibility.client_token
+}
+
+fn key_time(key: &AccessKey) -> Option<Time> {
+    Some(key.session.as_ref()?.expires + EXPIRED_KEY_KEPT)
+}

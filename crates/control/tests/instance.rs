@@ -1,0 +1,293 @@
+//! Interfaces and instances through the API, and what hosts say of them (spec ch. 8).
+
+mod common;
+
+use common::*;
+use model::*;
+use stream::{Condition, Report};
+
+/// A cloud with a VPC 10.0.0.0/16 and a subnet 10.0.1.0/28 of Alice's.
+fn cloud() -> (Harness, String, String) {
+    let mut cloud = Harness::new();
+    let vpc = text(&cloud.ok(ALICE, "Action=CreateVpc&CidrBlock=10.0.0.0/16"), "vpcId");
+    let subnet = text(&cloud.ok(ALICE, &format!("Action=CreateSubnet&VpcId={vpc}&CidrBlock=10.0.1.0/28")), "subnetId");
+    (cloud, vpc, subnet)
+}
+
+fn with_host() -> (Harness, String, HostId) {
+    let (mut cloud, _, subnet) = cloud();
+    let host: HostId = "host-1".parse().unwrap();
+    cloud.config.hosts = vec![host];
+    (cloud, subnet, host)
+}
+
+fn run(cloud: &mut Harness, subnet: &str, more: &str) -> String {
+    let document = cloud.ok(
+        ALICE,
+        &format!("Action=RunInstances&ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&SubnetId={subnet}{more}"),
+    );
+    text(&document, "instanceId")
+}
+
+fn state(cloud: &mut Harness, id: &str) -> String {
+    let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId={id}"));
+    let parsed = roxmltree::Document::parse(&document).unwrap();
+    let state = parsed
+        .descendants()
+        .find(|node| node.has_tag_name("instanceState") || node.tag_name().name() == "instanceState")
+        .unwrap();
+    state.children().find(|node| node.tag_name().name() == "name").unwrap().text().unwrap().to_owned()
+}
+
+fn tell(cloud: &mut Harness, host: HostId, id: &str, starts: u32, condition: Condition) {
+    let report = Report { instance: id.parse().unwrap(), starts, condition };
+    let changes = control::report::receive(&cloud.world, host, &report, cloud.now);
+    cloud.world = cloud.world.apply(&changes);
+}
+
+#[test]
+fn without_hosts_instances_are_records_that_run_at_once() {
+    let (mut cloud, _, subnet) = cloud();
+    let id = run(&mut cloud, &subnet, "");
+    assert_eq!(state(&mut cloud, &id), "running");
+    cloud.ok(ALICE, &format!("Action=StopInstances&InstanceId.1={id}"));
+    assert_eq!(state(&mut cloud, &id), "stopped");
+    cloud.ok(ALICE, &format!("Action=StartInstances&InstanceId.1={id}"));
+    assert_eq!(state(&mut cloud, &id), "running");
+    cloud.ok(ALICE, &format!("Action=TerminateInstances&InstanceId.1={id}"));
+    assert_eq!(state(&mut cloud, &id), "terminated");
+    assert_eq!(cloud.world.network_interfaces.size(), 0);
+}
+
+#[test]
+fn with_a_host_states_follow_what_it_reports() {
+    let (mut cloud, subnet, host) = with_host();
+    let id = run(&mut cloud, &subnet, "");
+    assert_eq!(state(&mut cloud, &id), "pending");
+    tell(&mut cloud, "other".parse().unwrap(), &id, 1, Condition::Running);
+    assert_eq!(state(&mut cloud, &id), "pending", "another host's word");
+    tell(&mut cloud, host, &id, 1, Condition::Running);
+    assert_eq!(state(&mut cloud, &id), "running");
+    cloud.ok(ALICE, &format!("Action=StopInstances&InstanceId.1={id}"));
+    assert_eq!(state(&mut cloud, &id), "stopping");
+    tell(&mut cloud, host, &id, 1, Condition::Stopped);
+    assert_eq!(state(&mut cloud, &id), "stopped");
+    cloud.ok(ALICE, &format!("Action=StartInstances&InstanceId.1={id}"));
+    tell(&mut cloud, host, &id, 1, Condition::Failed("late".into()));
+    assert_eq!(state(&mut cloud, &id), "pending", "a report about an earlier start");
+    tell(&mut cloud, host, &id, 2, Condition::Failed("no tun device".into()));
+    assert_eq!(state(&mut cloud, &id), "stopped");
+    let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId={id}"));
+    assert!(document.contains("Server.InternalError: no tun device"));
+    cloud.ok(ALICE, &format!("Action=TerminateInstances&InstanceId.1={id}"));
+    tell(&mut cloud, host, &id, 2, Condition::Terminated);
+    assert_eq!(state(&mut cloud, &id), "terminated");
+}
+
+#[test]
+fn addresses_are_inside_free_and_not_reserved() {
+    let (mut cloud, _, subnet) = cloud();
+    let create = |address: &str| format!("Action=CreateNetworkInterface&SubnetId={subnet}&PrivateIpAddress={address}");
+    assert_eq!(text(&cloud.ok(ALICE, &create("10.0.1.5")), "privateIpAddress"), "10.0.1.5");
+    assert_eq!(cloud.code(ALICE, &create("10.0.1.5")), "InvalidIPAddress.InUse");
+    for outside in ["10.0.1.0", "10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.15", "10.0.1.16", "10.0.2.5"] {
+        assert_eq!(cloud.code(ALICE, &create(outside)), "InvalidParameterValue", "{outside}");
+    }
+    for _ in 0..10 {
+        cloud.ok(ALICE, &format!("Action=CreateNetworkInterface&SubnetId={subnet}"));
+    }
+    assert_eq!(
+        cloud.code(ALICE, &format!("Action=CreateNetworkInterface&SubnetId={subnet}")),
+        "InsufficientFreeAddressesInSubnet"
+    );
+    let distinct: std::collections::BTreeSet<_> =
+        cloud.world.network_interfaces.values().map(|i| i.primary_ip()).collect();
+    assert_eq!(distinct.len(), 11);
+}
+
+#[test]
+fn the_primary_address_comes_first_whatever_the_order() {
+    let (mut cloud, _, subnet) = cloud();
+    let document = cloud.ok(ALICE, &format!("Action=CreateNetworkInterface&SubnetId={subnet}&PrivateIpAddresses.1.PrivateIpAddress=10.0.1.6&PrivateIpAddresses.2.PrivateIpAddress=10.0.1.7&PrivateIpAddresses.2.Primary=true"));
+    assert_eq!(text(&document, "privateIpAddress"), "10.0.1.7");
+    let id = text(&document, "networkInterfaceId");
+    let two = format!(
+        "Action=CreateNetworkInterface&SubnetId={subnet}&PrivateIpAddress=10.0.1.8&PrivateIpAddresses.1.PrivateIpAddress=10.0.1.9&PrivateIpAddresses.1.Primary=true"
+    );
+    assert_eq!(cloud.code(ALICE, &two), "InvalidParameterCombination");
+    assert_eq!(
+        cloud.code(
+            ALICE,
+            &format!("Action=UnassignPrivateIpAddresses&NetworkInterfaceId={id}&PrivateIpAddress.1=10.0.1.7")
+        ),
+        "InvalidParameterValue"
+    );
+    cloud.ok(ALICE, &format!("Action=UnassignPrivateIpAddresses&NetworkInterfaceId={id}&PrivateIpAddress.1=10.0.1.6"));
+    cloud.ok(
+        ALICE,
+        &format!("Action=AssignPrivateIpAddresses&NetworkInterfaceId={id}&SecondaryPrivateIpAddressCount=2"),
+    );
+    assert_eq!(cloud.world.network_interfaces.values().next().unwrap().private_ips.len(), 3);
+}
+
+#[test]
+fn groups_of_other_vpcs_and_accounts_are_refused() {
+    let (mut cloud, _, subnet) = cloud();
+    let other = text(&cloud.ok(ALICE, "Action=CreateVpc&CidrBlock=10.1.0.0/16"), "vpcId");
+    cloud.ok(BOB, "Action=CreateVpc&CidrBlock=10.2.0.0/16");
+    let group = |cloud: &Harness, owner: &str, vpc: Option<&str>| {
+        let groups = cloud.world.security_groups.values();
+        groups
+            .filter(|g| g.owner.to_string() == owner)
+            .find(|g| vpc.is_none_or(|vpc| g.vpc.to_string() == vpc))
+            .unwrap()
+            .id
+    };
+    let theirs = group(&cloud, BOB, None);
+    let elsewhere = group(&cloud, ALICE, Some(&other));
+    let create =
+        |group: SecurityGroupId| format!("Action=CreateNetworkInterface&SubnetId={subnet}&SecurityGroupId.1={group}");
+    assert_eq!(cloud.code(ALICE, &create(theirs)), "InvalidGroup.NotFound");
+    assert_eq!(cloud.code(ALICE, &create(elsewhere)), "InvalidParameter");
+}
+
+#[test]
+fn attachment_rules() {
+    let (mut cloud, vpc, subnet) = cloud();
+    let zone_b = text(
+        &cloud.ok(ALICE, &format!("Action=CreateSubnet&VpcId={vpc}&CidrBlock=10.0.2.0/28&AvailabilityZone=us-east-1b")),
+        "subnetId",
+    );
+    let id = run(&mut cloud, &subnet, "");
+    let interface = |cloud: &mut Harness, subnet: &str| {
+        text(&cloud.ok(ALICE, &format!("Action=CreateNetworkInterface&SubnetId={subnet}")), "networkInterfaceId")
+    };
+    let (here, there) = (interface(&mut cloud, &subnet), interface(&mut cloud, &zone_b));
+    let attach = |interface: &str, index: i32| {
+        format!("Action=AttachNetworkInterface&InstanceId={id}&NetworkInterfaceId={interface}&DeviceIndex={index}")
+    };
+    assert_eq!(cloud.code(ALICE, &attach(&here, 0)), "InvalidParameterValue", "index 0 is taken");
+    assert_eq!(cloud.code(ALICE, &attach(&here, 99)), "InvalidParameterValue");
+    assert_eq!(cloud.code(ALICE, &attach(&there, 1)), "InvalidParameterValue", "another zone");
+    assert_eq!(cloud.code(BOB, &attach(&here, 1)), "InvalidInstanceID.NotFound");
+    let attachment = text(&cloud.ok(ALICE, &attach(&here, 1)), "attachmentId");
+    assert_eq!(cloud.code(ALICE, &attach(&here, 2)), "InvalidNetworkInterface.InUse");
+    assert_eq!(
+        cloud.code(ALICE, &format!("Action=DeleteNetworkInterface&NetworkInterfaceId={here}")),
+        "InvalidParameterValue"
+    );
+    let primary = cloud
+        .world
+        .network_interfaces
+        .values()
+        .find_map(|i| i.attachment.as_ref().filter(|a| a.device_index == 0))
+        .unwrap()
+        .id;
+    assert_eq!(
+        cloud.code(ALICE, &format!("Action=DetachNetworkInterface&AttachmentId={primary}")),
+        "OperationNotPermitted"
+    );
+    cloud.ok(ALICE, &format!("Action=DetachNetworkInterface&AttachmentId={attachment}"));
+    cloud.ok(ALICE, &format!("Action=DeleteNetworkInterface&NetworkInterfaceId={here}"));
+    assert_eq!(
+        cloud.code(ALICE, &format!("Action=DeleteNetworkInterface&NetworkInterfaceId={here}")),
+        "InvalidNetworkInterfaceID.NotFound"
+    );
+}
+
+#[test]
+fn a_client_token_runs_once() {
+    let (mut cloud, _, subnet) = cloud();
+    let first = run(&mut cloud, &subnet, "&ClientToken=once");
+    assert_eq!(run(&mut cloud, &subnet, "&ClientToken=once"), first);
+    assert_eq!(cloud.world.instances.size(), 1);
+    let other = format!(
+        "Action=RunInstances&ImageId=ami-0123456789abcdef1&MinCount=1&MaxCount=1&SubnetId={subnet}&ClientToken=once"
+    );
+    assert_eq!(cloud.code(ALICE, &other), "IdempotentParameterMismatch");
+}
+
+#[test]
+fn bad_launches_are_refused_by_name() {
+    let (mut cloud, _, subnet) = cloud();
+    let big = "A".repeat(21_852);
+    for (query, code) in [
+        ("ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1".to_owned(), "VPCIdNotSpecified"),
+        (format!("ImageId=ami-1&MinCount=1&MaxCount=1&SubnetId={subnet}"), "InvalidAMIID.Malformed"),
+        (format!("MinCount=1&MaxCount=1&SubnetId={subnet}"), "MissingParameter"),
+        (format!("ImageId=ami-0123456789abcdef0&MinCount=0&MaxCount=1&SubnetId={subnet}"), "InvalidParameterValue"),
+        (format!("ImageId=ami-0123456789abcdef0&MinCount=2&MaxCount=1&SubnetId={subnet}"), "InvalidParameterValue"),
+        (format!("ImageId=ami-0123456789abcdef0&MinCount=100&MaxCount=100&SubnetId={subnet}"), "InstanceLimitExceeded"),
+        (
+            format!("ImageId=ami-0123456789abcdef0&MinCount=2&MaxCount=2&SubnetId={subnet}&PrivateIpAddress=10.0.1.5"),
+            "InvalidParameterCombination",
+        ),
+        (
+            format!("ImageId=ami-0123456789abcdef0&MinCount=12&MaxCount=12&SubnetId={subnet}"),
+            "InsufficientFreeAddressesInSubnet",
+        ),
+        (
+            format!("ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&SubnetId={subnet}&UserData=%21"),
+            "InvalidParameterValue",
+        ),
+        (
+            format!("ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&SubnetId={subnet}&UserData={big}"),
+            "InvalidParameterValue",
+        ),
+        (
+            format!(
+                "ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&SubnetId={subnet}&NetworkInterface.1.DeviceIndex=0&NetworkInterface.1.SubnetId={subnet}"
+            ),
+            "InvalidParameterCombination",
+        ),
+        (
+            format!(
+                "ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&NetworkInterface.1.DeviceIndex=1&NetworkInterface.1.SubnetId={subnet}"
+            ),
+            "InvalidParameterValue",
+        ),
+    ] {
+        assert_eq!(cloud.code(ALICE, &format!("Action=RunInstances&{query}")), code, "{query}");
+    }
+    assert_eq!(
+        cloud.code(
+            BOB,
+            &format!("Action=RunInstances&ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&SubnetId={subnet}")
+        ),
+        "InvalidSubnetID.NotFound"
+    );
+}
+
+#[test]
+fn protected_instances_stay() {
+    let (mut cloud, _, subnet) = cloud();
+    let id = run(&mut cloud, &subnet, "&DisableApiTermination=true&DisableApiStop=true");
+    assert_eq!(cloud.code(ALICE, &format!("Action=TerminateInstances&InstanceId.1={id}")), "OperationNotPermitted");
+    assert_eq!(cloud.code(ALICE, &format!("Action=StopInstances&InstanceId.1={id}")), "OperationNotPermitted");
+    cloud.ok(ALICE, &format!("Action=ModifyInstanceAttribute&InstanceId={id}&DisableApiTermination.Value=false"));
+    cloud.ok(ALICE, &format!("Action=TerminateInstances&InstanceId.1={id}"));
+    assert_eq!(cloud.code(ALICE, &format!("Action=StartInstances&InstanceId.1={id}")), "IncorrectInstanceState");
+}
+
+#[test]
+fn filters_reach_into_interfaces() {
+    let (mut cloud, _, subnet) = cloud();
+    let id = run(
+        &mut cloud,
+        &subnet,
+        "&PrivateIpAddress=10.0.1.9&TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=Name&TagSpecification.1.Tag.1.Value=web-1",
+    );
+    run(&mut cloud, &subnet, "");
+    for filter in [
+        "network-interface.addresses.private-ip-address&Filter.1.Value.1=10.0.1.9",
+        "private-ip-address&Filter.1.Value.1=10.0.1.9",
+        "tag:Name&Filter.1.Value.1=web-*",
+    ] {
+        let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&Filter.1.Name={filter}"));
+        assert_eq!(texts(&document, "instanceId"), [id.as_str()], "{filter}");
+    }
+    assert_eq!(
+        cloud.code(ALICE, "Action=DescribeInstances&Filter.1.Name=nope&Filter.1.Value.1=x"),
+        "InvalidParameterValue"
+    );
+}

@@ -1,0 +1,209 @@
+//! Network interfaces (spec 8.1-8.4).
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use model::*;
+
+use super::{Done, TagSpecification};
+use crate::Filter;
+use crate::value::Attribute;
+
+operation! {
+    CreateNetworkInterface -> CreateNetworkInterfaceResponse {
+        subnet_id: SubnetId = "SubnetId",
+        description: Option<String> = "Description",
+        private_ip_address: Option<Ipv4Addr> = "PrivateIpAddress",
+        private_ip_addresses: Vec<PrivateIpAddressInput> = "PrivateIpAddresses",
+        secondary_private_ip_address_count: Option<i32> = "SecondaryPrivateIpAddressCount",
+        ipv6_addresses: Vec<Ipv6AddressInput> = "Ipv6Addresses",
+        ipv6_address_count: Option<i32> = "Ipv6AddressCount",
+        security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
+        client_token: Option<String> = "ClientToken",
+        tag_specifications: Vec<TagSpecification> = "TagSpecification",
+    }
+}
+
+input! {
+    PrivateIpAddressInput {
+        primary: Option<bool> = "Primary",
+        private_ip_address: Ipv4Addr = "PrivateIpAddress",
+    }
+}
+
+input! {
+    Ipv6AddressInput {
+        ipv6_address: Ipv6Addr = "Ipv6Address",
+    }
+}
+
+output! {
+    CreateNetworkInterfaceResponse {
+        network_interface: NetworkInterfaceItem = "networkInterface",
+        client_token: Option<String> = "clientToken",
+    }
+}
+
+operation! {
+    DeleteNetworkInterface -> Done {
+        network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
+    }
+}
+
+operation! {
+    DescribeNetworkInterfaces -> DescribeNetworkInterfacesResponse {
+        network_interface_ids: Vec<NetworkInterfaceId> = "NetworkInterfaceId",
+        filters: Vec<Filter> = "Filter",
+        max_results: Option<i32> = "MaxResults",
+        next_token: Option<String> = "NextToken",
+    }
+}
+
+output! {
+    DescribeNetworkInterfacesResponse {
+        network_interface_set: Vec<NetworkInterfaceItem> = "networkInterfaceSet",
+        next_token: Option<String> = "nextToken",
+    }
+}
+
+operation! {
+    ModifyNetworkInterfaceAttribute -> Done {
+        network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
+        description: Option<Attribute<String>> = "Description",
+        source_dest_check: Option<Attribute<bool>> = "SourceDestCheck",
+        security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
+        attachment: Option<AttachmentChange> = "Attachment",
+    }
+}
+
+input! {
+    AttachmentChange {
+        attachment_id: AttachmentId = "AttachmentId",
+        delete_on_termination: bool = "DeleteOnTermination",
+    }
+}
+
+operation! {
+    DescribeNetworkInterfaceAttribute -> DescribeNetworkInterfaceAttributeResponse {
+        network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
+        attribute: Option<String> = "Attribute",
+    }
+}
+
+output! {
+    DescribeNetworkInterfaceAttributeResponse {
+        attachment: Option<InterfaceAttachmentItem> = "attachment",
+        description: Option<Attribute<String>> = "description",
+        group_set: Option<Vec<GroupIdentifier>> = "groupSet",
+        network_interface_id: NetworkInterfaceId = "networkInterfaceId",
+        source_dest_check: Option<Attribute<bool>> = "sourceDestCheck",
+    }
+}
+
+operation! {
+    AttachNetworkInterface -> AttachNetworkInterfaceResponse {
+        network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
+        instance_id: InstanceId = "InstanceId",
+        device_index: i32 = "DeviceIndex",
+    }
+}
+
+output! {
+    AttachNetworkInterfaceResponse {
+        attachment_id: AttachmentId = "attachmentId",
+        network_card_index: i32 = "networkCardIndex",
+    }
+}
+
+operation! {
+    DetachNetworkInterface -> Done {
+        attachment_id: AttachmentId = "AttachmentId",
+    }
+}
+
+operation! {
+    AssignPrivateIpAddresses -> AssignPrivateIpAddressesResponse {
+        network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
+        private_ip_addresses: Vec<Ipv4Addr> = "PrivateIpAddress",
+        secondary_private_ip_address_count: Option<i32> = "SecondaryPrivateIpAddressCount",
+    }
+}
+
+output! {
+    AssignPrivateIpAddressesResponse {
+        network_interface_id: NetworkInterfaceId = "networkInterfaceId",
+        assigned_private_ip_addresses_set: Vec<AssignedPrivateIpAddress> = "assignedPrivateIpAddressesSet",
+    }
+}
+
+output! {
+    AssignedPrivateIpAddress {
+        private_ip_address: Ipv4Addr = "privateIpAddress",
+    }
+}
+
+operation! {
+    UnassignPrivateIpAddresses -> Done {
+        network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
+        private_ip_addresses: Vec<Ipv4Addr> = "PrivateIpAddress",
+    }
+}
+
+output! {
+    NetworkInterfaceItem {
+        attachment: Option<InterfaceAttachmentItem> = "attachment",
+        availability_zone: Zone = "availabilityZone",
+        availability_zone_id: String = "availabilityZoneId",
+        description: String = "description",
+        group_set: Vec<GroupIdentifier> = "groupSet",
+        interface_type: &'static str = "interfaceType",
+        ipv6_addresses_set: Vec<Ipv6AddressItem> = "ipv6AddressesSet",
+        mac_address: MacAddr = "macAddress",
+        network_interface_id: NetworkInterfaceId = "networkInterfaceId",
+        owner_id: AccountId = "ownerId",
+        private_dns_name: Option<String> = "privateDnsName",
+        private_ip_address: Ipv4Addr = "privateIpAddress",
+        private_ip_addresses_set: Vec<PrivateIpAddressItem> = "privateIpAddressesSet",
+        requester_managed: bool = "requesterManaged",
+        source_dest_check: bool = "sourceDestCheck",
+        status: &'static str = "status",
+        subnet_id: SubnetId = "subnetId",
+        tag_set: Tags = "tagSet",
+        vpc_id: VpcId = "vpcId",
+    }
+}
+
+output! {
+    /// An attachment as the interface shows it.
+    InterfaceAttachmentItem {
+        attach_time: Time = "attachTime",
+        attachment_id: AttachmentId = "attachmentId",
+        delete_on_termination: bool = "deleteOnTermination",
+        device_index: u32 = "deviceIndex",
+        network_card_index: i32 = "networkCardIndex",
+        instance_id: InstanceId = "instanceId",
+        instance_owner_id: AccountId = "instanceOwnerId",
+        status: &'static str = "status",
+    }
+}
+
+output! {
+    GroupIdentifier {
+        group_id: SecurityGroupId = "groupId",
+        group_name: String = "groupName",
+    }
+}
+
+output! {
+    Ipv6AddressItem {
+        ipv6_address: Ipv6Addr = "ipv6Address",
+        is_primary_ipv6: bool = "isPrimaryIpv6",
+    }
+}
+
+output! {
+    PrivateIpAddressItem {
+        primary: bool = "primary",
+        private_dns_name: Option<String> = "privateDnsName",
+        private_ip_address: Ipv4Addr = "privateIpAddress",
+    }
+}
