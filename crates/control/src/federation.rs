@@ -93,12 +93,12 @@ pub fn deliver_here(world: &World, config: &Config, machine: Time) -> Vec<Change
     draft.into_changes()
 }
 
-/// What the regions of active peers must know of where this region's members are: the whole of it, per peering. Need not be
+/// What the regions of accepted peers must know of where this region's members are: the whole of it, per peering. Need not be
 /// sent again while it [says the same](Mirror::says_the_same) as what was sent last for that peering.
 pub fn mirrors(world: &World, here: Region) -> Vec<(Region, Message)> {
-    let active = world.all::<Peering>().filter(|peering| peering.status == PeeringStatus::Active);
+    let accepted = world.all::<Peering>().filter(|peering| peering.status.is_accepted());
     let pairs =
-        active.filter_map(|peering| Some((peering, peering.other_region(here)?, local_sides(peering, here).next()?)));
+        accepted.filter_map(|peering| Some((peering, peering.other_region(here)?, local_sides(peering, here).next()?)));
     let mut told: BTreeMap<VpcId, Mirror> = BTreeMap::new();
     let messages = pairs.map(|(peering, to, side)| {
         let vpc = peering.side(side).vpc;
@@ -312,7 +312,9 @@ impl<'a> Receiver<'a> {
     }
 
     fn mirror(&mut self, id: PeeringId, mirror: &Mirror) {
-        let Some(peering) = self.known(id).filter(|peering| peering.status.is_accepted()) else { return };
+        // The accepter tells where its members are before it says that it accepts: who is active can send at once.
+        let is_awaited = |status: PeeringStatus| status.is_accepted() || status == PeeringStatus::PendingAcceptance;
+        let Some(peering) = self.known(id).filter(|peering| is_awaited(peering.status)) else { return };
         let is_theirs =
             |side: &&PeeringSide| (side.vpc, side.region) == (mirror.vpc, mirror.region) && side.region == self.from;
         let known = self.peerings.draft.world().find::<Mirror>(&mirror.vpc);

@@ -119,8 +119,7 @@ impl Peerings<'_> {
         let remote = remote.map(|side| side.vpc).filter(|vpc| self.draft.world().find::<Mirror>(vpc).is_some());
         self.draft.put(peering);
         let Some(vpc) = remote else { return };
-        let is_needed = |other: &Arc<Peering>| other.status.is_accepted() && other.side_of(vpc).is_some();
-        if !self.draft.world().all::<Peering>().any(is_needed) {
+        if !self.draft.world().peerings_of(vpc).any(|other| other.status.is_accepted()) {
             self.draft.delete::<Mirror>(vpc);
         }
     }
@@ -183,8 +182,7 @@ impl Peerings<'_> {
 
     /// Accepted peerings of a VPC but for this one.
     pub(crate) fn accepted(&self, vpc: VpcId, except: PeeringId) -> impl Iterator<Item = &Arc<Peering>> {
-        let all = self.draft.world().all::<Peering>();
-        all.filter(move |other| other.id != except && other.status.is_accepted() && other.side_of(vpc).is_some())
+        self.draft.world().peerings_of(vpc).filter(move |other| other.id != except && other.status.is_accepted())
     }
 
     /// One of the VPCs of this region has as many accepted peerings as it may have.

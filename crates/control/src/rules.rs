@@ -31,7 +31,7 @@ impl Cloud<'_> {
 
     /// The peerings in which a VPC is a side, in any state.
     pub fn peerings_of(&self, vpc: VpcId) -> impl Iterator<Item = &std::sync::Arc<Peering>> {
-        self.world().all::<Peering>().filter(move |peering| peering.side_of(vpc).is_some())
+        self.world().peerings_of(vpc)
     }
 }
 

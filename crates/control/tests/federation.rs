@@ -95,7 +95,10 @@ fn a_peering_between_two_regions() {
     assert!(sim.peering(US, &id).unwrap().accepter.cidrs.is_empty());
     // Nobody is seen in a region where nothing is theirs.
     assert_eq!(sim.call(EU, ALICE, &on("Delete", &id)).unwrap_err().code, "InvalidVpcPeeringConnectionID.NotFound");
-    assert_eq!(sim.call(US, BOB, &on("Accept", &id)).unwrap_err().code, "InvalidVpcPeeringConnectionID.NotFound");
+    // The accepter, who knows the id from its own region, is told where to go.
+    let wrong = sim.call(US, BOB, &on("Accept", &id)).unwrap_err();
+    assert_eq!(wrong.code, "OperationNotPermitted");
+    assert!(wrong.message.ends_with("must be accepted in region eu-west-1"), "{}", wrong.message);
 
     assert_eq!(member(&sim.call(EU, BOB, &on("Accept", &id)).unwrap(), "code"), "provisioning");
     assert_eq!(sim.statuses(&id), [Some(PeeringStatus::PendingAcceptance), Some(PeeringStatus::Provisioning)]);

@@ -60,6 +60,20 @@ fn without_hosts_instances_are_records_that_run_at_once() {
 }
 
 #[test]
+fn instances_spread_over_hosts_whatever_ran_without_one_before() {
+    let (mut cloud, _, subnet) = cloud();
+    run(&mut cloud, &subnet, "");
+    cloud.config.hosts = ["host-1", "host-2"].map(|name| name.parse().unwrap()).into();
+    for _ in 0..4 {
+        run(&mut cloud, &subnet, "");
+    }
+    let mut hosts: Vec<_> = cloud.world.instances.values().map(|i| i.host.map(|host| host.to_string())).collect();
+    hosts.sort();
+    let one = |name: &str| Some(name.to_string());
+    assert_eq!(hosts, [None, one("host-1"), one("host-1"), one("host-2"), one("host-2")]);
+}
+
+#[test]
 fn with_a_host_states_follow_what_it_reports() {
     let (mut cloud, subnet, host) = with_host();
     let id = run(&mut cloud, &subnet, "");

@@ -87,15 +87,16 @@ impl Step<'_> {
         let out = End { side, seen, track: next.track, turn: self.turns.next(&side) };
 
         let target = target(view, shared.config.host, &next)?;
-        let mtu = plug.port.mtu.min(target.port.mtu);
+        let mtu = target.map_or(plug.port.mtu, |target| plug.port.mtu.min(target.port.mtu));
         if size > usize::from(mtu) {
             return Err(Denied::TooBig { mtu: mtu.into() }.into());
         }
 
-        let there = |denied| Refused { denied, at: Some(target.port.id) };
+        let there = |denied| Refused { denied, at: target.map(|target| target.port.id) };
         let side = shared.side(next.interface, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
         let admit = ingress(&view.tables, next.interface, &next.origin, flow, seen, &mut ()).map_err(there)?;
+        let target = target.ok_or(Denied::DestinationDown { interface: next.interface })?;
         shared.commit(&side, flow, admit.track, now).map_err(there)?;
         let into = End { side, seen, track: admit.track, turn: self.turns.next(&side) };
 
@@ -106,11 +107,12 @@ impl Step<'_> {
     }
 }
 
-/// Where the receiver is plugged in. There is no channel to another host, and no other way to it (spec 14.8, I1).
-fn target<'v>(view: &'v View, here: HostId, next: &Next) -> Result<&'v Plug, Denied> {
+/// Where the receiver is plugged in. There is no channel to another host, and no other way to it (spec 14.8, I1). `None`: it is on this
+/// host without a port, so that it cannot get the packet, but its own side still names the first reason (spec 11.2, steps 11-12).
+fn target<'v>(view: &'v View, here: HostId, next: &Next) -> Result<Option<&'v Plug>, Denied> {
     match next.host {
         Some(host) if host != here => Err(Denied::NoSecureChannel),
-        Some(_) => view.plug_of(next.interface).ok_or(Denied::DestinationDown { interface: next.interface }),
+        Some(_) => Ok(view.plug_of(next.interface)),
         None => Err(Denied::DestinationDown { interface: next.interface }),
     }
 }

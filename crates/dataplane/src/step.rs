@@ -78,13 +78,13 @@ impl Step<'_> {
 
     fn decide(&mut self, plug: &Plug, buf: &mut [u8], len: usize) -> Result<Outcome, Refused> {
         let port = &*plug.port;
-        if !port.is_up {
-            return Err(Denied::SourceDown { interface: port.interface }.into());
-        }
         let (header, bytes) = VnetHeader::split(&buf[..len]).map_err(|_| Denied::Malformed)?;
         let packet = Packet::parse(bytes).map_err(refusal_of)?;
         if packet.src_mac != port.mac {
             return Err(Denied::SpoofedMac.into());
+        }
+        if !port.is_up {
+            return Err(Denied::SourceDown { interface: port.interface }.into());
         }
         header.check(&packet).map_err(|_| Denied::Malformed)?;
         let frame = Frame { plug, header, packet };

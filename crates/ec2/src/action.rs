@@ -61,7 +61,7 @@ macro_rules! define {
         pub const NAMES: &[&str] = &[$($(stringify!($action),)+)+];
 
         impl Action {
-            fn parse(name: &str, node: &Node) -> Result<Action, Error> {
+            pub(crate) fn parse(name: &str, node: &Node) -> Result<Action, Error> {
                 match name {
                     $($(stringify!($action) => FromQuery::from_query(Some(node), "").map(|action| Action::$action(Box::new(action))),)+)+
                     _ => Err(Error::new("InvalidAction", format!("The action {name} is not valid for this web service."))),

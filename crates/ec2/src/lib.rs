@@ -14,6 +14,8 @@ mod shape;
 pub mod action;
 pub mod error;
 pub mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod page;
 pub mod query;
 pub mod service;

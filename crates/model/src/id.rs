@@ -55,6 +55,9 @@ impl Digits {
 pub trait ResourceId: Copy + Ord + fmt::Display + fmt::Debug + core::str::FromStr<Err = IdError> {
     /// The part before the dash.
     const PREFIX: &'static str;
+    /// The bounds of all ids of the kind, in their order: for ranges of keys that begin with something else.
+    const FIRST: Self;
+    const LAST: Self;
 
     /// The id that these random bits make; only the lowest 68 count.
     fn from_random(random: u128) -> Self;
@@ -69,6 +72,9 @@ macro_rules! ids {
 
             impl ResourceId for $name {
                 const PREFIX: &'static str = $prefix;
+
+                const FIRST: Self = $name(Digits([0; 9]));
+                const LAST: Self = $name(Digits([0xff; 9]));
 
                 fn from_random(random: u128) -> Self {
                     $name(Digits::new(random, 0))

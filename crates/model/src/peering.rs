@@ -106,6 +106,11 @@ impl PeeringStatus {
         }
     }
 
+    /// Waits for the accepter's region, or for the accepter.
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Self::InitiatingRequest | Self::PendingAcceptance)
+    }
+
     /// CIDRs and options of the accepter are shown only from here on, and of both only until the end (spec 5.6.3).
     pub fn is_accepted(self) -> bool {
         matches!(self, Self::Provisioning | Self::Active)
@@ -305,7 +310,9 @@ impl Peering {
         self.status = status;
         self.message = status_message(self, by);
         if status.has_ended() || status == PeeringStatus::Deleting {
-            self.ended = Some((now, by));
+            // The other region's clock may be ahead of this one's: no request expires before its time.
+            let at = if status == PeeringStatus::Expired { now.max(self.expires) } else { now };
+            self.ended = Some((at, by));
         }
     }
 }

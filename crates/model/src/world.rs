@@ -44,6 +44,10 @@ macro_rules! registry {
         pub struct World {
             /// The store's revision that this state is at.
             pub revision: u64,
+            /// Peerings by either VPC, and those that wait for an answer: derived, kept by `apply`, so that no request has to
+            /// look at every peering there is.
+            peerings_by_vpc: RedBlackTreeMapSync<(VpcId, PeeringId), ()>,
+            peerings_waiting: RedBlackTreeMapSync<PeeringId, ()>,
             $(pub $field: RedBlackTreeMapSync<$id, Arc<$name>>,)*
         }
 
@@ -72,6 +76,9 @@ macro_rules! registry {
         }
 
         impl World {
+            /// How many kinds of things there are.
+            pub const KINDS: usize = [$($kind),*].len();
+
             fn put(&mut self, resource: Resource) {
                 match resource {
                     $(Resource::$name(value) => self.$field.insert_mut(Entity::id(&*value), value),)*
@@ -165,11 +172,49 @@ impl World {
         let mut world = self.clone();
         for change in changes {
             match change {
-                Change::Put(resource) => world.put(resource.clone()),
-                Change::Delete(key) => world.remove(key),
+                Change::Put(resource) => {
+                    if let Resource::Peering(after) = resource {
+                        world.index_peering(after.id, Some(after));
+                    }
+                    world.put(resource.clone());
+                }
+                Change::Delete(key) => {
+                    if let Key::Peering(id) = key {
+                        world.index_peering(*id, None);
+                    }
+                    world.remove(key);
+                }
             }
         }
         world
+    }
+
+    /// Before a peering is put or removed.
+    fn index_peering(&mut self, id: PeeringId, after: Option<&Peering>) {
+        if let Some(before) = self.peerings.get(&id) {
+            for side in [&before.requester, &before.accepter] {
+                self.peerings_by_vpc.remove_mut(&(side.vpc, id));
+            }
+            self.peerings_waiting.remove_mut(&id);
+        }
+        let Some(after) = after else { return };
+        for side in [&after.requester, &after.accepter] {
+            self.peerings_by_vpc.insert_mut((side.vpc, id), ());
+        }
+        if after.status.is_waiting() {
+            self.peerings_waiting.insert_mut(id, ());
+        }
+    }
+
+    /// The peerings in which a VPC is a side, in any state, in order of id.
+    pub fn peerings_of(&self, vpc: VpcId) -> impl Iterator<Item = &Arc<Peering>> {
+        let of_vpc = self.peerings_by_vpc.range((vpc, PeeringId::FIRST)..=(vpc, PeeringId::LAST));
+        of_vpc.filter_map(|((_, id), ())| self.peerings.get(id))
+    }
+
+    /// The requests that wait: for the accepter's region, or for the accepter.
+    pub fn peerings_waiting(&self) -> impl Iterator<Item = &Arc<Peering>> {
+        self.peerings_waiting.keys().filter_map(|id| self.peerings.get(id))
     }
 
     pub fn find<E: Entity>(&self, id: &E::Id) -> Option<&Arc<E>> {
@@ -190,6 +235,48 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    fn side(n: u8) -> PeeringSide {
+        let (owner, region) = ("111111111111".parse().unwrap(), "us-east-1".parse().unwrap());
+        PeeringSide::unknown(owner, VpcId::from_random(n.into()), region)
+    }
+
+    fn peering(id: u8, a: u8, b: u8, status: PeeringStatus) -> Peering {
+        Peering {
+            id: PeeringId::from_random(id.into()),
+            requester: side(a),
+            accepter: side(b),
+            status,
+            message: String::new(),
+            created: Time::EPOCH,
+            expires: Time::EPOCH,
+            ended: None,
+            tags: Default::default(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_derived_is_what_a_look_at_everything_finds(
+            steps in proptest::collection::vec((0_u8..8, 0_u8..4, 0_u8..4, 0_usize..10), 0..60)
+        ) {
+            let change = |(id, a, b, status): (u8, u8, u8, usize)| match PeeringStatus::ALL.get(status) {
+                Some(status) => Change::put(peering(id, a, b, *status)),
+                None => Change::Delete(Key::Peering(PeeringId::from_random(id.into()))),
+            };
+            let world = World::default().apply(&steps.into_iter().map(change).collect::<Vec<_>>());
+            let all = || world.all::<Peering>();
+            for n in 0..4 {
+                let vpc = VpcId::from_random(n);
+                let expected: Vec<_> = all().filter(|peering| peering.side_of(vpc).is_some()).collect();
+                prop_assert_eq!(world.peerings_of(vpc).collect::<Vec<_>>(), expected);
+            }
+            let waiting: Vec<_> = all().filter(|peering| peering.status.is_waiting()).collect();
+            prop_assert_eq!(world.peerings_waiting().collect::<Vec<_>>(), waiting);
+        }
+    }
 
     #[test]
     fn a_clone_keeps_what_it_saw() {

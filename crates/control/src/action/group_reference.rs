@@ -61,7 +61,7 @@ fn is_stale(cloud: &Cloud<'_>, vpc: VpcId, rule: &SecurityGroupRule) -> bool {
 fn stale_item(cloud: &Cloud<'_>, group: &SecurityGroup) -> StaleSecurityGroupItem {
     let stale = |direction| {
         let rules = group.rules(direction).filter(|rule| is_stale(cloud, group.vpc, rule));
-        permissions(cloud, group.vpc, rules)
+        permissions(cloud, group.vpc, rules).into_iter().map(Into::into).collect()
     };
     StaleSecurityGroupItem {
         group_id: group.id,

@@ -255,8 +255,9 @@ fn no_subnet() -> Error {
 /// The host with the fewest instances; the first of equals.
 fn place(cloud: &Cloud<'_>) -> Option<HostId> {
     let mut load: BTreeMap<HostId, usize> = BTreeMap::new();
-    for instance in cloud.world().all::<Instance>().filter(|instance| instance.state != InstanceState::Terminated) {
-        *load.entry(instance.host?).or_default() += 1;
+    let instances = cloud.world().all::<Instance>().filter(|instance| instance.state != InstanceState::Terminated);
+    for host in instances.filter_map(|instance| instance.host) {
+        *load.entry(host).or_default() += 1;
     }
     cloud.config.hosts.iter().copied().min_by_key(|host| load.get(host).copied().unwrap_or(0))
 }

@@ -85,10 +85,9 @@ fn check_outstanding(cloud: &Cloud<'_>) -> Result<(), Error> {
     let mine = |peering: &&Arc<Peering>| {
         (peering.requester.owner, peering.requester.region) == (cloud.caller.account, cloud.config.region)
             && is_live(peering, cloud.now)
-            && !peering.status.is_accepted()
     };
     let limit = cloud.config.quotas.outstanding_peering_requests;
-    if cloud.world().all::<Peering>().filter(mine).count() >= limit {
+    if cloud.world().peerings_waiting().filter(mine).count() >= limit {
         return Err(Error::new(OUTSTANDING_LIMIT, "Vpc peering connection request limit exceeded."));
     }
     Ok(())
@@ -160,8 +159,16 @@ impl Handle for RejectVpcPeeringConnection {
 
 /// The peering, if the caller is its accepter and this is the accepter's region (spec 5.3.2).
 fn for_accepter(cloud: &mut Cloud<'_>, id: PeeringId, verb: &str, participle: &str) -> Result<Peering, Error> {
-    let peering = current(cloud, id)?;
     let account = cloud.caller.account;
+    // The accepter knows the id from its own region; here it has no side to see, but is told where to go.
+    let elsewhere = cloud.world().find::<Peering>(&id).filter(|peering| {
+        let has_reached = !matches!(peering.status, PeeringStatus::InitiatingRequest | PeeringStatus::Failed);
+        peering.accepter.owner == account && peering.accepter.region != cloud.config.region && has_reached
+    });
+    let peering = match elsewhere {
+        Some(peering) => Peering::clone(peering),
+        None => current(cloud, id)?,
+    };
     if peering.accepter.owner != account {
         return Err(Error::not_permitted(format!("User {account} cannot {verb} peering {id}")));
     }

@@ -361,12 +361,37 @@ output! {
 }
 
 output! {
+    /// Stale rules of one protocol and one range of ports. Only groups go stale; the other lists are always empty.
+    StaleIpPermissionItem {
+        from_port: Option<i32> = "fromPort",
+        ip_protocol: String = "ipProtocol",
+        ip_ranges: Vec<String> = "ipRanges",
+        prefix_list_ids: Vec<String> = "prefixListIds",
+        to_port: Option<i32> = "toPort",
+        groups: Vec<UserIdGroupPairItem> = "groups",
+    }
+}
+
+impl From<IpPermissionItem> for StaleIpPermissionItem {
+    fn from(permission: IpPermissionItem) -> StaleIpPermissionItem {
+        StaleIpPermissionItem {
+            from_port: permission.from_port,
+            ip_protocol: permission.ip_protocol,
+            ip_ranges: Vec::new(),
+            prefix_list_ids: Vec::new(),
+            to_port: permission.to_port,
+            groups: permission.groups,
+        }
+    }
+}
+
+output! {
     StaleSecurityGroupItem {
         group_id: SecurityGroupId = "groupId",
         group_name: String = "groupName",
         description: String = "description",
         vpc_id: VpcId = "vpcId",
-        stale_ip_permissions: Vec<IpPermissionItem> = "staleIpPermissions",
-        stale_ip_permissions_egress: Vec<IpPermissionItem> = "staleIpPermissionsEgress",
+        stale_ip_permissions: Vec<StaleIpPermissionItem> = "staleIpPermissions",
+        stale_ip_permissions_egress: Vec<StaleIpPermissionItem> = "staleIpPermissionsEgress",
     }
 }

@@ -1,0 +1,251 @@
+//! What the command line asks an agent on its own machine, over a Unix socket in the data directory: run a command in an
+//! instance, show what was counted.
+//!
+//! One question a connection; a frame is a length (32 bits, big-endian) and JSON, as in `stream`.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use linux::sandbox::Exec;
+use model::{InstanceId, NetworkInterfaceId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Options, Shared, StartError, instances};
+
+/// The socket's name inside the data directory.
+pub const SOCKET_NAME: &str = "agent.sock";
+
+/// The longest question or answer, in bytes.
+const FRAME_MAX: usize = 1 << 20;
+const CONVERSATIONS_MAX: usize = 64;
+/// How often a running command is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Question {
+    /// With standard input, output and error as descriptors beside it.
+    Exec {
+        instance: InstanceId,
+        exec: Exec,
+    },
+    Status,
+    /// Says nothing; wakes the listener so that it can end.
+    Wake,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// The command's exit code.
+    Exited(i32),
+    Status(Vec<InstanceStatus>),
+    Refused(String),
+}
+
+/// An instance that runs on this host.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    pub instance: InstanceId,
+    pub pid: u32,
+    /// What holds its limits, such as `cgroup v1`.
+    pub limits: String,
+    pub interfaces: Vec<InterfaceStatus>,
+}
+
+/// An interface that is plugged in on this host, with what was counted.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    pub interface: NetworkInterfaceId,
+    pub address: String,
+    /// Packets and bytes from the guest and to the guest.
+    pub received: (u64, u64),
+    pub delivered: (u64, u64),
+    /// Reason (`D05`), its text, packets.
+    pub drops: Vec<(String, String, u64)>,
+}
+
+/// Takes the socket; one that a killed run left is replaced.
+pub(crate) fn bind(options: &Options) -> Result<UnixListener, StartError> {
+    let path = options.data.join(SOCKET_NAME);
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| StartError::File { what, path, source }
+    };
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", &path)(error)),
+        _ => {}
+    }
+    UnixListener::bind(&path).map_err(failed("listen on", &path))
+}
+
+/// Lets [`run`] see that the agent stops.
+pub(crate) fn wake(options: &Options) {
+    let _ = ask(&options.data, &Question::Wake, &[]);
+}
+
+pub(crate) fn run(shared: &Arc<Shared>, listener: &UnixListener) {
+    let conversations = Arc::new(AtomicUsize::new(0));
+    for connection in listener.incoming() {
+        let Ok(mut connection) = connection else { continue };
+        let _ = connection.set_read_timeout(Some(Duration::from_secs(5)));
+        let (question, descriptors) = match hear(&connection) {
+            Ok(heard) => heard,
+            Err(_) => continue,
+        };
+        if matches!(question, Question::Wake) {
+            break;
+        }
+        if conversations.fetch_add(1, Ordering::Relaxed) >= CONVERSATIONS_MAX {
+            conversations.fetch_sub(1, Ordering::Relaxed);
+            let _ = say(
+                &mut connection,
+                &Answer::Refused(format!("the agent runs {CONVERSATIONS_MAX} commands already; try again")),
+            );
+            continue;
+        }
+        let (shared, count) = (shared.clone(), conversations.clone());
+        // A thread that cannot be started drops the connection, which the client sees.
+        let _ = std::thread::Builder::new().name("conversation".into()).spawn(move || {
+            let answer = answer(&shared, question, descriptors, &connection);
+            let _ = say(&mut connection, &answer);
+            count.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+    let _ = fs::remove_file(shared.options.data.join(SOCKET_NAME));
+}
+
+fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, connection: &UnixStream) -> Answer {
+    match question {
+        Question::Status => Answer::Status(status(shared)),
+        Question::Exec { instance, exec } => {
+            let Ok(stdio) = <[OwnedFd; 3]>::try_from(descriptors) else {
+                return Answer::Refused("a command needs standard input, output and error".into());
+            };
+            let started = instances::exec(shared, instance, &exec, stdio);
+            started
+                .and_then(|child| attend(child, connection))
+                .map_or_else(|error| Answer::Refused(error.to_string()), Answer::Exited)
+        }
+        Question::Wake => Answer::Exited(0),
+    }
+}
+
+/// Waits for the command; asks it to end when the client goes away.
+fn attend(mut child: Child, connection: &UnixStream) -> io::Result<i32> {
+    let mut is_asked = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code().unwrap_or(125));
+        }
+        if is_asked {
+            std::thread::sleep(LOOK);
+        } else if linux::poll::readable(connection, LOOK)? {
+            // The client says nothing more: this is its end. Dropping its terminal or pipe ends most commands anyway.
+            is_asked = true;
+            if let Some(pidfd) = linux::process::Birth::of(child.id())?.open()? {
+                linux::process::signal(&pidfd, linux::process::Signal::TERM)?;
+            }
+        }
+    }
+}
+
+fn status(shared: &Shared) -> Vec<InstanceStatus> {
+    let running = shared.instances.running();
+    let instances = running.iter().map(|(id, running)| InstanceStatus {
+        instance: *id,
+        pid: running.sandbox.record().birth.pid,
+        limits: limits(running.sandbox.record().confinement),
+        interfaces: running.devices.iter().map(|device| interface_status(shared, device)).collect(),
+    });
+    instances.collect()
+}
+
+fn limits(confinement: linux::Confinement) -> String {
+    format!("processes by {}, memory by {}", confinement.processes.as_str(), confinement.memory.as_str())
+}
+
+fn interface_status(shared: &Shared, device: &instances::Device) -> InterfaceStatus {
+    let counters = shared.force.plane.counters(device.port);
+    let traffic = |of: fn(&dataplane::Counters) -> dataplane::Traffic| {
+        counters.as_ref().map(of).map_or((0, 0), |traffic| (traffic.packets, traffic.bytes))
+    };
+    let drops = counters
+        .iter()
+        .flat_map(|counters| policy::Denied::ALL.iter().zip(&counters.denied))
+        .filter(|(_, traffic)| traffic.packets > 0);
+    InterfaceStatus {
+        interface: device.interface.id,
+        address: device.interface.primary_ip().to_string(),
+        received: traffic(|counters| counters.received),
+        delivered: traffic(|counters| counters.delivered),
+        drops: drops.map(|(reason, traffic)| (reason.code.into(), reason.text.into(), traffic.packets)).collect(),
+    }
+}
+
+/// Asks the agent of this data directory, with descriptors beside the question.
+///
+/// # Errors
+/// The kernel's; `NotFound` or `ConnectionRefused` where no agent runs.
+pub fn ask(data: &Path, question: &Question, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answer> {
+    let path: PathBuf = data.join(SOCKET_NAME);
+    let mut connection = UnixStream::connect(path)?;
+    let frame = frame(question)?;
+    let sent = linux::fds::send(&connection, &frame, descriptors)?;
+    connection.write_all(&frame[sent..])?;
+    let mut header = [0; 4];
+    connection.read_exact(&mut header)?;
+    let mut json = vec![0; length(header)?];
+    connection.read_exact(&mut json)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+/// Runs a command in an instance with this process's standard input, output and error; its exit code.
+///
+/// # Errors
+/// As [`ask`].
+pub fn exec(data: &Path, instance: InstanceId, exec: Exec) -> io::Result<Answer> {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    ask(data, &Question::Exec { instance, exec }, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+}
+
+fn hear(connection: &UnixStream) -> io::Result<(Question, Vec<OwnedFd>)> {
+    let mut bytes = vec![0; FRAME_MAX + 4];
+    let (mut have, descriptors) = linux::fds::receive(connection, &mut bytes)?;
+    loop {
+        let whole = if have < 4 { 4 } else { 4 + length([bytes[0], bytes[1], bytes[2], bytes[3]])? };
+        if have >= whole && whole > 4 {
+            return Ok((serde_json::from_slice(&bytes[4..whole])?, descriptors));
+        }
+        match (&*connection).read(&mut bytes[have..whole])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more => have += more,
+        }
+    }
+}
+
+fn say(connection: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    connection.write_all(&frame(answer)?)
+}
+
+fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let json = serde_json::to_vec(message)?;
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    Ok([&length.to_be_bytes()[..], &json].concat())
+}
+
+fn length(header: [u8; 4]) -> io::Result<usize> {
+    let length = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
+    if length > FRAME_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a frame of {length} bytes is over the limit of {FRAME_MAX}"),
+        ));
+    }
+    Ok(length)
+}

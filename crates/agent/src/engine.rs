@@ -1,0 +1,257 @@
+//! Carries frames: one thread per queue reads, judges and writes, run to completion.
+//!
+//! Each thread owns its queue of every device; a frame is read into the thread's one buffer, judged in place and written from
+//! there. No frame crosses a thread.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dataplane::{Action, PortId, Shared, Worker};
+use linux::poll::{Event, Interest, Poll, Waker};
+use linux::tap::{FRAME_BUFFER_LEN, TapQueue, is_down, is_gone};
+use model::Time;
+
+/// Frames of one device before others have their turn.
+const TURN: usize = 64;
+/// Room behind a frame for the router's answer.
+const SPARE: usize = 2048;
+/// Another attempt to write when a device is full for the moment.
+const WRITES_MAX: usize = 3;
+/// The waker's token; ports have theirs below `dataplane::PORTS_MAX`.
+const WAKER: u64 = u64::MAX;
+
+enum Order {
+    Plug(PortId, TapQueue),
+    /// The queue is dropped, then the sender: who waits on the other end knows that nothing holds the device any more.
+    Unplug(PortId, Sender<()>),
+    Stop,
+}
+
+/// The threads, as the agent sees them.
+pub(crate) struct Engine {
+    lanes: Vec<Lane>,
+    /// Ports whose device was found to be gone.
+    gone: Mutex<Receiver<PortId>>,
+}
+
+struct Lane {
+    orders: Sender<Order>,
+    waker: Arc<Waker>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Engine {
+    pub(crate) fn start(plane: &Arc<Shared>, queues: usize) -> io::Result<Engine> {
+        let (tell_gone, gone) = channel();
+        let mut lanes = Vec::with_capacity(queues);
+        for n in 0..queues {
+            let (orders, incoming) = channel();
+            let waker = Arc::new(Waker::new()?);
+            let (worker, gone, wakes) = (plane.worker(), tell_gone.clone(), waker.clone());
+            let (ready, is_ready) = channel();
+            let work = move || {
+                // The set is not to be sent to another thread, so it is made in this one.
+                let poll = Poll::new().and_then(|poll| poll.add(&*wakes, WAKER, Interest::READ).map(|()| poll));
+                let (poll, result) = match poll {
+                    Ok(poll) => (Some(poll), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                let _ = ready.send(result);
+                if let Some(poll) = poll {
+                    let buffer = vec![0; FRAME_BUFFER_LEN + SPARE];
+                    Carrier { worker, poll, waker: wakes, orders: incoming, gone, queues: Vec::new(), buffer }.run();
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("packets {n}")).spawn(work)?;
+            is_ready.recv().map_err(io::Error::other)??;
+            lanes.push(Lane { orders, waker, thread: Mutex::new(Some(thread)) });
+        }
+        Ok(Engine { lanes, gone: Mutex::new(gone) })
+    }
+
+    /// Gives each thread its queue of a device.
+    pub(crate) fn plug(&self, port: PortId, queues: Vec<TapQueue>) {
+        for (lane, queue) in self.lanes.iter().zip(queues) {
+            lane.order(Order::Plug(port, queue));
+        }
+    }
+
+    /// Takes a device's queues away; it is gone when this returns.
+    pub(crate) fn unplug(&self, port: PortId) {
+        let (done, wait) = channel();
+        for lane in &self.lanes {
+            lane.order(Order::Unplug(port, done.clone()));
+        }
+        drop(done);
+        // Ends when the last sender is dropped; a thread that has ended has dropped its own.
+        while wait.recv().is_ok() {}
+    }
+
+    /// Ports whose device somebody deleted since the last call.
+    pub(crate) fn take_gone(&self) -> Vec<PortId> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect()
+    }
+
+    pub(crate) fn stop(&self) {
+        for lane in &self.lanes {
+            lane.order(Order::Stop);
+            let thread = lane.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!("a thread that carries packets ended in a panic");
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn order(&self, order: Order) {
+        // A thread that has ended holds no queue; there is nothing to order then.
+        if self.orders.send(order).is_ok() {
+            let _ = self.waker.wake();
+        }
+    }
+}
+
+struct Carrier {
+    worker: Worker,
+    poll: Poll,
+    waker: Arc<Waker>,
+    orders: Receiver<Order>,
+    gone: Sender<PortId>,
+    /// By port.
+    queues: Vec<Option<TapQueue>>,
+    buffer: Vec<u8>,
+}
+
+impl Carrier {
+    fn run(mut self) {
+        let mut events = Vec::new();
+        loop {
+            if let Err(error) = self.poll.wait(&mut events, Some(self.until_timeout())) {
+                // Only a broken descriptor set gets here; a loop on it would burn the processor.
+                return tracing::error!(%error, "a thread that carries packets cannot wait for them");
+            }
+            for event in &events {
+                match event.token {
+                    WAKER if !self.obey() => return,
+                    WAKER => {}
+                    _ => self.turn(event),
+                }
+            }
+            let now = now();
+            if self.worker.poll_timeout().0 <= now {
+                self.worker.handle_timeout(now);
+            }
+            self.transmit();
+        }
+    }
+
+    /// Until the worker wants to be called; bounded, so that a clock that was set back does no harm.
+    fn until_timeout(&self) -> Duration {
+        let due = (self.worker.poll_timeout().0 - now()).as_millis().clamp(0, 1000);
+        Duration::from_millis(due.unsigned_abs())
+    }
+
+    /// `false`: to stop.
+    fn obey(&mut self) -> bool {
+        let _ = self.waker.clear();
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Plug(port, queue) => self.plug(port, queue),
+                Order::Unplug(port, done) => {
+                    self.unplug(port);
+                    drop(done);
+                }
+                Order::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn plug(&mut self, port: PortId, queue: TapQueue) {
+        let at = port.index();
+        if self.queues.len() <= at {
+            self.queues.resize_with(at + 1, || None);
+        }
+        if let Err(error) = self.poll.add(&queue, at as u64, Interest::READ) {
+            return tracing::error!(%port, %error, "a device cannot be read");
+        }
+        self.queues[at] = Some(queue);
+    }
+
+    fn unplug(&mut self, port: PortId) {
+        if let Some(queue) = self.queues.get_mut(port.index()).and_then(Option::take) {
+            let _ = self.poll.delete(&queue);
+        }
+    }
+
+    /// Carries what a device has, up to a turn's share.
+    fn turn(&mut self, event: &Event) {
+        let Some(port) = u32::try_from(event.token).ok().and_then(PortId::new) else { return };
+        for _ in 0..TURN {
+            let Some(Some(queue)) = self.queues.get(port.index()) else { return };
+            match queue.read(&mut self.buffer[..FRAME_BUFFER_LEN]) {
+                Ok(len) => self.carry(port, len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.transmit(),
+                Err(error) if is_gone(&error) || event.closed => return self.lose(port),
+                Err(error) => {
+                    tracing::debug!(%port, %error, "a device was not read");
+                    return;
+                }
+            }
+        }
+        self.transmit();
+    }
+
+    fn carry(&mut self, from: PortId, len: usize) {
+        let (to, len) = match self.worker.guest_frame(from, &mut self.buffer, len, now()) {
+            Action::Forward { port, len } => (port, len),
+            Action::Reply { len } => (from, len),
+            Action::Drop(_) | Action::Held => return,
+        };
+        if !write(self.queues.get(to.index()), &self.buffer[..len]) {
+            self.worker.undelivered(to, len);
+        }
+    }
+
+    fn transmit(&mut self) {
+        while let Some(transmit) = self.worker.poll_transmit() {
+            if !write(self.queues.get(transmit.port.index()), &transmit.frame) {
+                self.worker.undelivered(transmit.port, transmit.frame.len());
+            }
+        }
+    }
+
+    /// The guest deleted its device: the queue will never work again.
+    fn lose(&mut self, port: PortId) {
+        self.unplug(port);
+        // Nobody listens once the agent stops.
+        let _ = self.gone.send(port);
+    }
+}
+
+/// Whether the device took the frame.
+fn write(queue: Option<&Option<TapQueue>>, frame: &[u8]) -> bool {
+    let Some(Some(queue)) = queue else { return false };
+    for _ in 0..WRITES_MAX {
+        match queue.write(frame) {
+            Ok(_) => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_down(&error) || is_gone(&error) => return false,
+            Err(error) => {
+                tracing::debug!(%error, len = frame.len(), "a device did not take a frame");
+                return false;
+            }
+        }
+    }
+    false
+}
+
+/// The machine's clock, as the data plane wants it.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,113 @@
+//! A guest's devices: one TAP per interface in its network namespace, set up as DHCP would set it up.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
+
+use linux::netlink::{LinkChange, Netlink, NetlinkError, Route};
+use linux::tap::{Offloads, Tap, TapError, TapQueue};
+use model::intent::VpcSlice;
+use model::{NetworkInterface, Subnet};
+
+/// Why a device could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeviceError {
+    #[error("cannot enter the instance's network namespace")]
+    Namespace(#[source] io::Error),
+    #[error(transparent)]
+    Tap(#[from] TapError),
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    #[error("the interface is in a subnet that the server did not tell of")]
+    Subnet,
+}
+
+/// The name of a device inside.
+pub(crate) fn device_name(device_index: u32) -> String {
+    format!("eth{device_index}")
+}
+
+/// Makes the interface's device, down and without addresses: nothing passes before its port is known.
+pub(crate) fn make(
+    netns: BorrowedFd<'_>,
+    interface: &NetworkInterface,
+    device_index: u32,
+    queues: usize,
+    mtu: u16,
+) -> Result<Vec<TapQueue>, DeviceError> {
+    let name = device_name(device_index);
+    let work = || -> Result<Vec<TapQueue>, DeviceError> {
+        let tap = Tap::create(&name, queues, &Offloads::LADDER)?;
+        let change = LinkChange { mac: Some(interface.mac.0), mtu: Some(mtu.into()), ..LinkChange::default() };
+        Netlink::open()?.set(&name, &change)?;
+        Ok(tap.queues)
+    };
+    linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
+}
+
+/// Brings the device up with the interface's addresses and, on the primary one, the default routes.
+pub(crate) fn bring_up(
+    netns: BorrowedFd<'_>,
+    slice: &VpcSlice,
+    interface: &NetworkInterface,
+    device_index: u32,
+) -> Result<(), DeviceError> {
+    let subnet = slice.subnets.iter().find(|subnet| subnet.id == interface.subnet).ok_or(DeviceError::Subnet)?;
+    let name = device_name(device_index);
+    let work = || -> Result<(), DeviceError> {
+        let mut netlink = Netlink::open()?;
+        netlink.set_up(&name, true)?;
+        set_addresses(&mut netlink, &name, subnet, interface)?;
+        if device_index == 0 {
+            netlink.add_route(&default_route(&name, Ipv4Addr::UNSPECIFIED.into(), subnet.router().into()))?;
+            if !interface.ipv6_addresses.is_empty() {
+                let router = dataplane::ROUTER_LINK_LOCAL.into();
+                netlink.add_route(&default_route(&name, Ipv6Addr::UNSPECIFIED.into(), router))?;
+            }
+        }
+        Ok(())
+    };
+    linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
+}
+
+/// Makes the device's addresses those of the interface; link-local ones are the guest's own.
+pub(crate) fn readdress(
+    netns: BorrowedFd<'_>,
+    slice: &VpcSlice,
+    interface: &NetworkInterface,
+    device_index: u32,
+) -> Result<(), DeviceError> {
+    let subnet = slice.subnets.iter().find(|subnet| subnet.id == interface.subnet).ok_or(DeviceError::Subnet)?;
+    let name = device_name(device_index);
+    let work = || -> Result<(), DeviceError> { set_addresses(&mut Netlink::open()?, &name, subnet, interface) };
+    linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
+}
+
+fn set_addresses(
+    netlink: &mut Netlink,
+    name: &str,
+    subnet: &Subnet,
+    interface: &NetworkInterface,
+) -> Result<(), DeviceError> {
+    let link = netlink.link(name)?;
+    let there = netlink.addresses()?.into_iter().filter(|address| address.link == link.index);
+    let there: Vec<_> = there.filter(|address| subnet.contains(address.address)).collect();
+    for address in &there {
+        if !interface.owns(address.address) {
+            netlink.delete_address(name, address.address, address.prefix_len)?;
+        }
+    }
+    for address in interface.addresses().filter(|address| there.iter().all(|known| known.address != *address)) {
+        let prefix_len = match address {
+            IpAddr::V4(_) => subnet.cidr.prefix_len(),
+            IpAddr::V6(_) => subnet.ipv6.map_or(128, |v6| v6.cidr.prefix_len()),
+        };
+        // The router answers for every address, so there is no duplicate to look for.
+        netlink.add_address(name, address, prefix_len, true)?;
+    }
+    Ok(())
+}
+
+fn default_route(device: &str, any: IpAddr, router: IpAddr) -> Route {
+    Route { destination: (any, 0), gateway: Some(router), device: device.into(), onlink: true }
+}

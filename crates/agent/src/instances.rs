@@ -1,0 +1,373 @@
+//! Makes the instances of this host what the intent says: sandboxes and their devices, one after the other.
+//!
+//! Reconciliation from the whole intent: start, change and restart take the same path. Every step ends in what is there, never
+//! in what was meant, and what failed is tried again or reported.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dataplane::{Binding, PORTS_MAX, PortId};
+use linux::sandbox::{Exec, Sandbox, Spec};
+use model::intent::{Intent, VpcSlice};
+use model::{Instance, InstanceId, InstanceState, NetworkInterface, NetworkInterfaceId};
+use stream::{Condition, Report};
+
+use crate::files::{self, InstanceFiles};
+use crate::guest::{self, DeviceError};
+use crate::{Options, Shared, chain};
+
+/// How often instances are looked at although nothing was said: one may have ended by itself, or lost a device.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long programs have to end when an instance stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What is wanted and what is there.
+#[derive(Default)]
+pub(crate) struct Board {
+    wanted: Mutex<Wanted>,
+    changed: Condvar,
+    running: Mutex<BTreeMap<InstanceId, Running>>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    intent: Option<Arc<Intent>>,
+    is_news: bool,
+    is_stopping: bool,
+}
+
+/// An instance that has a sandbox.
+pub(crate) struct Running {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) devices: Vec<Device>,
+    starts: u32,
+}
+
+/// A device that is plugged in.
+#[derive(Clone)]
+pub(crate) struct Device {
+    pub(crate) port: PortId,
+    pub(crate) interface: Arc<NetworkInterface>,
+    device_index: u32,
+}
+
+/// Why an instance did not come up.
+#[derive(Debug, thiserror::Error)]
+enum LaunchError {
+    #[error("its files cannot be made")]
+    Files(#[source] std::io::Error),
+    #[error(transparent)]
+    Sandbox(#[from] linux::sandbox::SandboxError),
+    #[error("interface {interface} has no device")]
+    Device { interface: NetworkInterfaceId, source: DeviceError },
+    #[error("interface {0} finds no free port; the host has {PORTS_MAX}")]
+    Ports(NetworkInterfaceId),
+    #[error("its first program cannot be started")]
+    Start(#[source] std::io::Error),
+}
+
+impl Board {
+    pub(crate) fn want(&self, intent: Arc<Intent>) {
+        let mut wanted = lock(&self.wanted);
+        wanted.intent = Some(intent);
+        wanted.is_news = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn stop(&self) {
+        lock(&self.wanted).is_stopping = true;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn running(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Running>> {
+        lock(&self.running)
+    }
+
+    /// Waits for news, or for the time to look; `None`: to stop.
+    fn next(&self) -> Option<Option<Arc<Intent>>> {
+        let wanted = lock(&self.wanted);
+        let waits = |wanted: &mut Wanted| !wanted.is_news && !wanted.is_stopping;
+        let (mut wanted, _) =
+            self.changed.wait_timeout_while(wanted, LOOK, waits).unwrap_or_else(PoisonError::into_inner);
+        wanted.is_news = false;
+        (!wanted.is_stopping).then(|| wanted.intent.clone())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Follows the board until it stops, then ends every instance.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    while let Some(intent) = shared.instances.next() {
+        forget_lost_devices(shared);
+        if let Some(intent) = intent {
+            reconcile(shared, &intent);
+        }
+    }
+    let ids: Vec<InstanceId> = shared.instances.running().keys().copied().collect();
+    for id in ids {
+        end(shared, id, Duration::ZERO);
+    }
+}
+
+fn reconcile(shared: &Shared, intent: &Intent) {
+    for instance in intent.instances.values() {
+        match instance.state {
+            InstanceState::Pending | InstanceState::Running => keep(shared, intent, instance),
+            InstanceState::Stopping | InstanceState::Stopped => {
+                end(shared, instance.id, GRACE);
+                if instance.state == InstanceState::Stopping {
+                    report(shared, instance, Condition::Stopped);
+                }
+            }
+            InstanceState::ShuttingDown | InstanceState::Terminated => {
+                end(shared, instance.id, GRACE);
+                if remove_files(shared, instance.id) {
+                    report(shared, instance, Condition::Terminated);
+                }
+            }
+        }
+    }
+    let running: Vec<InstanceId> = shared.instances.running().keys().copied().collect();
+    for id in running.into_iter().filter(|id| !intent.instances.contains_key(id)) {
+        end(shared, id, GRACE);
+    }
+    for id in files::stored(&shared.options).into_iter().filter(|id| !intent.instances.contains_key(id)) {
+        remove_files(shared, id);
+    }
+}
+
+/// An instance that is to run does, in its latest start, with its devices.
+fn keep(shared: &Shared, intent: &Intent, instance: &Instance) {
+    let there = shared
+        .instances
+        .running()
+        .get(&instance.id)
+        .map(|running| (running.starts, running.sandbox.is_running().unwrap_or(false)));
+    match there {
+        Some((starts, true)) if starts == instance.starts => {
+            update_devices(shared, intent, instance.id);
+            if instance.state == InstanceState::Pending {
+                report(shared, instance, Condition::Running);
+            }
+            return;
+        }
+        Some((starts, false)) if starts == instance.starts => {
+            end(shared, instance.id, Duration::ZERO);
+            return report(shared, instance, Condition::Failed("the instance's first process ended by itself".into()));
+        }
+        Some(_) => end(shared, instance.id, GRACE),
+        None => {}
+    }
+    let condition = match launch(shared, intent, instance) {
+        Ok(()) => Condition::Running,
+        Err(error) => {
+            tracing::warn!(id = %instance.id, error = %chain(&error), "an instance did not come up");
+            end(shared, instance.id, Duration::ZERO);
+            Condition::Failed(chain(&error))
+        }
+    };
+    report(shared, instance, condition);
+}
+
+fn report(shared: &Shared, instance: &Instance, condition: Condition) {
+    shared.link.report(Report { instance: instance.id, starts: instance.starts, condition });
+}
+
+fn launch(shared: &Shared, intent: &Intent, instance: &Instance) -> Result<(), LaunchError> {
+    let files = files::of_instance(&shared.options, instance.id);
+    files.make().map_err(LaunchError::Files)?;
+    let sandbox = Sandbox::create(&spec(&shared.options, &files, intent, instance)?)?;
+    files.remember(sandbox.record()).map_err(LaunchError::Files)?;
+    shared.instances.running().insert(instance.id, Running { sandbox, devices: Vec::new(), starts: instance.starts });
+    for (device_index, interface) in wanted_interfaces(intent, instance.id) {
+        plug(shared, intent, instance.id, device_index, &interface)?;
+    }
+    let mut running = shared.instances.running();
+    running.get_mut(&instance.id).map_or(Ok(()), |running| running.sandbox.start()).map_err(LaunchError::Start)?;
+    tracing::info!(id = %instance.id, "instance runs");
+    Ok(())
+}
+
+fn spec(options: &Options, files: &InstanceFiles, intent: &Intent, instance: &Instance) -> Result<Spec, LaunchError> {
+    let slice = intent.vpcs.get(&instance.vpc);
+    let primary = wanted_interfaces(intent, instance.id).remove(&0);
+    let address = primary.as_ref().map(|interface| interface.primary_ip());
+    let hostname = address
+        .map_or_else(|| instance.id.to_string(), |address| format!("ip-{}", address.to_string().replace('.', "-")));
+    let domain = slice.map(|slice| slice.region.private_domain()).unwrap_or_default();
+    let resolver = slice.map(|slice| slice.vpc.resolver().to_string());
+    let hosts = address.map(|address| format!("{address} {hostname}.{domain} {hostname}\n")).unwrap_or_default();
+    Ok(Spec {
+        id: instance.id.to_string(),
+        hostname,
+        root_dir: files.root(),
+        resolv_conf: format!(
+            "{}search {domain}\n",
+            resolver.map(|address| format!("nameserver {address}\n")).unwrap_or_default()
+        ),
+        hosts: format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{hosts}"),
+        user_data: instance.user_data.clone(),
+        uid_base: files.uid_base(options).map_err(LaunchError::Files)?,
+        limits: options.limits,
+        console_log: files.console(),
+        cgroup_prefix: options.prefix.clone(),
+        helper: None,
+    })
+}
+
+/// The interfaces attached to an instance, by device index.
+fn wanted_interfaces(intent: &Intent, id: InstanceId) -> BTreeMap<u32, Arc<NetworkInterface>> {
+    let endpoints = intent.vpcs.values().flat_map(|slice| &slice.endpoints);
+    let attached = endpoints.filter_map(|endpoint| {
+        let attachment = endpoint.interface.attachment.as_ref().filter(|attachment| attachment.instance == id)?;
+        Some((attachment.device_index, endpoint.interface.clone()))
+    });
+    attached.collect()
+}
+
+/// Plugs in what is attached and not there, takes away what is there and not attached, gives the rest its addresses.
+fn update_devices(shared: &Shared, intent: &Intent, id: InstanceId) {
+    let wanted = wanted_interfaces(intent, id);
+    let there: Vec<Device> =
+        shared.instances.running().get(&id).map(|running| running.devices.clone()).unwrap_or_default();
+    for device in &there {
+        if wanted.get(&device.device_index).is_none_or(|interface| interface.id != device.interface.id) {
+            unplug(shared, id, device);
+        }
+    }
+    for (device_index, interface) in wanted {
+        let known =
+            there.iter().find(|device| device.interface.id == interface.id && device.device_index == device_index);
+        let result = match known {
+            None => plug(shared, intent, id, device_index, &interface),
+            Some(device)
+                if device.interface.private_ips != interface.private_ips
+                    || device.interface.ipv6_addresses != interface.ipv6_addresses =>
+            {
+                readdress(shared, intent, id, device_index, &interface)
+            }
+            Some(_) => Ok(()),
+        };
+        if let Err(error) = result {
+            tracing::warn!(%id, interface = %interface.id, error = %chain(&error), "a device is not as it should be");
+        }
+    }
+}
+
+/// Makes a device: its port is known before it is up, so that nothing passes unjudged.
+fn plug(
+    shared: &Shared,
+    intent: &Intent,
+    id: InstanceId,
+    device_index: u32,
+    interface: &Arc<NetworkInterface>,
+) -> Result<(), LaunchError> {
+    let failed = |source| LaunchError::Device { interface: interface.id, source };
+    let slice = intent.vpcs.get(&interface.vpc).ok_or_else(|| failed(DeviceError::Subnet))?;
+    let port = free_port(shared).ok_or(LaunchError::Ports(interface.id))?;
+    let Some(netns) = netns_of(shared, id).map_err(|error| failed(DeviceError::Namespace(error)))? else {
+        return Ok(());
+    };
+    let netns = std::os::fd::AsFd::as_fd(&netns);
+    let queues =
+        guest::make(netns, interface, device_index, shared.options.queues, shared.options.mtu).map_err(failed)?;
+    shared.force.bind(|bindings| bindings.push(Binding { port, interface: interface.id, mtu: shared.options.mtu }));
+    shared.engine.plug(port, queues);
+    let device = Device { port, interface: interface.clone(), device_index };
+    if let Some(running) = shared.instances.running().get_mut(&id) {
+        running.devices.push(device);
+    }
+    guest::bring_up(netns, slice, interface, device_index).map_err(failed)
+}
+
+fn readdress(
+    shared: &Shared,
+    intent: &Intent,
+    id: InstanceId,
+    device_index: u32,
+    interface: &Arc<NetworkInterface>,
+) -> Result<(), LaunchError> {
+    let failed = |source| LaunchError::Device { interface: interface.id, source };
+    let slice: &VpcSlice = intent.vpcs.get(&interface.vpc).ok_or_else(|| failed(DeviceError::Subnet))?;
+    let Some(netns) = netns_of(shared, id).map_err(|error| failed(DeviceError::Namespace(error)))? else {
+        return Ok(());
+    };
+    guest::readdress(std::os::fd::AsFd::as_fd(&netns), slice, interface, device_index).map_err(failed)?;
+    let mut running = shared.instances.running();
+    let devices = running.get_mut(&id).map(|running| &mut running.devices).into_iter().flatten();
+    for device in devices.filter(|device| device.interface.id == interface.id) {
+        device.interface = interface.clone();
+    }
+    Ok(())
+}
+
+fn netns_of(shared: &Shared, id: InstanceId) -> std::io::Result<Option<std::os::fd::OwnedFd>> {
+    shared.instances.running().get(&id).map(|running| running.sandbox.netns().try_clone_to_owned()).transpose()
+}
+
+fn free_port(shared: &Shared) -> Option<PortId> {
+    let taken: Vec<PortId> = shared.force.bindings().iter().map(|binding| binding.port).collect();
+    (0..u32::try_from(PORTS_MAX).unwrap_or(u32::MAX)).filter_map(PortId::new).find(|port| !taken.contains(port))
+}
+
+/// Takes a device away: nothing reaches it any more, then it is gone.
+fn unplug(shared: &Shared, id: InstanceId, device: &Device) {
+    shared.force.bind(|bindings| bindings.retain(|binding| binding.port != device.port));
+    shared.engine.unplug(device.port);
+    if let Some(running) = shared.instances.running().get_mut(&id) {
+        running.devices.retain(|other| other.port != device.port);
+    }
+}
+
+/// Devices that a guest deleted are made again at the next look.
+fn forget_lost_devices(shared: &Shared) {
+    for port in shared.engine.take_gone() {
+        let found = shared.instances.running().iter().find_map(|(id, running)| {
+            running.devices.iter().find(|device| device.port == port).map(|device| (*id, device.clone()))
+        });
+        if let Some((id, device)) = found {
+            tracing::info!(%id, interface = %device.interface.id, "a guest deleted its device; it is made again");
+            unplug(shared, id, &device);
+        }
+    }
+}
+
+/// Ends an instance if it runs; its files stay.
+fn end(shared: &Shared, id: InstanceId, grace: Duration) {
+    let devices = shared.instances.running().get(&id).map(|running| running.devices.clone()).unwrap_or_default();
+    let Some(running) = shared.instances.running().remove(&id) else { return };
+    let result = if grace.is_zero() { running.sandbox.kill() } else { running.sandbox.stop(grace) };
+    if let Err(error) = result {
+        tracing::warn!(%id, %error, "an instance did not end cleanly");
+    }
+    for device in &devices {
+        unplug(shared, id, device);
+    }
+    files::of_instance(&shared.options, id).forget();
+    tracing::info!(%id, "instance ended");
+}
+
+fn remove_files(shared: &Shared, id: InstanceId) -> bool {
+    files::of_instance(&shared.options, id).remove().is_ok()
+}
+
+/// Starts a command inside an instance.
+pub(crate) fn exec(
+    shared: &Shared,
+    id: InstanceId,
+    exec: &Exec,
+    stdio: [std::os::fd::OwnedFd; 3],
+) -> std::io::Result<std::process::Child> {
+    let running = shared.instances.running();
+    let instance = running.get(&id).ok_or_else(|| {
+        std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            format!("instance {id} does not run on this host; start it with aws ec2 start-instances"),
+        )
+    })?;
+    instance.sandbox.exec(exec, stdio)
+}

@@ -1,0 +1,140 @@
+//! A host, running: the shell around `dataplane`.
+//!
+//! ```text
+//!   server ─stream─▶ link ── intent ──▶ force (tables and ports, swapped at once) ──▶ Applied
+//!                                   └─▶ instances (sandboxes and devices, one after the other) ──▶ Report
+//!   guest ─TAP─▶ engine: one thread per queue, each with a `dataplane::Worker` ─▶ TAP ─▶ guest
+//!   `peerway exec`, `status` ─Unix socket─▶ desk
+//! ```
+//!
+//! The agent holds no authority but the last intent. What it made is written down (`files`), so that the next start after a
+//! kill cleans up what was left.
+
+mod desk;
+mod engine;
+mod files;
+mod force;
+mod guest;
+mod instances;
+mod link;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use linux::sandbox::Limits;
+use model::HostId;
+
+pub use desk::{Answer, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, ask, exec};
+
+use engine::Engine;
+use force::Force;
+
+/// What an operator chose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub host: HostId,
+    /// Where instances' files and the socket are.
+    pub data: PathBuf,
+    /// Threads that carry packets, and queues of each device.
+    pub queues: usize,
+    /// The largest IP packet inside a VPC, in bytes.
+    pub mtu: u16,
+    pub limits: Limits,
+    /// Begins the names of what the agent makes outside of instances: control groups.
+    pub prefix: String,
+}
+
+/// AWS's figure inside a region (spec 5.8.3).
+pub const MTU: u16 = 9001;
+
+/// Why an agent does not start. Each names what it needs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot {what} {path}")]
+    File { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("the machine gives no randomness")]
+    Randomness,
+    #[error("cannot start a thread or poll")]
+    Thread(#[source] io::Error),
+    #[error("cannot use the connection to the server")]
+    Connection(#[source] io::Error),
+}
+
+/// An agent that runs until [`Agent::stop`].
+pub struct Agent {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the agent's threads share.
+pub(crate) struct Shared {
+    options: Options,
+    engine: Engine,
+    force: Force,
+    link: link::Link,
+    instances: instances::Board,
+}
+
+impl Agent {
+    /// Cleans up what an earlier run left, then follows the server's word.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(options: Options, connection: UnixStream) -> Result<Agent, StartError> {
+        files::prepare(&options)?;
+        files::clean_up(&options);
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|_| StartError::Randomness)?;
+        let mut config = dataplane::Config::new(options.host, u64::from_ne_bytes(seed));
+        config.workers = options.queues;
+        let plane = Arc::new(dataplane::Shared::new(config));
+        let engine = Engine::start(&plane, options.queues).map_err(StartError::Thread)?;
+        let (link, reader) = link::open(connection).map_err(StartError::Connection)?;
+        let force = Force::new(plane);
+        let socket = desk::bind(&options)?;
+        let shared = Arc::new(Shared { options, engine, force, link, instances: instances::Board::default() });
+        let threads = [
+            thread("instances", &shared, instances::run)?,
+            thread("link", &shared, move |shared| link::run(shared, reader))?,
+            thread("desk", &shared, move |shared| desk::run(shared, &socket))?,
+        ];
+        Ok(Agent { shared, threads: threads.into() })
+    }
+
+    /// Ends every instance (their files stay), then every thread.
+    pub fn stop(self) {
+        self.shared.instances.stop();
+        self.shared.link.close();
+        desk::wake(&self.shared.options);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the agent ended in a panic");
+            }
+        }
+        self.shared.engine.stop();
+    }
+}
+
+fn thread(
+    name: &str,
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Arc<Shared>) + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let shared = shared.clone();
+    std::thread::Builder::new().name(name.into()).spawn(move || work(&shared)).map_err(StartError::Thread)
+}
+
+/// An error with all its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

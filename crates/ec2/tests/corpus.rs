@@ -1,0 +1,100 @@
+//! Replays the corpus of the fuzz target `query`, and sends random forms through the same harness.
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+/// What the folder may hold, finds of the fuzzer included, so that a replay stays quick.
+const FILES_MAX: usize = 200;
+
+fn run(input: &[u8]) {
+    ec2::fuzz::query(input, |document| {
+        roxmltree::Document::parse(document).unwrap_or_else(|error| panic!("{error}: {document}"));
+    });
+}
+
+#[test]
+fn every_file_of_the_corpus_passes_the_harness() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/query");
+    let entries =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("the corpus `{}` is missing: {error}", folder.display()));
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    files.sort();
+    assert!(
+        (20..=FILES_MAX).contains(&files.len()),
+        "{} files: minimise the corpus with `cargo fuzz cmin query`",
+        files.len()
+    );
+    for file in files {
+        println!("{}", file.display());
+        run(&fs::read(file).expect("a readable file"));
+    }
+}
+
+/// Names and values as clients write them, and as they do not.
+fn form() -> impl Strategy<Value = String> {
+    let segment = prop_oneof![
+        4 => proptest::sample::select(&SEGMENTS[..]).prop_map(str::to_owned),
+        2 => (0_u64..4).prop_map(|number| number.to_string()),
+        1 => "[ -~]{0,6}",
+    ];
+    let name = proptest::collection::vec(segment, 1..5).prop_map(|segments| segments.join("."));
+    let value = prop_oneof![
+        3 => proptest::sample::select(&VALUES[..]).prop_map(str::to_owned),
+        1 => "\\PC{0,12}",
+        1 => "[%&=+.a-f0-9]{0,12}",
+    ];
+    let pairs = proptest::collection::vec((name, value).prop_map(|(name, value)| format!("{name}={value}")), 0..12);
+    let action = proptest::sample::select(ec2::action::NAMES);
+    (action, pairs).prop_map(|(action, pairs)| format!("Action={action}&Version=2016-11-15&{}", pairs.join("&")))
+}
+
+const SEGMENTS: [&str; 20] = [
+    "VpcId",
+    "CidrBlock",
+    "Filter",
+    "Name",
+    "Value",
+    "Tag",
+    "Key",
+    "TagSpecification",
+    "ResourceType",
+    "IpPermissions",
+    "IpRanges",
+    "CidrIp",
+    "GroupId",
+    "NetworkInterface",
+    "DeviceIndex",
+    "SubnetId",
+    "MaxResults",
+    "DryRun",
+    "UserData",
+    "InstanceId",
+];
+const VALUES: [&str; 12] = [
+    "vpc-0123456789abcdef0",
+    "10.0.0.0/16",
+    "10.0.0.1",
+    "::/0",
+    "true",
+    "-1",
+    "65536",
+    "99999999999999999999",
+    "",
+    "tag:x",
+    "%00",
+    "%E2%80%AE",
+];
+
+proptest! {
+    #[test]
+    fn any_form_passes_the_harness(form in form()) {
+        run(form.as_bytes());
+    }
+
+    #[test]
+    fn any_bytes_pass_the_harness(bytes: Vec<u8>) {
+        run(&bytes);
+    }
+}

@@ -1,0 +1,278 @@
+//! A record on disk is a promise for years: one of each kind, as it is written today, must read back for ever.
+//!
+//! The golden file changes only by addition: a new field with a default, a new kind. To write it anew after such a change, run
+//! this test with `PEERWAY_GOLDEN=write`, and read the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::credential::{AccessKey, ClientToken, ClientTokenKey, Secret, Session};
+use model::federation::{Clock, Member, Message, Mirror, OutboxEntry};
+use model::peering::REQUEST_LIFE;
+use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
+use model::*;
+
+fn id<Id: ResourceId>(n: u128) -> Id {
+    Id::from_random(0x0123_4567_89ab_cdef_0000 | n)
+}
+
+fn owner() -> AccountId {
+    "000000000042".parse().unwrap()
+}
+
+fn region() -> Region {
+    "us-east-1".parse().unwrap()
+}
+
+fn now() -> Time {
+    Time::parse("2026-01-15T12:00:00Z").unwrap()
+}
+
+fn tags() -> Tags {
+    BTreeMap::from([("Name".to_string(), "a \"quoted\" name".to_string())])
+}
+
+fn peering() -> Arc<Peering> {
+    let side = |n, region, cidr: &str| PeeringSide {
+        owner: owner(),
+        vpc: id(n),
+        region,
+        cidrs: vec![cidr.parse().unwrap()],
+        ipv6_cidrs: vec!["2001:db8::/56".parse().unwrap()],
+        options: PeeringOptions { allow_dns_resolution_from_remote_vpc: n == 1 },
+        version: 3,
+    };
+    Arc::new(Peering {
+        id: id(7),
+        requester: side(1, region(), "10.16.0.0/16"),
+        accepter: side(2, "eu-west-1".parse().unwrap(), "10.17.0.0/16"),
+        status: PeeringStatus::Active,
+        message: "Active".into(),
+        created: now(),
+        expires: now() + REQUEST_LIFE,
+        ended: Some((now(), Some(owner()))),
+        tags: BTreeMap::from([(owner(), tags())]),
+    })
+}
+
+fn vpc() -> Vpc {
+    Vpc {
+        id: id(1),
+        owner: owner(),
+        cidrs: vec![CidrAssociation { id: id(1), cidr: "10.16.0.0/16".parse().unwrap() }],
+        ipv6_cidrs: vec![CidrAssociation { id: id(2), cidr: "2001:db8::/56".parse().unwrap() }],
+        main: RouteTableAssociation { id: id(1), route_table: id(1) },
+        default_group: id(1),
+        default_acl: id(1),
+        dhcp_options: Some(id(1)),
+        is_default: false,
+        instance_tenancy: "default".into(),
+        enable_dns_support: true,
+        enable_dns_hostnames: false,
+        enable_network_address_usage_metrics: false,
+        tags: tags(),
+    }
+}
+
+fn subnet() -> Subnet {
+    Subnet {
+        id: id(1),
+        vpc: id(1),
+        owner: owner(),
+        zone: Zone::all(region()).next().unwrap(),
+        cidr: "10.16.1.0/24".parse().unwrap(),
+        ipv6: Some(SubnetIpv6 { id: id(1), cidr: "2001:db8::/64".parse().unwrap() }),
+        route_table: Some(RouteTableAssociation { id: id(2), route_table: id(2) }),
+        network_acl: NetworkAclAssociation { id: id(1), network_acl: id(1) },
+        is_default_for_zone: false,
+        map_public_ip_on_launch: false,
+        assign_ipv6_address_on_creation: true,
+        enable_dns64: false,
+        private_dns_hostname_type: HostnameType::IpName,
+        enable_resource_name_dns_a_record: false,
+        enable_resource_name_dns_aaaa_record: false,
+        tags: tags(),
+    }
+}
+
+fn route_table() -> RouteTable {
+    let route = |destination, target| Route { destination, target, origin: RouteOrigin::CreateRoute };
+    let block = |text: &str| Destination::Cidr(text.parse().unwrap());
+    RouteTable {
+        id: id(1),
+        vpc: id(1),
+        owner: owner(),
+        routes: vec![
+            Route::local("10.16.0.0/16".parse().unwrap()),
+            route(block("10.17.0.0/16"), RouteTarget::Peering(id(7))),
+            route(Destination::PrefixList(id(1)), RouteTarget::NetworkInterface(id(1))),
+            route(block("::/0"), RouteTarget::InternetGateway(id(1))),
+        ],
+        tags: tags(),
+    }
+}
+
+fn security_group() -> SecurityGroup {
+    let rule = |n, direction, ports, peer| SecurityGroupRule {
+        id: id(n),
+        direction,
+        protocol: IpProtocol::TCP,
+        ports,
+        peer,
+        description: Some("d".into()),
+        tags: tags(),
+    };
+    let group = RulePeer::Group { group: id(3), owner: owner(), vpc: id(2), peering: Some(id(7)) };
+    let rules = [
+        rule(1, Direction::Ingress, Ports::Range { from: 80, to: 443 }, RulePeer::Cidr("0.0.0.0/0".parse().unwrap())),
+        rule(2, Direction::Egress, Ports::Any, group),
+        rule(3, Direction::Ingress, Ports::Icmp { kind: Some(8), code: None }, RulePeer::PrefixList(id(4))),
+    ];
+    SecurityGroup {
+        id: id(1),
+        vpc: id(1),
+        owner: owner(),
+        name: "web".into(),
+        description: "d".into(),
+        rules: rules.into_iter().map(|rule| (rule.id, rule)).collect(),
+        tags: tags(),
+    }
+}
+
+fn network_acl() -> NetworkAcl {
+    let cidr = "::/0".parse().unwrap();
+    let entry = NetworkAclEntry { protocol: IpProtocol::All, action: AclAction::Deny, cidr, ports: Ports::Any };
+    NetworkAcl {
+        id: id(1),
+        vpc: id(1),
+        owner: owner(),
+        is_default: false,
+        ingress: BTreeMap::from([(100, entry.clone())]),
+        egress: BTreeMap::from([(32_766, entry)]),
+        tags: tags(),
+    }
+}
+
+fn interface() -> NetworkInterface {
+    let (id_of_attachment, instance) = (id(1), id(1));
+    NetworkInterface {
+        id: id(1),
+        subnet: id(1),
+        vpc: id(1),
+        owner: owner(),
+        zone: Zone::all(region()).next().unwrap(),
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        description: String::new(),
+        private_ips: vec!["10.16.1.10".parse().unwrap()],
+        ipv6_addresses: vec!["2001:db8::10".parse().unwrap()],
+        groups: BTreeSet::from([id(1)]),
+        source_dest_check: true,
+        attachment: Some(Attachment {
+            id: id_of_attachment,
+            instance,
+            device_index: 0,
+            attached: now(),
+            delete_on_termination: true,
+        }),
+        created: now(),
+        tags: tags(),
+    }
+}
+
+fn instance() -> Instance {
+    Instance {
+        id: id(1),
+        owner: owner(),
+        reservation: id(1),
+        launch_index: 0,
+        image: id(1),
+        instance_type: "t3.micro".into(),
+        vpc: id(1),
+        subnet: id(1),
+        zone: Zone::all(region()).next().unwrap(),
+        host: Some("local".parse().unwrap()),
+        state: InstanceState::ShuttingDown,
+        state_reason: Some(("Client.UserInitiatedShutdown".into(), "m".into())),
+        launched: now(),
+        terminated: Some(now()),
+        user_data: b"#!/bin/sh\n".to_vec(),
+        key_name: Some("k".into()),
+        client_token: Some("t".into()),
+        disable_api_termination: false,
+        disable_api_stop: false,
+        shutdown_behavior: "stop".into(),
+        starts: 1,
+        tags: tags(),
+    }
+}
+
+fn mirror() -> Mirror {
+    let member = Member {
+        interface: id(2),
+        addresses: vec!["10.17.1.10".parse().unwrap()],
+        groups: BTreeSet::new(),
+        host: Some("local".parse().unwrap()),
+    };
+    Mirror { vpc: id(2), region: region(), revision: 9, members: vec![member] }
+}
+
+fn access_key() -> AccessKey {
+    let session = Session { token: Secret("t".into()), expires: now(), role: "r".into(), name: "n".into() };
+    AccessKey {
+        id: "ASIAEXAMPLE".into(),
+        secret: Secret("s".into()),
+        account: owner(),
+        created: now(),
+        session: Some(session),
+    }
+}
+
+fn client_token() -> ClientToken {
+    let key = ClientTokenKey { account: owner(), operation: "RunInstances".into(), token: "a/b".into() };
+    ClientToken { key, parameters: 42, made: "r-1".into(), created: now() }
+}
+
+fn one_of_each() -> Vec<Resource> {
+    let gateway = InternetGateway { id: id(1), owner: owner(), vpc: Some(id(1)), created: now(), tags: tags() };
+    let configuration = vec![("domain-name".into(), vec!["x".into()])];
+    let request = Message::Request { peering: peering() };
+    vec![
+        Resource::Vpc(Arc::new(vpc())),
+        Resource::Subnet(Arc::new(subnet())),
+        Resource::RouteTable(Arc::new(route_table())),
+        Resource::SecurityGroup(Arc::new(security_group())),
+        Resource::NetworkAcl(Arc::new(network_acl())),
+        Resource::NetworkInterface(Arc::new(interface())),
+        Resource::Instance(Arc::new(instance())),
+        Resource::InternetGateway(Arc::new(gateway)),
+        Resource::DhcpOptions(Arc::new(DhcpOptions { id: id(1), owner: owner(), configuration, tags: tags() })),
+        Resource::Peering(peering()),
+        Resource::Mirror(Arc::new(mirror())),
+        Resource::OutboxEntry(Arc::new(OutboxEntry { sequence: 3, to: region(), message: request })),
+        Resource::AccessKey(Arc::new(access_key())),
+        Resource::ClientToken(Arc::new(client_token())),
+        Resource::Clock(Arc::new(Clock { ahead_ms: 1000 })),
+    ]
+}
+
+#[test]
+fn what_is_written_today_reads_back_for_ever() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/records.json");
+    let today = one_of_each();
+    let lines: Vec<String> = today.iter().map(|resource| serde_json::to_string(resource).unwrap()).collect();
+    let written = lines.join("\n") + "\n";
+    if std::env::var("PEERWAY_GOLDEN").is_ok_and(|word| word == "write") {
+        std::fs::write(path, &written).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).expect("the golden file is there");
+    let read = |line: &str| serde_json::from_str::<Resource>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    assert_eq!(golden.lines().map(read).collect::<Vec<_>>(), today, "an old record has another meaning today");
+    assert_eq!(golden, written, "records are written otherwise than before");
+}
+
+#[test]
+fn every_kind_is_among_them() {
+    let kinds: BTreeSet<&str> = one_of_each().iter().map(|resource| resource.key().kind()).collect();
+    assert_eq!(kinds.len(), one_of_each().len(), "a kind is there twice");
+    assert_eq!(kinds.len(), World::KINDS, "a kind was added: add one of it to the list");
+}

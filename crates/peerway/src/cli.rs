@@ -1,0 +1,210 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use model::{AccountId, InstanceId, Region};
+
+/// VPCs and VPC peering on machines you own.
+///
+/// The control plane speaks the EC2 API, so the AWS CLI, boto3, Terraform and Ansible work unchanged; real packets move
+/// between real endpoints.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  peerway demo                       see it all once, with real packets
+  peerway up                         start; then, in another shell:
+    export AWS_ENDPOINT_URL=http://127.0.0.1:4588 AWS_ACCESS_KEY_ID=111111111111 AWS_SECRET_ACCESS_KEY=x AWS_DEFAULT_REGION=us-east-1
+    aws ec2 create-vpc --cidr-block 10.16.0.0/16
+  peerway exec i-0123... -- ping -c1 10.17.1.10
+  peerway status                     what runs, what was dropped and why
+  peerway doctor                     what this machine allows"
+)]
+pub struct Cli {
+    /// Say more on standard error; twice for every request, thrice for all.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start control plane and agent on this machine, in the foreground.
+    Up(UpOptions),
+    /// Play the mission with real packets: two accounts, two regions, one peering.
+    Demo(DemoOptions),
+    /// Run a command inside an instance.
+    Exec(ExecOptions),
+    /// Show what runs on this machine and what was dropped, by reason.
+    Status(StatusOptions),
+    /// Say what this machine allows, by trying.
+    Doctor(DoctorOptions),
+    /// Make access keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print a shell's completions.
+    #[command(after_help = "Example:\n  peerway completions bash > /etc/bash_completion.d/peerway")]
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway up
+  peerway up --data ./cloud --listen 127.0.0.1:5000 --regions us-east-1,eu-west-1
+  peerway up --no-packets            the API alone, on a machine that allows no more")]
+pub struct UpOptions {
+    /// Where state is kept [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Where the API listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4588")]
+    pub listen: SocketAddr,
+    /// The regions of this cloud; the first is home to accounts and keys
+    #[arg(long, value_name = "REGION", value_delimiter = ',', default_value = "us-east-1,eu-west-1")]
+    pub regions: Vec<Region>,
+    /// The API alone: instances are records, no packet moves
+    #[arg(long)]
+    pub no_packets: bool,
+    /// Only real access keys; else a 12-digit access key is that account
+    #[arg(long)]
+    pub strict_auth: bool,
+    /// Allow the test-only action that moves the clock
+    #[arg(long)]
+    pub allow_clock: bool,
+    /// Another quota than AWS's default, such as vpcs=50; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = quota)]
+    pub quota: Vec<(String, usize)>,
+    /// Milliseconds that an answer waits for packets to follow it
+    #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
+    pub wait: u64,
+    /// Threads that carry packets [default: one per processor, at most four]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub queues: Option<u16>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway demo
+  peerway demo --output json
+  peerway demo --keep                leave it running, to look around with peerway exec and the AWS CLI")]
+pub struct DemoOptions {
+    /// How to print the outcome
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// Leave it running until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+    /// Where its state is kept [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway exec i-0123456789abcdef0 -- ping -c1 10.17.1.10
+  peerway exec -t i-0123456789abcdef0 -- sh")]
+pub struct ExecOptions {
+    /// The instance, running on this machine
+    pub instance: InstanceId,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    pub terminal: bool,
+    /// The data directory of the running `peerway up` [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway status
+  peerway status --drops --output json")]
+pub struct StatusOptions {
+    /// The data directory of the running `peerway up` [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Also every reason for which packets were dropped, by interface
+    #[arg(long)]
+    pub drops: bool,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make an access key for an account, with the operator's key; its secret is shown once.
+    Create(KeyCreateOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway key create --account 111111111111
+  peerway key create --account 111111111111 --endpoint http://127.0.0.1:5000 --data ./cloud --output json")]
+pub struct KeyCreateOptions {
+    /// Whose key it is to be: 12 digits
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: AccountId,
+    /// The data directory whose operator-key.json is used [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Where the API listens
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:4588",
+        env = "AWS_ENDPOINT_URL",
+        hide_env_values = true
+    )]
+    pub endpoint: String,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DoctorOptions {
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+/// Prints a shell's completions to standard output.
+pub fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Cli::command(), "peerway", &mut std::io::stdout());
+}
+
+fn quota(text: &str) -> Result<(String, usize), String> {
+    let (name, number) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=NUMBER, such as vpcs=50"))?;
+    let number = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
+    server::Quotas::default()
+        .set(name, number)
+        .map(|_| (name.into(), number))
+        .ok_or_else(|| format!("`{name}` is not a quota; there are {}", server::Quotas::NAMES.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn quotas_are_known_by_name() {
+        assert_eq!(quota("vpcs=50"), Ok(("vpcs".into(), 50)));
+        assert!(quota("vpc=50").unwrap_err().contains("vpcs"));
+        assert!(quota("vpcs=many").is_err() && quota("vpcs").is_err());
+    }
+}

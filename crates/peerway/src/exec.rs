@@ -1,0 +1,27 @@
+//! `peerway exec`: a command inside an instance.
+
+use std::process::ExitCode;
+
+use agent::Answer;
+use anyhow::bail;
+use linux::sandbox::Exec;
+
+use crate::cli::ExecOptions;
+use crate::host;
+
+pub fn run(options: &ExecOptions) -> anyhow::Result<ExitCode> {
+    let dir = host::agent_dir(options.data.as_deref())?;
+    let term = std::env::var_os("TERM").map(|term| ("TERM".into(), term));
+    let exec = Exec {
+        argv: options.command.clone(),
+        env: term.into_iter().collect(),
+        directory: None,
+        terminal: options.terminal,
+    };
+    match agent::exec(&dir, options.instance, exec) {
+        Ok(Answer::Exited(code)) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
+        Ok(Answer::Refused(why)) => bail!("{why}"),
+        Ok(Answer::Status(_)) => bail!("the agent answered another question"),
+        Err(error) => Err(host::explain_no_agent(error, &dir)),
+    }
+}

@@ -1,0 +1,206 @@
+//! What `up` and `demo` share: a control plane and an agent in this process, on a data directory of their own.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use model::{HostId, Region};
+use server::Quotas;
+
+/// What is decided before anything runs.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub regions: Vec<Region>,
+    pub packets: bool,
+    pub strict_auth: bool,
+    pub allow_clock: bool,
+    pub quotas: Quotas,
+    pub wait: std::time::Duration,
+    pub queues: usize,
+}
+
+/// A plan that has its port, its directory and its rights; made while the process has one thread.
+pub struct Prepared {
+    plan: Plan,
+    listener: TcpListener,
+    /// Held for as long as the process lives.
+    _lock: fs::File,
+}
+
+/// A cloud that runs in this process.
+pub struct Running {
+    pub address: SocketAddr,
+    pub data: PathBuf,
+    server: server::Server,
+    agent: Option<agent::Agent>,
+}
+
+/// The name of this machine in the cloud.
+const HOST: &str = "local";
+/// Descriptors: a queue of a device is one, a connection is one.
+const OPEN_FILES: u64 = 1 << 16;
+/// Threads that carry packets, unless told otherwise.
+const QUEUES_MAX: usize = 4;
+
+/// The user's state directory (XDG Base Directory Specification).
+pub fn default_data() -> anyhow::Result<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let home =
+        std::env::var_os("HOME").filter(|dir| !dir.is_empty()).map(|home| PathBuf::from(home).join(".local/state"));
+    let state = state.or(home).context("neither XDG_STATE_HOME nor HOME is set; name a directory with --data")?;
+    Ok(state.join("peerway"))
+}
+
+/// One thread per processor, and no more than use it.
+pub fn default_queues() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(QUEUES_MAX))
+}
+
+impl Plan {
+    /// Takes the port and the directory, and the rights that packets need. Must be called while the process has one thread.
+    ///
+    /// # Errors
+    /// What is taken, by name and with the flag to use; what the machine does not allow.
+    pub fn prepare(mut self) -> anyhow::Result<Prepared> {
+        self.data =
+            std::path::absolute(&self.data).with_context(|| format!("cannot tell where {} is", self.data.display()))?;
+        let listener = TcpListener::bind(self.listen).with_context(|| {
+            format!(
+                "cannot listen on {}; another program may have it: choose another address with --listen",
+                self.listen
+            )
+        })?;
+        let lock = take_directory(&self.data)?;
+        if self.packets {
+            acquire_rights()?;
+            linux::limits::raise_open_files(OPEN_FILES).context("cannot raise the limit of open files")?;
+        }
+        Ok(Prepared { plan: self, listener, _lock: lock })
+    }
+}
+
+/// Makes the directory and locks it.
+fn take_directory(data: &Path) -> anyhow::Result<fs::File> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.with_context(|| format!("cannot make {}; name another directory with --data", data.display()))?;
+    let path = data.join("lock");
+    let file = fs::File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}; name another directory with --data", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            bail!(
+                "{} is in use by another peerway; stop that one, or name another directory with --data",
+                data.display()
+            )
+        }
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// Root has them; a user takes them in a user namespace of his own, where the machine lets him.
+fn acquire_rights() -> anyhow::Result<()> {
+    linux::doctor::open_tun().context(
+        "packets need /dev/net/tun, which this user cannot open; ask for read and write access to it (chmod 0666 /dev/net/tun), \
+         run as root, or start with --no-packets. `peerway doctor` says more",
+    )?;
+    if linux::namespace::is_root() {
+        return Ok(());
+    }
+    linux::namespace::enter_user_namespace()
+        .context("packets need a user namespace; run as root, or start with --no-packets. `peerway doctor` says more")
+}
+
+impl Prepared {
+    /// Starts control plane and agent.
+    ///
+    /// # Errors
+    /// What does not start, by name; nothing is left running then.
+    pub async fn start(self) -> anyhow::Result<Running> {
+        let Prepared { plan, listener, _lock: lock } = self;
+        // The lock lives as long as the process: no other may take the directory before all is ended.
+        std::mem::forget(lock);
+        let host: HostId = HOST.parse().context("the host's name")?;
+        let options = server::Options {
+            data: Some(plan.data.clone()),
+            regions: plan.regions.clone(),
+            hosts: if plan.packets { vec![host] } else { Vec::new() },
+            strict_auth: plan.strict_auth,
+            allow_clock: plan.allow_clock,
+            quotas: plan.quotas,
+            wait: plan.wait,
+        };
+        let server = server::Server::start(listener, options).await?;
+        let address = server.address;
+        let agent = match plan.packets {
+            true => Some(start_agent(&plan, host, &server)?),
+            false => None,
+        };
+        Ok(Running { address, data: plan.data, server, agent })
+    }
+}
+
+fn start_agent(plan: &Plan, host: HostId, server: &server::Server) -> anyhow::Result<agent::Agent> {
+    let (ours, theirs) = UnixStream::pair().context("cannot join control plane and agent")?;
+    theirs.set_nonblocking(true)?;
+    let theirs = tokio::net::UnixStream::from_std(theirs)?;
+    let options = agent::Options {
+        host,
+        data: plan.data.join("host"),
+        queues: plan.queues,
+        mtu: agent::MTU,
+        limits: linux::sandbox::Limits::default(),
+        prefix: prefix(&plan.data),
+    };
+    let agent = agent::Agent::start(options, ours)?;
+    // It ends with its connection, when the agent stops.
+    drop(server.attach(theirs));
+    Ok(agent)
+}
+
+/// Begins the names of what this cloud makes: the same at each start on this directory, another one for another directory.
+fn prefix(data: &Path) -> String {
+    let path = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+    let hash = path
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("peerway-{:08x}", hash >> 32)
+}
+
+/// Where the agent of a data directory keeps its socket.
+pub fn agent_dir(data: Option<&Path>) -> anyhow::Result<PathBuf> {
+    Ok(data.map_or_else(default_data, |data| Ok(data.to_owned()))?.join("host"))
+}
+
+/// What to say when no agent answers.
+pub fn explain_no_agent(error: io::Error, dir: &Path) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => anyhow::anyhow!(
+            "no peerway runs on {}; start it with `peerway up`, or name its directory with --data",
+            dir.parent().unwrap_or(dir).display()
+        ),
+        _ => anyhow::Error::new(error).context("the agent did not answer"),
+    }
+}
+
+impl Running {
+    /// Ends instances, agent and control plane; state stays.
+    pub async fn stop(self) {
+        if let Some(agent) = self.agent {
+            // It waits for threads, which must not keep the runtime from serving the agent's last words.
+            let ended = tokio::task::spawn_blocking(move || agent.stop()).await;
+            if ended.is_err() {
+                tracing::error!("the agent's end ended in a panic");
+            }
+        }
+        self.server.stop().await;
+    }
+}

@@ -1,0 +1,55 @@
+//! The one binary: VPCs and VPC peering on machines you own.
+
+mod cli;
+mod client;
+mod demo;
+mod doctor;
+mod exec;
+mod host;
+mod key;
+mod status;
+mod table;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command, KeyCommand};
+
+fn main() -> ExitCode {
+    // A hidden helper process must do its work before there is a second thread.
+    if let Some(code) = linux::helper_main() {
+        return code;
+    }
+    let cli = Cli::parse();
+    init_log(cli.verbose);
+    let result = match cli.command {
+        Command::Up(options) => up::run(&options),
+        Command::Demo(options) => demo::run(&options),
+        Command::Exec(options) => exec::run(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Key(KeyCommand::Create(options)) => key::create(&options),
+        Command::Completions { shell } => {
+            cli::completions(shell);
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("peerway: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Logs go to standard error; RUST_LOG says more than the flag can.
+fn init_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}

@@ -1,0 +1,10 @@
+//! `peerway up` as its users have it: the built binary, its API, packets inside its instances only.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod crash;
+mod guests;
+mod lifecycle;
+mod refusals;
+mod strict;
+mod unprivileged;

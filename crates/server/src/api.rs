@@ -1,0 +1,148 @@
+//! From an authenticated request to its answer: reads on the published World, writes through the region's queue.
+
+use ec2::service::{
+    HostStatus, PeerwayReply, PeerwayRequest, RegionStatus, Service, StatusResult, StsReply, StsRequest,
+};
+use ec2::{Caller, Error, Node, Request};
+use model::Region;
+use model::federation::Clock;
+use model::{Change, Duration};
+
+use crate::Cloud;
+use crate::auth::Authenticated;
+use crate::region::{Answer, Work, machine_time, seed};
+
+/// The response document.
+pub(crate) async fn answer(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -> Result<String, Error> {
+    match who.service {
+        Service::Ec2 => ec2(cloud, who, form, request_id).await,
+        Service::Sts => sts(cloud, &who.caller, form, request_id).await,
+        Service::Peerway => peerway(cloud, &who.caller, form, request_id).await,
+    }
+}
+
+async fn ec2(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -> Result<String, Error> {
+    let request = Request::parse(form)?;
+    let shell = &cloud.regions[&who.region];
+    // Reads change nothing, so any World that holds all that was acknowledged will do.
+    let name = request.action.name();
+    if name.starts_with("Describe") || name.starts_with("Get") || request.dry_run {
+        let outcome = control::handle(&shell.world(), &who.caller, request, &shell.config, seed()?, machine_time())?;
+        return Ok(outcome.reply.render(request_id));
+    }
+    let caller = who.caller;
+    let work: Work = Box::new(move |world, config| {
+        let outcome = control::handle(world, &caller, request.clone(), config, seed()?, machine_time())?;
+        Ok((Answer::Ec2(Box::new(outcome.reply)), outcome.changes))
+    });
+    match write(cloud, who.region, work).await? {
+        Answer::Ec2(reply) => Ok(reply.render(request_id)),
+        other => Err(crate::region::internal(&format!("an EC2 request was answered with {other:?}"))),
+    }
+}
+
+/// Commits, and waits for the hosts to have it in force.
+async fn write(cloud: &Cloud, region: Region, work: Work) -> Result<Answer, Error> {
+    let (answer, revision) = cloud.regions[&region].write(work).await?;
+    cloud.hosts.wait(region, revision, cloud.options.wait).await;
+    Ok(answer)
+}
+
+async fn sts(cloud: &Cloud, caller: &Caller, form: &Node, request_id: &str) -> Result<String, Error> {
+    let reply = match StsRequest::parse(form)? {
+        StsRequest::GetCallerIdentity(_) => StsReply::GetCallerIdentity(control::sts::caller_identity(caller)),
+        StsRequest::AssumeRole(request) => {
+            let (caller, is_open) = (caller.clone(), !cloud.options.strict_auth);
+            let work: Work = Box::new(move |world, _| {
+                let (reply, changes) =
+                    control::sts::assume_role(world, &caller, &request, is_open, seed()?, machine_time())?;
+                Ok((Answer::Sts(Box::new(StsReply::AssumeRole(reply))), changes))
+            });
+            match cloud.home().write(work).await?.0 {
+                Answer::Sts(reply) => *reply,
+                other => return Err(crate::region::internal(&format!("an STS request was answered with {other:?}"))),
+            }
+        }
+    };
+    Ok(reply.render(request_id))
+}
+
+async fn peerway(cloud: &Cloud, caller: &Caller, form: &Node, request_id: &str) -> Result<String, Error> {
+    let reply = match PeerwayRequest::parse(form)? {
+        PeerwayRequest::AdvanceClock(request) => advance_clock(cloud, request.seconds).await?,
+        PeerwayRequest::CreateAccessKey(request) => {
+            let caller = caller.clone();
+            let work: Work = Box::new(move |world, _| {
+                let (reply, changes) =
+                    control::sts::create_access_key(world, &caller, request.account, seed()?, machine_time())?;
+                Ok((Answer::Peerway(Box::new(PeerwayReply::CreateAccessKey(reply))), changes))
+            });
+            match cloud.home().write(work).await?.0 {
+                Answer::Peerway(reply) => *reply,
+                other => return Err(crate::region::internal(&format!("a request was answered with {other:?}"))),
+            }
+        }
+        PeerwayRequest::DescribeStatus(_) => PeerwayReply::DescribeStatus(status(cloud)),
+    };
+    Ok(reply.render(request_id))
+}
+
+/// Moves the clock of every World; signatures keep the machine's time.
+async fn advance_clock(cloud: &Cloud, seconds: i32) -> Result<PeerwayReply, Error> {
+    if !cloud.options.allow_clock {
+        return Err(Error::new(
+            "UnsupportedOperation",
+            "The clock is real here; start with --allow-clock to move it in tests",
+        ));
+    }
+    if seconds <= 0 {
+        return Err(Error::invalid_parameter("Seconds", seconds, "The clock only moves forward."));
+    }
+    for region in cloud.regions.keys() {
+        let work: Work = Box::new(move |world, config| {
+            let ahead_ms =
+                world.clock.get(&0).copied_or_default().ahead_ms + Duration::seconds(i64::from(seconds)).as_millis();
+            let clock = Change::put(Clock { ahead_ms });
+            let later = world.apply([&clock]);
+            let mut changes = vec![clock];
+            changes.extend(control::tick(&later, config, machine_time()));
+            Ok((Answer::Nothing, changes))
+        });
+        write(cloud, *region, work).await?;
+    }
+    let now = cloud.home().world().now(machine_time());
+    Ok(PeerwayReply::AdvanceClock(ec2::service::ClockResult { now }))
+}
+
+trait CopiedOrDefault<T> {
+    fn copied_or_default(self) -> T;
+}
+
+impl<T: Copy + Default> CopiedOrDefault<T> for Option<&std::sync::Arc<T>> {
+    fn copied_or_default(self) -> T {
+        self.map(|value| **value).unwrap_or_default()
+    }
+}
+
+fn status(cloud: &Cloud) -> StatusResult {
+    let worlds: Vec<_> = cloud.regions.iter().map(|(region, shell)| (*region, shell.world())).collect();
+    let revisions = worlds.iter().map(|(region, world)| (*region, world.revision)).collect();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let regions = worlds.iter().map(|(region, world)| RegionStatus {
+        region: *region,
+        revision: world.revision,
+        vpcs: count(world.vpcs.size()),
+        peerings: count(world.peerings.size()),
+        instances: count(world.instances.size()),
+    });
+    let connected = cloud.hosts.status(&revisions);
+    let hosts = cloud.options.hosts.iter().map(|host| {
+        let found = connected.iter().find(|(connected, _)| connected == host);
+        HostStatus {
+            host: host.to_string(),
+            connected: found.is_some(),
+            in_force: found.is_some_and(|(_, in_force)| *in_force),
+        }
+    });
+    StatusResult { regions: regions.collect(), hosts: hosts.collect() }
+}

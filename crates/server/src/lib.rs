@@ -1,0 +1,152 @@
+//! The control plane, running: the shell around `control`.
+//!
+//! ```text
+//!  client ─HTTP─▶ http ─▶ auth ─▶ api ──reads──▶ the region's current World
+//!                                  └──writes──▶ region (one thread: handle, commit a batch, publish)
+//!                                                   │ every new World
+//!                         federation ◀──────────────┼──────────────▶ hosts ─stream─▶ agents
+//!                   (outbox to other regions)       ▼
+//!                                                 store
+//! ```
+//!
+//! All side effects live here: the clock, randomness, sockets, threads. What happens is decided in `control`.
+
+mod api;
+mod auth;
+mod federation;
+mod hosts;
+mod http;
+mod operator;
+mod records;
+mod region;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{HostId, Region};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+pub use control::Quotas;
+pub use operator::OperatorKey;
+
+use hosts::Hosts;
+use region::RegionShell;
+
+/// What an operator chose.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where state is kept; `None`: in memory, gone at the end.
+    pub data: Option<PathBuf>,
+    /// The first one is home to accounts and keys.
+    pub regions: Vec<Region>,
+    /// Hosts that carry instances; with none, instances are records only.
+    pub hosts: Vec<HostId>,
+    /// Only real access keys; else a 12-digit access key is that account.
+    pub strict_auth: bool,
+    /// The test-only action that moves the clock.
+    pub allow_clock: bool,
+    pub quotas: Quotas,
+    /// How long an answer waits for hosts to have the change in force (architecture ch. 5).
+    pub wait: Duration,
+}
+
+/// A control plane that runs until [`Server::stop`].
+pub struct Server {
+    pub address: SocketAddr,
+    cloud: Arc<Cloud>,
+    tasks: JoinSet<()>,
+}
+
+/// What all shells share.
+pub(crate) struct Cloud {
+    options: Options,
+    regions: BTreeMap<Region, RegionShell>,
+    hosts: Hosts,
+}
+
+/// Why a server does not start. Each names what it needs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot serve on the socket given")]
+    Listen(#[source] std::io::Error),
+    #[error(transparent)]
+    Open(#[from] store::OpenError),
+    #[error("the records of region {region} cannot be read")]
+    Records { region: Region, source: store::record::RecordError },
+    #[error("no region is given; name at least one with --regions")]
+    NoRegion,
+    #[error("real keys only needs a data directory, to keep the operator's key in")]
+    NoPlaceForKey,
+    #[error("cannot {what} the operator's key `{}`", path.display())]
+    OperatorKey { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Server {
+    /// Opens the state, and serves on the socket, which is bound and listens.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn start(listener: std::net::TcpListener, options: Options) -> Result<Server, StartError> {
+        listener.set_nonblocking(true).map_err(StartError::Listen)?;
+        let listener = TcpListener::from_std(listener).map_err(StartError::Listen)?;
+        let address = listener.local_addr().map_err(StartError::Listen)?;
+        let cloud = Arc::new(Cloud::open(options)?);
+        if cloud.options.strict_auth {
+            operator::ensure(&cloud).await.inspect_err(|_| cloud.close())?;
+        }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(http::serve(listener, cloud.clone()));
+        tasks.spawn(federation::run(cloud.clone()));
+        for region in cloud.regions.keys() {
+            tasks.spawn(region::tick(cloud.clone(), *region));
+        }
+        Ok(Server { address, cloud, tasks })
+    }
+
+    /// Serves a host over any connection until it ends.
+    pub fn attach(
+        &self,
+        connection: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        let cloud = self.cloud.clone();
+        tokio::spawn(async move { hosts::serve(&cloud, connection).await })
+    }
+
+    /// Stops taking requests, lets the writer finish, closes the state.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        // A writer waits for its disk, which must not keep the runtime from anything else.
+        let cloud = self.cloud.clone();
+        if tokio::task::spawn_blocking(move || cloud.close()).await.is_err() {
+            tracing::error!("closing the state ended in a panic");
+        }
+    }
+}
+
+impl Cloud {
+    fn open(options: Options) -> Result<Cloud, StartError> {
+        let home = *options.regions.first().ok_or(StartError::NoRegion)?;
+        let mut regions = BTreeMap::new();
+        for region in &options.regions {
+            regions.insert(*region, RegionShell::open(*region, &options)?);
+        }
+        tracing::info!(%home, regions = regions.len(), "state is open");
+        Ok(Cloud { options, regions, hosts: Hosts::default() })
+    }
+
+    /// Takes no more work, and waits until what was taken is done.
+    fn close(&self) {
+        self.regions.values().for_each(RegionShell::close);
+    }
+
+    /// The region that owns accounts and keys.
+    fn home(&self) -> &RegionShell {
+        &self.regions[&self.options.regions[0]]
+    }
+}

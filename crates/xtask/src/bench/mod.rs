@@ -1,0 +1,109 @@
+//! How fast is Peerway beside what people would use instead?
+//!
+//! ```text
+//!   cargo xtask bench local   packets of one host, beside a kernel router, nftables and Open vSwitch
+//!   cargo xtask bench api     requests, beside moto_server; from CreateRoute to the first packet
+//! ```
+//!
+//! Every peer runs in the same run, in interleaved rounds, so that ratios hold although the machine's speed does not. What a
+//! round measures is in [`local`] and [`api`]; what holds for both:
+//!
+//! - all that is made (namespaces, processes, directories) carries this process's id, and the [`janitor`] removes it however
+//!   the run ends;
+//! - no namespace has a link to the machine's own interface;
+//! - load generators are this very program, started again with a hidden word, and built for release.
+
+mod api;
+mod datagrams;
+mod first_packet;
+mod http;
+mod iperf;
+mod janitor;
+mod kernel;
+mod load;
+mod local;
+mod network;
+mod options;
+mod ovs;
+mod peer;
+mod peerway;
+mod ping;
+mod process;
+mod report;
+mod tools;
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use options::Options;
+
+const HELP: &str = "\
+cargo xtask bench local [--only kernel,nftables,ovs,ovs-tso,peerway] [--mtu N] [common options]
+cargo xtask bench api   [common options]
+
+Common options:
+  --quick          one round of two seconds, to see that everything runs; gates are shown and do not count
+  --rounds N       interleaved rounds (default 5)
+  --seconds N      length of each measurement (default 5; api: 3)
+  --output json    the results as one JSON document
+  --peerway PATH   the program to measure (default: built for release)
+  --no-build       measure the release build that is there
+  --no-install     name missing programs instead of installing them
+
+The exit code is 1 when a gate fails. Needs root: it makes network namespaces.
+Example: cargo xtask bench local --rounds 7 --output json > local.json";
+
+/// Runs `cargo xtask bench ARGS`.
+///
+/// # Errors
+/// When a peer cannot be set up or measured, or a gate fails.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words[..] {
+        [janitor::WORD] => janitor::main(),
+        [datagrams::WORD, ref rest @ ..] => datagrams::main(rest),
+        ["local" | "api", ..] if words.iter().any(|word| ["--help", "-h"].contains(word)) => {
+            println!("{HELP}");
+            Ok(())
+        }
+        [which @ ("local" | "api"), ref rest @ ..] => {
+            let options = Options::parse(which, rest)?;
+            if cfg!(debug_assertions) {
+                return in_release(args, &options);
+            }
+            let report = if which == "local" { local::run(&options)? } else { api::run(&options)? };
+            report.print(options.json);
+            if !options.quick && !report.passes() {
+                bail!("a gate failed");
+            }
+            Ok(())
+        }
+        ["--help" | "-h"] => {
+            println!("{HELP}");
+            Ok(())
+        }
+        _ => bail!("expected `local` or `api`\n{HELP}"),
+    }
+}
+
+/// Builds this program and Peerway for release and becomes the former: a slow load generator would take the cores from what it
+/// measures.
+fn in_release(args: &[String], options: &Options) -> Result<()> {
+    if !options.no_build {
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build.args(["build", "--release", "--package", "xtask"]);
+        if options.needs_peerway() && options.peerway.is_none() {
+            build.args(["--package", "peerway"]);
+        }
+        eprintln!("building for release");
+        let status = build.current_dir(crate::run::root()).status().context("cannot start cargo")?;
+        if !status.success() {
+            bail!("the release build failed");
+        }
+    }
+    let program = tools::target_directory()?.join("release/xtask");
+    let error = Command::new(&program).arg("bench").args(args).exec();
+    Err(error).with_context(|| format!("cannot start {}", program.display()))
+}

@@ -1,0 +1,36 @@
+//! Our tools: `cargo xtask test | tidy | bench`.
+
+mod bench;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "Peerway's tools
+
+  cargo xtask test                all tests, with real clients and real packets; installs what they need
+  cargo xtask tidy                format, lints and the shape of the house
+  cargo xtask bench local         packets between two instances of one host, beside others
+  cargo xtask bench api           the API, beside an emulator
+  cargo xtask bench NAME --quick  the same in a minute, to see that it runs
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["test"] => test::all(),
+        ["tidy"] => test::tidy(),
+        ["bench", ..] => bench::run(&args[1..]),
+        _ => {
+            print!("{HELP}");
+            return ExitCode::from(u8::from(!args.is_empty()) * 2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
