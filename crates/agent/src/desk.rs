@@ -3,16 +3,16 @@
 //!
 //! One question a connection; a frame is a length (32 bits, big-endian) and JSON, as in `stream`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use linux::poll::{Interest, Poll, Waker};
 use linux::sandbox::Exec;
 use model::{InstanceId, NetworkInterfaceId};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,14 @@ pub const SOCKET_NAME: &str = "agent.sock";
 
 /// The longest question or answer, in bytes.
 const FRAME_MAX: usize = 1 << 20;
+/// Commands that run at once; as many more are told so, the rest is not heard.
 const CONVERSATIONS_MAX: usize = 64;
+/// How long a client has to ask.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to leave a listener in peace that accepts nothing.
+const PAUSE: Duration = Duration::from_millis(50);
+const LISTENER: u64 = 0;
+const WAKER: u64 = 1;
 /// How often a running command is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -36,8 +43,6 @@ pub enum Question {
         exec: Exec,
     },
     Status,
-    /// Says nothing; wakes the listener so that it can end.
-    Wake,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,8 +75,21 @@ pub struct InterfaceStatus {
     pub drops: Vec<(String, String, u64)>,
 }
 
+/// Where questions come in.
+pub(crate) struct Desk {
+    listener: UnixListener,
+    waker: Arc<Waker>,
+}
+
+impl Desk {
+    /// Wakes [`run`] when the agent stops; the socket's file may be gone by then.
+    pub(crate) fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+}
+
 /// Takes the socket; one that a killed run left is replaced.
-pub(crate) fn bind(options: &Options) -> Result<UnixListener, StartError> {
+pub(crate) fn bind(options: &Options) -> Result<Desk, StartError> {
     let path = options.data.join(SOCKET_NAME);
     let failed = |what, path: &Path| {
         let path = path.to_owned();
@@ -81,43 +99,66 @@ pub(crate) fn bind(options: &Options) -> Result<UnixListener, StartError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replace", &path)(error)),
         _ => {}
     }
-    UnixListener::bind(&path).map_err(failed("listen on", &path))
+    let bound = short(&options.data).and_then(|(_open, path)| UnixListener::bind(path));
+    let listener = bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    let listener = listener.map_err(failed("listen on", &path))?;
+    Ok(Desk { listener, waker: Arc::new(Waker::new().map_err(StartError::Thread)?) })
 }
 
-/// Lets [`run`] see that the agent stops.
-pub(crate) fn wake(options: &Options) {
-    let _ = ask(&options.data, &Question::Wake, &[]);
+/// The socket by a path that is short, however deep the data directory is: the kernel takes 107 bytes (unix(7)). It holds for
+/// as long as the directory is open.
+fn short(data: &Path) -> io::Result<(File, PathBuf)> {
+    let directory = File::open(data)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET_NAME}", directory.as_raw_fd()));
+    Ok((directory, path))
 }
 
-pub(crate) fn run(shared: &Arc<Shared>, listener: &UnixListener) {
-    let conversations = Arc::new(AtomicUsize::new(0));
-    for connection in listener.incoming() {
-        let Ok(mut connection) = connection else { continue };
-        let _ = connection.set_read_timeout(Some(Duration::from_secs(5)));
-        let (question, descriptors) = match hear(&connection) {
-            Ok(heard) => heard,
-            Err(_) => continue,
-        };
-        if matches!(question, Question::Wake) {
-            break;
-        }
-        if conversations.fetch_add(1, Ordering::Relaxed) >= CONVERSATIONS_MAX {
-            conversations.fetch_sub(1, Ordering::Relaxed);
-            let _ = say(
-                &mut connection,
-                &Answer::Refused(format!("the agent runs {CONVERSATIONS_MAX} commands already; try again")),
-            );
-            continue;
-        }
-        let (shared, count) = (shared.clone(), conversations.clone());
-        // A thread that cannot be started drops the connection, which the client sees.
-        let _ = std::thread::Builder::new().name("conversation".into()).spawn(move || {
-            let answer = answer(&shared, question, descriptors, &connection);
-            let _ = say(&mut connection, &answer);
-            count.fetch_sub(1, Ordering::Relaxed);
-        });
+pub(crate) fn run(shared: &Arc<Shared>, desk: &Desk) {
+    match attend_desk(shared, desk) {
+        Ok(()) => drop(fs::remove_file(shared.options.data.join(SOCKET_NAME))),
+        Err(error) => tracing::error!(%error, "nothing can be asked here any more"),
     }
-    let _ = fs::remove_file(shared.options.data.join(SOCKET_NAME));
+}
+
+fn attend_desk(shared: &Arc<Shared>, desk: &Desk) -> io::Result<()> {
+    let poll = Poll::new()?;
+    poll.add(&desk.listener, LISTENER, Interest::READ)?;
+    poll.add(&*desk.waker, WAKER, Interest::READ)?;
+    let (mut events, conversations) = (Vec::new(), Arc::new(()));
+    loop {
+        poll.wait(&mut events, None)?;
+        if events.iter().any(|event| event.token == WAKER) {
+            return Ok(());
+        }
+        match desk.listener.accept() {
+            Ok((connection, _)) => converse(shared, connection, &conversations),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Out of descriptors, most likely: some will be closed.
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// Answers in a thread of its own. A thread that cannot be started drops the connection, which the client sees.
+fn converse(shared: &Arc<Shared>, mut connection: UnixStream, conversations: &Arc<()>) {
+    let (shared, guard) = (shared.clone(), conversations.clone());
+    // The listener has one, too.
+    let count = Arc::strong_count(conversations) - 1;
+    if count > 2 * CONVERSATIONS_MAX {
+        return;
+    }
+    let work = move || {
+        let _ = connection.set_read_timeout(Some(PATIENCE));
+        let Ok((question, descriptors)) = hear(&connection) else { return };
+        let answer = if count > CONVERSATIONS_MAX {
+            Answer::Refused(format!("the agent runs {CONVERSATIONS_MAX} commands already; try again"))
+        } else {
+            answer(&shared, question, descriptors, &connection)
+        };
+        let _ = say(&mut connection, &answer);
+        drop(guard);
+    };
+    let _ = std::thread::Builder::new().name("conversation".into()).spawn(work);
 }
 
 fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, connection: &UnixStream) -> Answer {
@@ -132,7 +173,6 @@ fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, connec
                 .and_then(|child| attend(child, connection))
                 .map_or_else(|error| Answer::Refused(error.to_string()), Answer::Exited)
         }
-        Question::Wake => Answer::Exited(0),
     }
 }
 
@@ -193,7 +233,7 @@ fn interface_status(shared: &Shared, device: &instances::Device) -> InterfaceSta
 /// # Errors
 /// The kernel's; `NotFound` or `ConnectionRefused` where no agent runs.
 pub fn ask(data: &Path, question: &Question, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answer> {
-    let path: PathBuf = data.join(SOCKET_NAME);
+    let (_open, path) = short(data)?;
     let mut connection = UnixStream::connect(path)?;
     let frame = frame(question)?;
     let sent = linux::fds::send(&connection, &frame, descriptors)?;

@@ -28,6 +28,8 @@ pub(crate) struct Board {
     wanted: Mutex<Wanted>,
     changed: Condvar,
     running: Mutex<BTreeMap<InstanceId, Running>>,
+    /// Starts that failed or ended by themselves, and why: told until the server asks for something else, never tried again.
+    failed: Mutex<BTreeMap<InstanceId, (u32, String)>>,
 }
 
 #[derive(Default)]
@@ -84,6 +86,12 @@ impl Board {
         lock(&self.running)
     }
 
+    /// Why this start failed, if it did.
+    fn failure(&self, instance: &Instance) -> Option<String> {
+        let failed = lock(&self.failed);
+        failed.get(&instance.id).filter(|(starts, _)| *starts == instance.starts).map(|(_, why)| why.clone())
+    }
+
     /// Waits for news, or for the time to look; `None`: to stop.
     fn next(&self) -> Option<Option<Arc<Intent>>> {
         let wanted = lock(&self.wanted);
@@ -116,7 +124,10 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 fn reconcile(shared: &Shared, intent: &Intent) {
     for instance in intent.instances.values() {
         match instance.state {
-            InstanceState::Pending | InstanceState::Running => keep(shared, intent, instance),
+            InstanceState::Pending | InstanceState::Running => {
+                let condition = keep(shared, intent, instance);
+                condition.into_iter().for_each(|condition| report(shared, instance, condition));
+            }
             InstanceState::Stopping | InstanceState::Stopped => {
                 end(shared, instance.id, GRACE);
                 if instance.state == InstanceState::Stopping {
@@ -131,6 +142,8 @@ fn reconcile(shared: &Shared, intent: &Intent) {
             }
         }
     }
+    let is_wanted = |id: &InstanceId| intent.instances.get(id).is_some_and(|instance| instance.state.is_wanted());
+    lock(&shared.instances.failed).retain(|id, _| is_wanted(id));
     let running: Vec<InstanceId> = shared.instances.running().keys().copied().collect();
     for id in running.into_iter().filter(|id| !intent.instances.contains_key(id)) {
         end(shared, id, GRACE);
@@ -140,37 +153,38 @@ fn reconcile(shared: &Shared, intent: &Intent) {
     }
 }
 
-/// An instance that is to run does, in its latest start, with its devices.
-fn keep(shared: &Shared, intent: &Intent, instance: &Instance) {
-    let there = shared
-        .instances
-        .running()
-        .get(&instance.id)
-        .map(|running| (running.starts, running.sandbox.is_running().unwrap_or(false)));
+/// An instance that is to run does, in its latest start, with its devices; what there is to tell of it.
+fn keep(shared: &Shared, intent: &Intent, instance: &Instance) -> Option<Condition> {
+    if let Some(why) = shared.instances.failure(instance) {
+        return Some(Condition::Failed(why));
+    }
+    let running = |running: &Running| (running.starts, running.sandbox.is_running().unwrap_or(false));
+    let there = shared.instances.running().get(&instance.id).map(running);
     match there {
         Some((starts, true)) if starts == instance.starts => {
             update_devices(shared, intent, instance.id);
-            if instance.state == InstanceState::Pending {
-                report(shared, instance, Condition::Running);
-            }
-            return;
+            return (instance.state == InstanceState::Pending).then_some(Condition::Running);
         }
         Some((starts, false)) if starts == instance.starts => {
-            end(shared, instance.id, Duration::ZERO);
-            return report(shared, instance, Condition::Failed("the instance's first process ended by itself".into()));
+            return Some(fail(shared, instance, "the instance's first process ended by itself".into()));
         }
         Some(_) => end(shared, instance.id, GRACE),
         None => {}
     }
-    let condition = match launch(shared, intent, instance) {
+    Some(match launch(shared, intent, instance) {
         Ok(()) => Condition::Running,
         Err(error) => {
             tracing::warn!(id = %instance.id, error = %chain(&error), "an instance did not come up");
-            end(shared, instance.id, Duration::ZERO);
-            Condition::Failed(chain(&error))
+            fail(shared, instance, chain(&error))
         }
-    };
-    report(shared, instance, condition);
+    })
+}
+
+/// Clears away what is there of this start, and remembers that it failed.
+fn fail(shared: &Shared, instance: &Instance, why: String) -> Condition {
+    end(shared, instance.id, Duration::ZERO);
+    lock(&shared.instances.failed).insert(instance.id, (instance.starts, why.clone()));
+    Condition::Failed(why)
 }
 
 fn report(shared: &Shared, instance: &Instance, condition: Condition) {

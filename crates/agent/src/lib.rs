@@ -66,6 +66,8 @@ pub enum StartError {
 /// An agent that runs until [`Agent::stop`].
 pub struct Agent {
     shared: Arc<Shared>,
+    /// Ends the thread that answers questions.
+    desk: Arc<linux::poll::Waker>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -94,21 +96,24 @@ impl Agent {
         let engine = Engine::start(&plane, options.queues).map_err(StartError::Thread)?;
         let (link, reader) = link::open(connection).map_err(StartError::Connection)?;
         let force = Force::new(plane);
-        let socket = desk::bind(&options)?;
+        let desk = desk::bind(&options)?;
+        let waker = desk.waker();
         let shared = Arc::new(Shared { options, engine, force, link, instances: instances::Board::default() });
         let threads = [
             thread("instances", &shared, instances::run)?,
             thread("link", &shared, move |shared| link::run(shared, reader))?,
-            thread("desk", &shared, move |shared| desk::run(shared, &socket))?,
+            thread("desk", &shared, move |shared| desk::run(shared, &desk))?,
         ];
-        Ok(Agent { shared, threads: threads.into() })
+        Ok(Agent { shared, desk: waker, threads: threads.into() })
     }
 
     /// Ends every instance (their files stay), then every thread.
     pub fn stop(self) {
         self.shared.instances.stop();
         self.shared.link.close();
-        desk::wake(&self.shared.options);
+        if let Err(error) = self.desk.wake() {
+            tracing::error!(%error, "the desk does not hear that the agent stops");
+        }
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the agent ended in a panic");

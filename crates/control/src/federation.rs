@@ -96,9 +96,9 @@ pub fn deliver_here(world: &World, config: &Config, machine: Time) -> Vec<Change
 /// What the regions of accepted peers must know of where this region's members are: the whole of it, per peering. Need not be
 /// sent again while it [says the same](Mirror::says_the_same) as what was sent last for that peering.
 pub fn mirrors(world: &World, here: Region) -> Vec<(Region, Message)> {
-    let accepted = world.all::<Peering>().filter(|peering| peering.status.is_accepted());
+    let abroad = world.peerings_abroad();
     let pairs =
-        accepted.filter_map(|peering| Some((peering, peering.other_region(here)?, local_sides(peering, here).next()?)));
+        abroad.filter_map(|peering| Some((peering, peering.other_region(here)?, local_sides(peering, here).next()?)));
     let mut told: BTreeMap<VpcId, Mirror> = BTreeMap::new();
     let messages = pairs.map(|(peering, to, side)| {
         let vpc = peering.side(side).vpc;

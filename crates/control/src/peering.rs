@@ -119,7 +119,7 @@ impl Peerings<'_> {
         let remote = remote.map(|side| side.vpc).filter(|vpc| self.draft.world().find::<Mirror>(vpc).is_some());
         self.draft.put(peering);
         let Some(vpc) = remote else { return };
-        if !self.draft.world().peerings_of(vpc).any(|other| other.status.is_accepted()) {
+        if self.draft.world().accepted_peerings_of(vpc) == 0 {
             self.draft.delete::<Mirror>(vpc);
         }
     }
@@ -180,21 +180,19 @@ impl Peerings<'_> {
         })
     }
 
-    /// Accepted peerings of a VPC but for this one.
-    pub(crate) fn accepted(&self, vpc: VpcId, except: PeeringId) -> impl Iterator<Item = &Arc<Peering>> {
-        self.draft.world().peerings_of(vpc).filter(move |other| other.id != except && other.status.is_accepted())
-    }
-
-    /// One of the VPCs of this region has as many accepted peerings as it may have.
+    /// One of the VPCs of this region has as many accepted peerings as it may have, this one not counted.
     pub(crate) fn is_full(&self, peering: &Peering) -> bool {
+        let world = self.draft.world();
+        let itself = usize::from(world.find::<Peering>(&peering.id).is_some_and(|known| known.status.is_accepted()));
         let most = self.config.quotas.active_peerings_per_vpc;
-        local_sides(peering, self.here()).any(|side| self.accepted(peering.side(side).vpc, peering.id).count() >= most)
+        let accepted = |side: Side| world.accepted_peerings_of(peering.side(side).vpc).saturating_sub(itself);
+        local_sides(peering, self.here()).any(|side| accepted(side) >= most)
     }
 
     /// Another peering of the same two VPCs is accepted already.
     pub(crate) fn rival(&self, peering: &Peering) -> Option<&Arc<Peering>> {
-        let (a, b) = (peering.requester.vpc, peering.accepter.vpc);
-        self.accepted(a, peering.id).find(|other| other.is_between(a, b))
+        let mut same = self.draft.world().peerings_between(peering.requester.vpc, peering.accepter.vpc);
+        same.find(|other| other.id != peering.id && other.status.is_accepted())
     }
 }
 

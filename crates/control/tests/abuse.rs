@@ -233,7 +233,10 @@ fn act(harness: &mut Harness, action: &str, dice: &mut Dice) -> Result<(), TestC
             }
             Err(error) => {
                 prop_assert!((400..500).contains(&error.status), "{query}: {error:?}");
-                let lacks = error.message.strip_prefix("The request must contain the parameter ").filter(|_| error.code == "MissingParameter");
+                let lacks = error
+                    .message
+                    .strip_prefix("The request must contain the parameter ")
+                    .filter(|_| error.code == "MissingParameter");
                 let name = lacks.map(|rest| rest.split(' ').next().unwrap_or(rest).trim_end_matches('.'));
                 match name {
                     Some(name) if !name.is_empty() => {

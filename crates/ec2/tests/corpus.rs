@@ -1,5 +1,7 @@
 //! Replays the corpus of the fuzz target `query`, and sends random forms through the same harness.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads its corpus from disk")]
+
 use std::fs;
 use std::path::Path;
 

@@ -20,6 +20,7 @@ pub mod instance;
 pub mod intent;
 pub mod interface;
 pub mod peering;
+mod peering_index;
 pub mod place;
 pub mod ports;
 pub mod route;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credential::{AccessKey, ClientToken, ClientTokenKey};
 use crate::federation::{Clock, Mirror, OutboxEntry};
+use crate::peering_index::PeeringIndex;
 use crate::*;
 
 /// A kind of thing that a World holds, found by its id.
@@ -44,10 +45,8 @@ macro_rules! registry {
         pub struct World {
             /// The store's revision that this state is at.
             pub revision: u64,
-            /// Peerings by either VPC, and those that wait for an answer: derived, kept by `apply`, so that no request has to
-            /// look at every peering there is.
-            peerings_by_vpc: RedBlackTreeMapSync<(VpcId, PeeringId), ()>,
-            peerings_waiting: RedBlackTreeMapSync<PeeringId, ()>,
+            /// Derived, kept by `apply`, so that no request has to look at every peering there is.
+            index: PeeringIndex,
             $(pub $field: RedBlackTreeMapSync<$id, Arc<$name>>,)*
         }
 
@@ -174,13 +173,13 @@ impl World {
             match change {
                 Change::Put(resource) => {
                     if let Resource::Peering(after) = resource {
-                        world.index_peering(after.id, Some(after));
+                        world.index.replace(world.peerings.get(&after.id).map(|before| &**before), Some(after));
                     }
                     world.put(resource.clone());
                 }
                 Change::Delete(key) => {
                     if let Key::Peering(id) = key {
-                        world.index_peering(*id, None);
+                        world.index.replace(world.peerings.get(id).map(|before| &**before), None);
                     }
                     world.remove(key);
                 }
@@ -189,32 +188,29 @@ impl World {
         world
     }
 
-    /// Before a peering is put or removed.
-    fn index_peering(&mut self, id: PeeringId, after: Option<&Peering>) {
-        if let Some(before) = self.peerings.get(&id) {
-            for side in [&before.requester, &before.accepter] {
-                self.peerings_by_vpc.remove_mut(&(side.vpc, id));
-            }
-            self.peerings_waiting.remove_mut(&id);
-        }
-        let Some(after) = after else { return };
-        for side in [&after.requester, &after.accepter] {
-            self.peerings_by_vpc.insert_mut((side.vpc, id), ());
-        }
-        if after.status.is_waiting() {
-            self.peerings_waiting.insert_mut(id, ());
-        }
+    /// The peerings in which a VPC is a side, in any state.
+    pub fn peerings_of(&self, vpc: VpcId) -> impl Iterator<Item = &Arc<Peering>> {
+        self.index.of_vpc(vpc).filter_map(|id| self.peerings.get(id))
     }
 
-    /// The peerings in which a VPC is a side, in any state, in order of id.
-    pub fn peerings_of(&self, vpc: VpcId) -> impl Iterator<Item = &Arc<Peering>> {
-        let of_vpc = self.peerings_by_vpc.range((vpc, PeeringId::FIRST)..=(vpc, PeeringId::LAST));
-        of_vpc.filter_map(|((_, id), ())| self.peerings.get(id))
+    /// The peerings of two VPCs, whoever asked, in any state.
+    pub fn peerings_between(&self, a: VpcId, b: VpcId) -> impl Iterator<Item = &Arc<Peering>> {
+        self.index.between(a, b).filter_map(|id| self.peerings.get(id))
+    }
+
+    /// How many accepted peerings a VPC has.
+    pub fn accepted_peerings_of(&self, vpc: VpcId) -> usize {
+        self.index.accepted(vpc)
     }
 
     /// The requests that wait: for the accepter's region, or for the accepter.
     pub fn peerings_waiting(&self) -> impl Iterator<Item = &Arc<Peering>> {
-        self.peerings_waiting.keys().filter_map(|id| self.peerings.get(id))
+        self.index.waiting().filter_map(|id| self.peerings.get(id))
+    }
+
+    /// The accepted peerings of which one side is in another region.
+    pub fn peerings_abroad(&self) -> impl Iterator<Item = &Arc<Peering>> {
+        self.index.abroad().filter_map(|id| self.peerings.get(id))
     }
 
     pub fn find<E: Entity>(&self, id: &E::Id) -> Option<&Arc<E>> {
@@ -235,48 +231,6 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
-    use proptest::prelude::*;
-
-    fn side(n: u8) -> PeeringSide {
-        let (owner, region) = ("111111111111".parse().unwrap(), "us-east-1".parse().unwrap());
-        PeeringSide::unknown(owner, VpcId::from_random(n.into()), region)
-    }
-
-    fn peering(id: u8, a: u8, b: u8, status: PeeringStatus) -> Peering {
-        Peering {
-            id: PeeringId::from_random(id.into()),
-            requester: side(a),
-            accepter: side(b),
-            status,
-            message: String::new(),
-            created: Time::EPOCH,
-            expires: Time::EPOCH,
-            ended: None,
-            tags: Default::default(),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_derived_is_what_a_look_at_everything_finds(
-            steps in proptest::collection::vec((0_u8..8, 0_u8..4, 0_u8..4, 0_usize..10), 0..60)
-        ) {
-            let change = |(id, a, b, status): (u8, u8, u8, usize)| match PeeringStatus::ALL.get(status) {
-                Some(status) => Change::put(peering(id, a, b, *status)),
-                None => Change::Delete(Key::Peering(PeeringId::from_random(id.into()))),
-            };
-            let world = World::default().apply(&steps.into_iter().map(change).collect::<Vec<_>>());
-            let all = || world.all::<Peering>();
-            for n in 0..4 {
-                let vpc = VpcId::from_random(n);
-                let expected: Vec<_> = all().filter(|peering| peering.side_of(vpc).is_some()).collect();
-                prop_assert_eq!(world.peerings_of(vpc).collect::<Vec<_>>(), expected);
-            }
-            let waiting: Vec<_> = all().filter(|peering| peering.status.is_waiting()).collect();
-            prop_assert_eq!(world.peerings_waiting().collect::<Vec<_>>(), waiting);
-        }
-    }
 
     #[test]
     fn a_clone_keeps_what_it_saw() {

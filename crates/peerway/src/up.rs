@@ -1,5 +1,7 @@
 //! `peerway up`: a cloud on this machine, in the foreground.
 
+use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,9 +32,10 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         // Whoever reads the snippet may end us at once.
         let mut end = End::listen()?;
         let running = prepared.start().await?;
-        print_snippet(&running, options);
+        // Whoever listened may be gone: no reason to end without clearing up.
+        let _ = io::stdout().write_all(snippet(&running, options).as_bytes());
         end.wait().await;
-        eprintln!("stopping");
+        let _ = writeln!(io::stderr(), "stopping");
         running.stop().await;
         Ok(ExitCode::SUCCESS)
     })
@@ -43,24 +46,41 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }
 
-/// Ctrl-C, or the polite signal of a service manager.
+/// Ctrl-C, the polite signal of a service manager, or the end of the terminal.
 pub struct End {
     interrupt: Signal,
     terminate: Signal,
+    /// Unless it was started to outlive its terminal (nohup).
+    hangup: Option<Signal>,
 }
 
 impl End {
-    /// From here on neither ends the process by itself.
+    /// From here on none of them ends the process by itself.
     pub fn listen() -> anyhow::Result<End> {
-        Ok(End { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(End { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())?, hangup })
     }
 
     pub async fn wait(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = hangup => {}
         }
     }
+}
+
+/// Whether this process was told to ignore SIGHUP: the first bit of a mask in proc_pid_status(5).
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Listens and waits.
@@ -70,22 +90,26 @@ pub async fn wait_for_end() -> anyhow::Result<()> {
 }
 
 /// What to paste into another shell. The first line is for programs.
-fn print_snippet(running: &Running, options: &UpOptions) {
+fn snippet(running: &Running, options: &UpOptions) -> String {
     let endpoint = format!("http://{}", running.address);
-    println!("endpoint {endpoint}");
-    println!("data {}", running.data.display());
-    println!();
-    println!("  export AWS_ENDPOINT_URL={endpoint}");
-    if options.strict_auth {
-        println!(
-            "  # real access keys only: the operator's is in {}",
-            running.data.join("operator-key.json").display()
-        );
+    let keys = if options.strict_auth {
+        let file = server::OperatorKey::path(&running.data);
+        format!("# real access keys only, from `peerway key create`; the operator's is in {}", file.display())
     } else {
-        println!("  export AWS_ACCESS_KEY_ID=111111111111 AWS_SECRET_ACCESS_KEY=any    # 12 digits: that account");
-    }
-    println!("  export AWS_REGION={0} AWS_DEFAULT_REGION={0}", options.regions[0]);
-    println!("  aws ec2 describe-vpcs");
-    println!();
-    println!("Ctrl-C ends it; state stays.");
+        "export AWS_ACCESS_KEY_ID=111111111111 AWS_SECRET_ACCESS_KEY=any    # 12 digits: that account".to_owned()
+    };
+    format!(
+        "endpoint {endpoint}
+data {}
+
+  export AWS_ENDPOINT_URL={endpoint}
+  {keys}
+  export AWS_REGION={region} AWS_DEFAULT_REGION={region}
+  aws ec2 describe-vpcs
+
+Ctrl-C ends it; state stays.
+",
+        running.data.display(),
+        region = options.regions[0],
+    )
 }

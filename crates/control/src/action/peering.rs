@@ -73,7 +73,7 @@ fn same_request(cloud: &Cloud<'_>, own: VpcId, accepter: &PeeringSide) -> Option
         let other = &peering.accepter;
         peering.requester.vpc == own && (other.owner, other.vpc, other.region) == asked && is_live(peering, cloud.now)
     };
-    cloud.peerings_of(own).find(is_same).cloned()
+    cloud.world().peerings_between(own, accepter.vpc).find(is_same).cloned()
 }
 
 /// Waits within its time, or has been accepted.
