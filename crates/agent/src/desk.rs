@@ -121,7 +121,7 @@ pub(crate) fn run(shared: &Arc<Shared>, desk: &Desk) {
 }
 
 fn attend_desk(shared: &Arc<Shared>, desk: &Desk) -> io::Result<()> {
-    let poll = Poll::new()?;
+    let mut poll = Poll::new()?;
     poll.add(&desk.listener, LISTENER, Interest::READ)?;
     poll.add(&*desk.waker, WAKER, Interest::READ)?;
     let (mut events, conversations) = (Vec::new(), Arc::new(()));

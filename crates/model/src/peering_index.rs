@@ -91,7 +91,7 @@ mod tests {
 
     /// Odd VPCs are in another region.
     fn side(n: u8) -> PeeringSide {
-        let region = if n % 2 == 0 { "us-east-1" } else { "eu-west-1" };
+        let region = if n.is_multiple_of(2) { "us-east-1" } else { "eu-west-1" };
         PeeringSide::unknown("111111111111".parse().unwrap(), VpcId::from_random(n.into()), region.parse().unwrap())
     }
 

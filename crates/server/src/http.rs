@@ -87,7 +87,8 @@ async fn respond(cloud: &Cloud, request: Request<Incoming>) -> Response<Full<Byt
     if let Err(error) = admissible(&parts) {
         return refuse(service, &error, &request_id);
     }
-    let form: &[u8] = if parts.method == Method::GET { query.as_bytes() } else { &body };
+    // A presigned POST has its parameters in the query, too.
+    let form: &[u8] = if parts.method == Method::GET || body.is_empty() { query.as_bytes() } else { &body };
     match answer(cloud, &signed, form, service, &request_id).await {
         Ok(document) => document_response(StatusCode::OK, document, &request_id),
         Err(error) => refuse(service, &error, &request_id),

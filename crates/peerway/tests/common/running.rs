@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,19 +26,28 @@ pub fn peerway() -> Command {
 }
 
 /// A directory that may hold a data directory; what a failed test left running there ends with it.
-pub struct Place(tempfile::TempDir);
+pub struct Place {
+    directory: tempfile::TempDir,
+    data: PathBuf,
+}
 
 impl Place {
     pub fn new() -> Place {
-        Place(tempfile::Builder::new().prefix("peerway-test-").tempdir().expect("a directory"))
+        Place::with_data("data")
+    }
+
+    /// With the data directory at this path inside.
+    pub fn with_data(data: &str) -> Place {
+        let directory = tempfile::Builder::new().prefix("peerway-test-").tempdir().expect("a directory");
+        Place { data: directory.path().join(data), directory }
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.directory.path()
     }
 
     pub fn data(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.data.clone()
     }
 }
 
@@ -54,6 +63,7 @@ pub struct Up {
     pub data: PathBuf,
     child: Child,
     log: PathBuf,
+    stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Up {
@@ -66,15 +76,22 @@ impl Up {
 
     /// As [`Up::start`], with a command that becomes `peerway up` on the data directory of the place.
     pub fn spawn(mut command: Command, place: &Place) -> Up {
-        let log = place.path().join("up.log");
-        let errors = File::options().create(true).append(true).open(&log).expect("a log");
-        let child = command.env("RUST_LOG", "info").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn();
+        let errors = File::options().create(true).append(true).open(log_of(place)).expect("a log");
+        command.env("RUST_LOG", "info");
+        Up::spawn_with_errors(command, place, errors.into())
+    }
+
+    /// As [`Up::spawn`], with another place for its log.
+    pub fn spawn_with_errors(mut command: Command, place: &Place, errors: Stdio) -> Up {
+        let log = log_of(place);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        // The rest is for people; the pipe must stay open.
-        std::thread::spawn(move || lines.for_each(drop));
-        let mut up = Up { address: ([127, 0, 0, 1], 0).into(), data: place.data(), child, log };
+        // What follows the first line is for people, and fits into the pipe.
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        let _ = stdout.read_line(&mut first);
+        let first = first.trim_end();
+        let mut up = Up { address: ([127, 0, 0, 1], 0).into(), data: place.data(), child, log, stdout: Some(stdout) };
         let address = first.strip_prefix("endpoint http://").and_then(|address| address.parse().ok());
         let Some(address) = address else {
             let status = up.wait();
@@ -111,6 +128,11 @@ impl Up {
             assert!(start.elapsed() < END, "it does not end within {END:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Leaves it nobody to write to.
+    pub fn close_pipes(&mut self) {
+        drop((self.stdout.take(), self.child.stderr.take()));
     }
 
     /// Asks it to end, and holds it to that.
@@ -164,6 +186,10 @@ impl Up {
         let status: Vec<agent::InstanceStatus> = serde_json::from_slice(&output.stdout).expect("JSON");
         status.into_iter().map(|instance| (instance.instance.to_string(), instance.pid)).collect()
     }
+}
+
+fn log_of(place: &Place) -> PathBuf {
+    place.path().join("up.log")
 }
 
 impl Drop for Up {

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -189,4 +189,56 @@ fn a_burst_of_requests_keeps_no_packet_from_passing() {
     }
     assert!(writer.join().expect("no panic") > 10);
     up.stop();
+}
+
+#[test]
+fn nobody_to_write_to_and_a_closed_terminal() {
+    let place = Place::new();
+    let mut command = peerway();
+    // Both go to a reader that ends after the first line, as `| head -1` does.
+    command.args(["-vvv", "up", "--listen", "127.0.0.1:0", "--data"]).arg(place.data());
+    let mut up = Up::spawn_with_errors(command, &place, Stdio::piped());
+    up.close_pipes();
+    let mut alice = up.client(ALICE);
+    let network = network(&mut alice, "10.16");
+    let guests = guests(&mut alice, &network.subnet, 2, "");
+    up.wait_until_reached(&guests[0].id, &guests[1].address);
+    let ids: Vec<String> = guests.iter().map(|guest| guest.id.clone()).collect();
+    let traces = Traces::of(up.pid(), &ids);
+    up.signal(Signal::HUP);
+    let status = up.wait();
+    assert!(status.success(), "{status}");
+    assert_eq!(traces.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_program_that_outlives_its_terminal_on_purpose() {
+    let place = Place::new();
+    let mut command = Command::new("nohup");
+    command
+        .arg(env!("CARGO_BIN_EXE_peerway"))
+        .args(["up", "--no-packets", "--listen", "127.0.0.1:0", "--data"])
+        .arg(place.data());
+    let up = Up::spawn(command, &place);
+    up.signal(Signal::HUP);
+    std::thread::sleep(Duration::from_millis(200));
+    up.client(ALICE).ok("Action=DescribeVpcs");
+    up.stop();
+}
+
+#[test]
+fn a_data_directory_of_any_depth_that_even_vanishes() {
+    // A socket's path has 107 bytes at most (unix(7)); a data directory's may have more.
+    let place = Place::with_data(&"deep/".repeat(40));
+    let mut up = Up::start(&place, &[]);
+    let mut alice = up.client(ALICE);
+    let network = network(&mut alice, "10.16");
+    let guests = guests(&mut alice, &network.subnet, 2, "");
+    up.wait_until_reached(&guests[0].id, &guests[1].address);
+    let ids: Vec<String> = guests.iter().map(|guest| guest.id.clone()).collect();
+    let traces = Traces::of(up.pid(), &ids);
+    std::fs::remove_dir_all(place.data()).expect("removed");
+    up.signal(Signal::INT);
+    up.wait();
+    assert_eq!(traces.left(), Vec::<String>::new(), "{}", up.log());
 }

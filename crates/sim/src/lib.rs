@@ -1,0 +1,29 @@
+//! Do packets and model agree? The whole law in one thread from one seed.
+//!
+//! Three voices, and nothing in common between the first and the last:
+//!
+//! ```text
+//!   seed ─▶ generate ─▶ Scene (Worlds) ──────────────────────────────▶ reference: the spec's sentences, read aloud ─▶ Outcome
+//!              │           └─▶ control::plan ─▶ policy::Tables ─▶ dataplane::Worker ◀─ frame                            ║ equal?
+//!              └─▶ Sent packets, time, changes ───────────────────────────────┴────────▶ Action ─▶ Outcome ═════════════╝
+//! ```
+//!
+//! [`reference`] reads the configuration, never the tables, and shares no code with `policy` or `dataplane`: linear scans, everything
+//! computed again for each packet. Where the spec says nothing, its module doc says what is assumed. [`generate`] makes worlds that the
+//! API could have made, and packets and changes that are likely to hurt. [`compare`] feeds frames to the real data plane and holds each
+//! outcome against the reference; a mismatch names its seed and step. [`slices`] holds each host's part against the whole.
+
+pub mod compare;
+pub mod dice;
+pub mod generate;
+pub mod noun;
+pub mod packet;
+pub mod reference;
+pub mod scene;
+pub mod slices;
+pub mod sweep;
+pub mod system;
+
+pub use compare::{Mismatch, Options, Rig, Summary};
+pub use reference::{Outcome, Reference};
+pub use scene::Scene;
