@@ -188,31 +188,6 @@ impl fmt::Display for Cidr {
     }
 }
 
-macro_rules! text_form {
-    ($($name:ident),*) => {
-        $(
-            impl fmt::Debug for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    fmt::Display::fmt(self, f)
-                }
-            }
-
-            impl serde::Serialize for $name {
-                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                    serializer.collect_str(self)
-                }
-            }
-
-            impl<'de> serde::Deserialize<'de> for $name {
-                fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                    let text = <String as serde::Deserialize>::deserialize(deserializer)?;
-                    text.parse().map_err(serde::de::Error::custom)
-                }
-            }
-        )*
-    };
-}
-
 text_form!(Ipv4Cidr, Ipv6Cidr, Cidr);
 
 #[cfg(test)]

@@ -10,6 +10,9 @@
 #![no_std]
 extern crate alloc;
 
+#[macro_use]
+mod text;
+
 pub mod acl;
 pub mod cidr;
 pub mod credential;

@@ -84,6 +84,13 @@ macro_rules! registry {
                 }
             }
 
+            /// There is something by that name.
+            pub fn holds(&self, key: &Key) -> bool {
+                match key {
+                    $(Key::$name(id) => self.$field.contains_key(id),)*
+                }
+            }
+
             fn remove(&mut self, key: &Key) {
                 match key {
                     $(Key::$name(id) => { self.$field.remove_mut(id); })*

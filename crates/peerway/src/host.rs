@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use model::{HostId, Region};
@@ -21,7 +22,7 @@ pub struct Plan {
     pub strict_auth: bool,
     pub allow_clock: bool,
     pub quotas: Quotas,
-    pub wait: std::time::Duration,
+    pub wait: Duration,
     pub queues: usize,
 }
 
@@ -43,6 +44,8 @@ pub struct Running {
 
 /// The name of this machine in the cloud.
 const HOST: &str = "local";
+/// How long a killed run's lock may outlive it: a program that it was about to start has it until it is started.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Descriptors: a queue of a device is one, a connection is one.
 const OPEN_FILES: u64 = 1 << 16;
 /// Threads that carry packets, unless told otherwise.
@@ -92,7 +95,13 @@ fn take_directory(data: &Path) -> anyhow::Result<fs::File> {
     let path = data.join("lock");
     let file = fs::File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot open {}; name another directory with --data", path.display()))?;
-    match file.try_lock() {
+    let deadline = Instant::now() + LOCK_WAIT;
+    let mut locked = file.try_lock();
+    while matches!(locked, Err(fs::TryLockError::WouldBlock)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => {
             bail!(

@@ -4,15 +4,17 @@
 //! then publishes the World and answers. A crash before the sync loses nothing that was acknowledged; a crash after it loses
 //! only the answer.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use control::federation::CHANGES_MAX;
 use control::{Config, Seed};
 use ec2::Error;
 use ec2::service::{PeerwayReply, StsReply};
-use model::{Change, Ipv6Cidr, Region, Time, World};
-use store::{Store, Txn};
+use model::{Change, Ipv6Cidr, Key, Region, Time, World};
+use store::{Store, TXN_OPERATIONS_MAX, Txn};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{Cloud, Options, StartError, records};
@@ -212,7 +214,8 @@ impl Writer {
             let work = std::panic::AssertUnwindSafe(|| (job.work)(&world, &self.config));
             let outcome =
                 std::panic::catch_unwind(work).unwrap_or_else(|_| Err(internal("a handler ended in a panic")));
-            match outcome.and_then(|(answer, changes)| Ok((answer, self.step(&mut world, &changes)?))) {
+            let heard = outcome.map(|(answer, changes)| (answer, self.with_hearing(&world, changes)));
+            match heard.and_then(|(answer, changes)| Ok((answer, self.step(&mut world, &changes)?))) {
                 Err(error) => answer(job, Err(error)),
                 Ok((answer, txn)) => handled.push(Handled { job: Some(job), answer, txn, after: world.clone() }),
             }
@@ -228,6 +231,24 @@ impl Writer {
             }
         }
         handled
+    }
+
+    /// The changes together with what comes of the messages among them that the region sends itself, as one: what only came
+    /// and went in between is never written. As long as it fits a transaction; the rest is heard by itself.
+    fn with_hearing(&self, world: &World, changes: Vec<Change>) -> Vec<Change> {
+        let mut after = world.apply(&changes);
+        let mut all: BTreeMap<Key, Change> = changes.into_iter().map(|change| (change.key(), change)).collect();
+        for _ in 0..HEARINGS_MAX {
+            let has_words = after.outbox.values().any(|entry| entry.to == self.region);
+            if !has_words || all.len() + CHANGES_MAX > TXN_OPERATIONS_MAX {
+                break;
+            }
+            let more = control::federation::deliver_here(&after, &self.config, machine_time());
+            after = after.apply(&more);
+            all.extend(more.into_iter().map(|change| (change.key(), change)));
+        }
+        all.retain(|key, change| matches!(change, Change::Put(_)) || world.holds(key));
+        all.into_values().collect()
     }
 
     /// Takes the World a step on; the transaction that makes it so, if anything changes.

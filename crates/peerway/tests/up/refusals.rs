@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::common::running::*;
 
@@ -36,6 +37,20 @@ fn a_data_directory_in_use() {
     // The one that was there first has not noticed.
     up.client(ALICE).ok("Action=DescribeVpcs");
     up.stop();
+}
+
+#[test]
+fn a_lock_that_outlives_its_holder_by_a_moment() {
+    let place = Place::new();
+    used(&place);
+    let lock = fs::File::open(place.data().join("lock")).expect("a lock");
+    lock.lock().expect("locked");
+    let holder = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(lock);
+    });
+    Up::start(&place, &["--no-packets"]).stop();
+    holder.join().expect("no panic");
 }
 
 #[test]
