@@ -29,7 +29,7 @@
 //!   live               ◀── Changed(blocks, options) ─────▶   live
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::federation::{Member, Message, Mirror, OutboxEntry};
@@ -37,7 +37,7 @@ use model::peering::{PeeringEvent, Side};
 use model::*;
 
 use crate::peering::{Peerings, local_sides};
-use crate::{Config, Draft};
+use crate::{Config, Draft, plan};
 
 /// So many entries can be received and removed in one transaction each: none changes more than three records.
 pub const ENTRIES_MAX: usize = 32;
@@ -110,14 +110,8 @@ pub fn mirrors(world: &World, here: Region) -> Vec<(Region, Message)> {
 
 fn mirror(world: &World, region: Region, vpc: VpcId) -> Mirror {
     let interfaces = world.all::<NetworkInterface>().filter(|interface| interface.vpc == vpc);
-    let host = |interface: &NetworkInterface| world.find::<Instance>(&interface.attachment.as_ref()?.instance)?.host;
-    let members = interfaces.map(|interface| Member {
-        interface: interface.id,
-        addresses: interface.addresses().collect(),
-        // Groups cannot be named across regions (spec 6.5.3).
-        groups: Default::default(),
-        host: host(interface),
-    });
+    // Groups cannot be named across regions (spec 6.5.3).
+    let members = interfaces.map(|interface| Member { groups: BTreeSet::new(), ..plan::member(world, interface) });
     Mirror { vpc, region, revision: world.revision, members: members.collect() }
 }
 

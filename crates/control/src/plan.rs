@@ -16,7 +16,8 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
         intent.instances.extend(carried.map(|instance| (instance.id, instance.clone())));
         let index = Index::new(world);
         let interfaces = world.all::<NetworkInterface>();
-        let here = interfaces.filter(|interface| index.host(interface) == Some(host)).map(|interface| interface.vpc);
+        let here =
+            interfaces.filter(|interface| host_of(world, interface) == Some(host)).map(|interface| interface.vpc);
         let vpcs: BTreeSet<VpcId> = here.collect();
         let slices = vpcs.into_iter().filter_map(|vpc| Some((vpc, Arc::new(slice(*region, &index, vpc)?))));
         intent.vpcs.extend(slices);
@@ -32,12 +33,12 @@ pub fn vpc_slice(region: Region, world: &World, vpc: VpcId) -> Option<VpcSlice> 
 fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
     let world = index.world;
     let vpc = world.find::<Vpc>(&id)?.clone();
-    let peerings = index.peerings.get(&id).cloned().unwrap_or_default();
+    let peerings: Vec<Arc<Peering>> = world.peerings_of(id).cloned().collect();
     let active = peerings.iter().filter(|peering| peering.status == PeeringStatus::Active);
     let endpoint = |interface: &Arc<NetworkInterface>| Endpoint {
         interface: interface.clone(),
-        host: index.host(interface),
-        is_up: index.instance(interface).is_some_and(|instance| instance.state.is_wanted()),
+        host: host_of(world, interface),
+        is_up: instance_of(world, interface).is_some_and(|instance| instance.state.is_wanted()),
     };
     let gateways = world.all::<InternetGateway>().filter(|gateway| gateway.vpc == Some(id));
     Some(VpcSlice {
@@ -62,16 +63,15 @@ fn peer(region: Region, index: &Index<'_>, vpc: VpcId, peering: &Peering) -> Opt
         let members = index.world.mirrors.get(&other.vpc).map(|mirror| mirror.members.clone()).unwrap_or_default();
         return Some(Peer { peering: peering.id, vpc: other.vpc, members, groups: Vec::new() });
     }
-    let members = index.interfaces(other.vpc).iter().map(|interface| index.member(interface)).collect();
+    let members = index.interfaces(other.vpc).iter().map(|interface| member(index.world, interface)).collect();
     let groups = index.world.all::<SecurityGroup>().filter(|group| group.vpc == other.vpc).map(|group| group.id);
     Some(Peer { peering: peering.id, vpc: other.vpc, members, groups: groups.collect() })
 }
 
-/// A World looked at by VPC, in one pass.
+/// A World's interfaces by VPC, in one pass.
 struct Index<'w> {
     world: &'w World,
     interfaces: BTreeMap<VpcId, Vec<Arc<NetworkInterface>>>,
-    peerings: BTreeMap<VpcId, Vec<Arc<Peering>>>,
 }
 
 impl<'w> Index<'w> {
@@ -80,33 +80,28 @@ impl<'w> Index<'w> {
         for interface in world.all::<NetworkInterface>() {
             interfaces.entry(interface.vpc).or_default().push(interface.clone());
         }
-        let mut peerings: BTreeMap<VpcId, Vec<Arc<Peering>>> = BTreeMap::new();
-        for peering in world.all::<Peering>() {
-            for vpc in [peering.requester.vpc, peering.accepter.vpc] {
-                peerings.entry(vpc).or_default().push(peering.clone());
-            }
-        }
-        Index { world, interfaces, peerings }
+        Index { world, interfaces }
     }
 
     fn interfaces(&self, vpc: VpcId) -> &[Arc<NetworkInterface>] {
         self.interfaces.get(&vpc).map(Vec::as_slice).unwrap_or_default()
     }
+}
 
-    fn instance(&self, interface: &NetworkInterface) -> Option<&Arc<Instance>> {
-        self.world.find::<Instance>(&interface.attachment.as_ref()?.instance)
+/// An interface as its VPC's peers may know it.
+pub(crate) fn member(world: &World, interface: &NetworkInterface) -> Member {
+    Member {
+        interface: interface.id,
+        addresses: interface.addresses().collect(),
+        groups: interface.groups.clone(),
+        host: host_of(world, interface),
     }
+}
 
-    fn host(&self, interface: &NetworkInterface) -> Option<HostId> {
-        self.instance(interface)?.host
-    }
+fn instance_of<'w>(world: &'w World, interface: &NetworkInterface) -> Option<&'w Arc<Instance>> {
+    world.find::<Instance>(&interface.attachment.as_ref()?.instance)
+}
 
-    fn member(&self, interface: &NetworkInterface) -> Member {
-        Member {
-            interface: interface.id,
-            addresses: interface.addresses().collect(),
-            groups: interface.groups.clone(),
-            host: self.host(interface),
-        }
-    }
+fn host_of(world: &World, interface: &NetworkInterface) -> Option<HostId> {
+    instance_of(world, interface)?.host
 }
