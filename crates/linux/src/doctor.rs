@@ -142,14 +142,9 @@ fn namespaces() -> Vec<Check> {
     if root.is_err() {
         return found;
     }
-    let network = namespace::create();
-    found.push(check(
-        "network namespace",
-        network.is_ok(),
-        network.map_or_else(|e| e.to_string(), |_| "can be made".to_owned()),
-        "allow network namespaces: `sysctl -w user.max_net_namespaces=15000`",
-    ));
     let uid = rustix::process::geteuid().as_raw();
+    // First, for it needs a process of one thread: the next probe makes one, and the kernel may count a thread for a
+    // moment after it has been joined.
     // SAFETY: a probe has one thread; its descriptors stay.
     let nested = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }
         .map_err(io::Error::from)
@@ -159,6 +154,13 @@ fn namespaces() -> Vec<Check> {
         nested.is_ok(),
         nested.map_or_else(|e| e.to_string(), |()| "can be made and mapped".to_owned()),
         USER_NAMESPACES,
+    ));
+    let network = namespace::create();
+    found.push(check(
+        "network namespace",
+        network.is_ok(),
+        network.map_or_else(|e| e.to_string(), |_| "can be made".to_owned()),
+        "allow network namespaces: `sysctl -w user.max_net_namespaces=15000`",
     ));
     found
 }
