@@ -3,9 +3,14 @@
 //! The writer takes what waits, handles one after the other on the evolving World, commits all of it with one sync, and only
 //! then publishes the World and answers. A crash before the sync loses nothing that was acknowledged; a crash after it loses
 //! only the answer.
+//!
+//! A request that is alone is written by its caller: no other thread has to wake up for it. What has come in meanwhile is
+//! for the region's thread, which writes until nothing waits, and has the next turn, too, as long as requests have company:
+//! then they share a sync anyhow. So no caller works for others longer than its own work takes.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +20,8 @@ use ec2::Error;
 use ec2::service::{PeerwayReply, StsReply};
 use model::{Change, Ipv6Cidr, Key, Region, Time, World};
 use store::{Store, TXN_OPERATIONS_MAX, Txn};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{oneshot, watch};
 
 use crate::{Cloud, Options, StartError, records};
 
@@ -54,8 +60,8 @@ struct Job {
 pub(crate) struct RegionShell {
     pub(crate) config: Config,
     world: watch::Receiver<Arc<World>>,
-    queue: Mutex<Option<mpsc::Sender<Job>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    desk: Arc<Desk>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl RegionShell {
@@ -71,13 +77,14 @@ impl RegionShell {
         config.quotas = options.quotas;
         config.ipv6_pool = ipv6_pool(config.ipv6_pool, options, region);
         let (publish, published) = watch::channel(Arc::new(world.clone()));
-        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer { region, store, config: config.clone(), world, publish, jobs };
+        let writer = Writer { region, store, config: config.clone(), world, publish };
+        let desk = Arc::new(Desk::new(writer));
+        let of_thread = desk.clone();
         let thread = std::thread::Builder::new()
             .name(format!("write {region}"))
-            .spawn(move || writer.run())
+            .spawn(move || of_thread.run())
             .map_err(StartError::Thread)?;
-        Ok(RegionShell { config, world: published, queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(thread)) })
+        Ok(RegionShell { config, world: published, desk, thread: Mutex::new(Some(thread)) })
     }
 
     /// The last published World: everything acknowledged is in it.
@@ -92,24 +99,20 @@ impl RegionShell {
 
     /// Has the work done and committed.
     pub(crate) async fn write(&self, work: Work) -> Committed {
-        let unavailable = |why: &str| Error::new("ServiceUnavailable", why.to_owned()).with_status(503);
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let queue = queue.ok_or_else(|| unavailable("The server is stopping"))?;
         let (reply, answer) = oneshot::channel();
-        queue.try_send(Job { work, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                Error::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
-            }
-            mpsc::error::TrySendError::Closed(_) => unavailable("The server is stopping"),
-        })?;
+        // Where there is only one thread for all tasks, none of them may wait for the disk.
+        let may_block = Handle::try_current().is_ok_and(|own| own.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if self.desk.enqueue(Job { work, reply }, may_block)? {
+            tokio::task::block_in_place(|| self.desk.callers_turn());
+        }
         answer.await.map_err(|_| unavailable("The state cannot be written; see the server's log"))?
     }
 
     /// Takes no more work and waits until what was taken is done.
     pub(crate) fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if writer.is_some_and(|writer| writer.join().is_err()) {
+        self.desk.close();
+        let thread = lock(&self.thread).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a region's writer ended in a panic");
         }
     }
@@ -154,13 +157,143 @@ pub(crate) async fn tick(cloud: Arc<Cloud>, region: Region) {
     }
 }
 
+/// Where work waits, and whose turn it is to do it.
+struct Desk {
+    waiting: Mutex<Waiting>,
+    /// It is the thread's turn, or all is done.
+    called: Condvar,
+    /// Locked by the one whose turn it is. `None`: closed, or given up after a panic.
+    writer: Mutex<Option<Writer>>,
+}
+
+struct Waiting {
+    jobs: VecDeque<Job>,
+    turn: Turn,
+    /// How many jobs the batch under way, or the last one, was taken with.
+    batch_len: usize,
+    /// Somebody else waited before the last batch ended.
+    has_company: bool,
+    is_closed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Turn {
+    /// Nothing waits.
+    Nobody,
+    Caller,
+    Thread,
+}
+
+impl Desk {
+    /// The thread comes first: it hears what an earlier run left.
+    fn new(writer: Writer) -> Desk {
+        let waiting =
+            Waiting { jobs: VecDeque::new(), turn: Turn::Thread, batch_len: 0, has_company: false, is_closed: false };
+        Desk { waiting: Mutex::new(waiting), called: Condvar::new(), writer: Mutex::new(Some(writer)) }
+    }
+
+    /// Whether it is the caller's turn now, which can be only if it may block; else the work will be done for it.
+    fn enqueue(&self, job: Job, may_block: bool) -> Result<bool, Error> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.is_closed {
+            return Err(unavailable("The server is stopping"));
+        }
+        if waiting.jobs.len() >= QUEUE_MAX {
+            return Err(Error::new("RequestLimitExceeded", "Request limit exceeded.").with_status(503));
+        }
+        waiting.jobs.push_back(job);
+        if waiting.turn != Turn::Nobody {
+            return Ok(false);
+        }
+        let is_callers = may_block && !waiting.has_company;
+        waiting.turn = if is_callers { Turn::Caller } else { Turn::Thread };
+        if !is_callers {
+            self.called.notify_all();
+        }
+        Ok(is_callers)
+    }
+
+    fn callers_turn(&self) {
+        let jobs = lock(&self.waiting).next_batch();
+        self.batch(jobs);
+        let mut waiting = lock(&self.waiting);
+        waiting.end_batch();
+        if waiting.turn == Turn::Thread || waiting.is_closed {
+            self.called.notify_all();
+        }
+    }
+
+    /// The thread's whole life.
+    fn run(&self) {
+        // An earlier run may have ended before it heard itself.
+        self.batch(Vec::new());
+        while let Some(jobs) = self.thread_waits() {
+            self.batch(jobs);
+        }
+        drop(lock(&self.writer).take());
+    }
+
+    /// Work for the thread, whose turn ends when there is none; `None`: there will be no more.
+    fn thread_waits(&self) -> Option<Vec<Job>> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.turn == Turn::Thread {
+            waiting.end_batch();
+        }
+        while waiting.turn != Turn::Thread {
+            if waiting.is_closed && waiting.turn == Turn::Nobody {
+                return None;
+            }
+            waiting = self.called.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        Some(waiting.next_batch())
+    }
+
+    /// By the one whose turn it is. A panic ends the region's writing: what it has done is unknown.
+    fn batch(&self, jobs: Vec<Job>) {
+        let mut writer = lock(&self.writer);
+        let work = AssertUnwindSafe(|| writer.as_mut().map(|writer| writer.batch(jobs)));
+        if catch_unwind(work).is_err() {
+            tracing::error!("a region's writer ended in a panic");
+            *writer = None;
+            self.close();
+            lock(&self.waiting).jobs.clear();
+        }
+    }
+
+    fn close(&self) {
+        lock(&self.waiting).is_closed = true;
+        self.called.notify_all();
+    }
+}
+
+impl Waiting {
+    fn next_batch(&mut self) -> Vec<Job> {
+        self.batch_len = self.jobs.len().min(BATCH_MAX);
+        self.jobs.drain(..self.batch_len).collect()
+    }
+
+    /// What waits by now is for the thread.
+    fn end_batch(&mut self) {
+        self.has_company = self.batch_len > 1 || !self.jobs.is_empty();
+        self.turn = if self.jobs.is_empty() { Turn::Nobody } else { Turn::Thread };
+    }
+}
+
+/// Nothing panics half-way under these locks; where something may, it is caught.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unavailable(why: &str) -> Error {
+    Error::new("ServiceUnavailable", why.to_owned()).with_status(503)
+}
+
 struct Writer {
     region: Region,
     store: Store,
     config: Config,
     world: World,
     publish: watch::Sender<Arc<World>>,
-    jobs: mpsc::Receiver<Job>,
 }
 
 /// A piece of work that was handled and waits for the sync.
@@ -177,15 +310,6 @@ struct Handled {
 const HEARINGS_MAX: usize = 16;
 
 impl Writer {
-    fn run(mut self) {
-        // An earlier run may have ended before it heard itself.
-        self.batch(Vec::new());
-        let mut waiting = Vec::new();
-        while self.jobs.blocking_recv_many(&mut waiting, BATCH_MAX) > 0 {
-            self.batch(std::mem::take(&mut waiting));
-        }
-    }
-
     /// Handles all, commits with one sync, publishes, answers.
     fn batch(&mut self, mut jobs: Vec<Job>) {
         for _ in 0..RETRIES_MAX {
@@ -211,9 +335,8 @@ impl Writer {
         let mut handled = Vec::with_capacity(jobs.len());
         for mut job in jobs {
             // A panic in a handler is a defect; it costs that request an answer 500, not the region its writer.
-            let work = std::panic::AssertUnwindSafe(|| (job.work)(&world, &self.config));
-            let outcome =
-                std::panic::catch_unwind(work).unwrap_or_else(|_| Err(internal("a handler ended in a panic")));
+            let work = AssertUnwindSafe(|| (job.work)(&world, &self.config));
+            let outcome = catch_unwind(work).unwrap_or_else(|_| Err(internal("a handler ended in a panic")));
             let heard = outcome.map(|(answer, changes)| (answer, self.with_hearing(&world, changes)));
             match heard.and_then(|(answer, changes)| Ok((answer, self.step(&mut world, &changes)?))) {
                 Err(error) => answer(job, Err(error)),
@@ -338,4 +461,152 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use model::federation::Clock;
+    use tokio::runtime::Builder;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn shell() -> Arc<RegionShell> {
+        let region: Region = "us-east-1".parse().unwrap();
+        let options = Options {
+            data: None,
+            regions: vec![region],
+            hosts: Vec::new(),
+            strict_auth: false,
+            allow_clock: true,
+            quotas: control::Quotas::default(),
+            wait: Duration::ZERO,
+        };
+        Arc::new(RegionShell::open(region, &options).unwrap())
+    }
+
+    fn ahead(world: &World) -> i64 {
+        world.clock.get(&0).map_or(0, |clock| clock.ahead_ms)
+    }
+
+    /// One more each time: none may be lost or done twice.
+    fn one_more() -> Work {
+        Box::new(|world, _| Ok((Answer::Nothing, vec![Change::put(Clock { ahead_ms: ahead(world) + 1 })])))
+    }
+
+    /// On a runtime with threads to spare, where callers write, and on one with none.
+    fn on_each_runtime<F: Future<Output = ()>>(test: impl Fn() -> F) {
+        Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap().block_on(test());
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
+    }
+
+    #[test]
+    fn alone_or_in_company_each_is_written_once_and_seen_when_answered() {
+        on_each_runtime(|| async {
+            let shell = shell();
+            let mut tasks = JoinSet::new();
+            for _ in 0..16 {
+                let shell = shell.clone();
+                tasks.spawn(async move {
+                    for _ in 0..25 {
+                        let (_, revision) = shell.write(one_more()).await.unwrap();
+                        assert!(shell.world().revision >= revision);
+                    }
+                });
+            }
+            while let Some(ended) = tasks.join_next().await {
+                ended.unwrap();
+            }
+            for n in 401..=450 {
+                shell.write(one_more()).await.unwrap();
+                assert_eq!(ahead(&shell.world()), n);
+            }
+        });
+    }
+
+    #[test]
+    fn a_handler_that_panics_costs_its_own_request_only() {
+        on_each_runtime(|| async {
+            let shell = shell();
+            let error = shell.write(Box::new(|_, _| panic!("as told"))).await.unwrap_err();
+            assert_eq!((error.status, &*error.code), (500, "InternalError"));
+            shell.write(one_more()).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_caller_that_goes_away_loses_nothing_for_the_others() {
+        on_each_runtime(|| async {
+            let shell = shell();
+            for _ in 0..50 {
+                let ended = tokio::time::timeout(Duration::ZERO, shell.write(one_more())).await;
+                assert!(ended.is_err() || ended.is_ok_and(|answer| answer.is_ok()));
+            }
+            shell.write(one_more()).await.unwrap();
+            assert_eq!(ahead(&shell.world()), 51);
+        });
+    }
+
+    #[test]
+    fn what_was_taken_is_done_before_the_end_and_nothing_after_it() {
+        on_each_runtime(|| async {
+            let shell = shell();
+            let taken: Vec<_> = (0..20)
+                .map(|_| {
+                    let (reply, answer) = oneshot::channel();
+                    shell.desk.enqueue(Job { work: one_more(), reply }, false).unwrap();
+                    answer
+                })
+                .collect();
+            let closed = shell.clone();
+            tokio::task::spawn_blocking(move || closed.close()).await.unwrap();
+            for answer in taken {
+                answer.await.unwrap().unwrap();
+            }
+            let error = shell.write(one_more()).await.unwrap_err();
+            assert_eq!((error.status, &*error.message), (503, "The server is stopping"));
+            assert!(lock(&shell.desk.writer).is_none(), "the store is closed");
+        });
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let shell = shell();
+        let writer = lock(&shell.desk.writer);
+        let (mut refused, mut answers) = (0, Vec::new());
+        for _ in 0..QUEUE_MAX + 2 * BATCH_MAX {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            refused += usize::from(shell.desk.enqueue(Job { work: one_more(), reply }, false).is_err());
+        }
+        assert!(refused >= BATCH_MAX, "only one batch is taken meanwhile, but {refused} were refused");
+        drop(writer);
+        shell.close();
+        assert_eq!(ahead(&shell.world()), (answers.len() - refused) as i64);
+    }
+
+    #[test]
+    fn a_writer_that_panics_leaves_no_one_waiting() {
+        on_each_runtime(|| async {
+            struct Bomb;
+            impl Drop for Bomb {
+                fn drop(&mut self) {
+                    panic!("as told");
+                }
+            }
+            let shell = shell();
+            shell.write(one_more()).await.unwrap();
+            let bomb = Bomb;
+            let work: Work = Box::new(move |_, _| {
+                let _held = &bomb;
+                Ok((Answer::Nothing, Vec::new()))
+            });
+            shell.write(work).await.ok();
+            let error = shell.write(one_more()).await.unwrap_err();
+            assert_eq!(error.status, 503);
+            shell.close();
+        });
+    }
 }

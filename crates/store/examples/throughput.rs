@@ -1,16 +1,20 @@
 //! How many transactions per second does the disk under a directory acknowledge?
 //!
-//! `cargo run -p store --example throughput -- [DIR]`: alone, in batches, and from many threads at once, each for two
-//! seconds on a new store in a temporary directory below DIR (default: the current directory), removed at the end.
+//! `cargo run --release -p store --example throughput -- [DIR]`: one after the other with the time that each takes, then
+//! alone, in batches, and from many threads at once, each for two seconds on a new store in a temporary directory below
+//! DIR (default: the current directory), removed at the end.
 
 use std::env;
 use std::error::Error;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use store::{Key, Store, Txn};
 
 const TIME: Duration = Duration::from_secs(2);
+/// Single transactions whose time is taken: enough for a few checkpoints.
+const SINGLE: u64 = 20_000;
 /// About a VPC peering connection as JSON.
 const VALUE_BYTES: usize = 600;
 /// The keys in use, taken in turn.
@@ -18,6 +22,7 @@ const RECORDS: u64 = 10_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let parent = env::args_os().nth(1).unwrap_or_else(|| ".".into());
+    latency(Path::new(&parent))?;
     for (threads, batch) in [(1, 1), (1, 8), (1, 64), (1, 256), (8, 1), (64, 1)] {
         let dir = tempfile::tempdir_in(&parent)?;
         let store = Store::open(dir.path())?;
@@ -30,6 +35,27 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         let per_second = (store.revision() - revision) as f64 / start.elapsed().as_secs_f64();
         println!("{threads:>3} threads, batches of {batch:>3}: {per_second:>8.0} transactions/s");
+    }
+    Ok(())
+}
+
+/// Prints how long a single transaction takes, first for those at the beginning, then for all.
+fn latency(parent: &Path) -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir_in(parent)?;
+    let store = Store::open(dir.path())?;
+    let mut times = Vec::new();
+    for n in 0..SINGLE {
+        let txn = txn(n)?;
+        let start = Instant::now();
+        store.commit(txn)?;
+        times.push(start.elapsed());
+    }
+    for count in [2000, times.len()] {
+        let mut sorted = times[..count].to_vec();
+        sorted.sort();
+        let at = |permille: usize| sorted[(count - 1) * permille / 1000].as_secs_f64() * 1e3;
+        let [p50, p99, p999, max] = [500, 990, 999, 1000].map(at);
+        println!("{count} single: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 {p999:.3} ms, max {max:.3} ms");
     }
     Ok(())
 }

@@ -1,155 +1,230 @@
-//! The embedded back end: one redb file, one durable redb transaction per group of ours.
+//! How does a store stay on one machine's disk, at the price of one sync for each group?
 //!
-//! Two tables. `peerway.records`: key → (create revision, mod revision, version, value). `peerway.meta`: `schema` (see
-//! [`SCHEMA`]) and `revision`. The ledger answers all reads, so the file is read once, at open.
+//! ```text
+//!                 ┌──► journal of generation n+1 ──┐ full: they change places
+//!  group ──append─┘    journal of generation n  ◄──┘
+//!                               │ checkpoint, in a thread of its own
+//!                               ▼
+//!                        tables (redb), which name the last generation that they have taken over
+//! ```
+//!
+//! The tables' transaction is what frees a journal: before it, its records count; after it, nothing in the file does.
+//! So there is no moment at which a crash loses or repeats anything. Memory holds what the tables have not taken over,
+//! at most two journals. If both are full the writer waits for the disk.
+//!
+//! Each opening takes over what both journals hold and begins a generation of its own, so that what an interrupted write
+//! left is never beside a new record.
 
-use std::collections::BTreeMap;
 use std::io;
+use std::mem;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread::{self, JoinHandle};
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
-
-use crate::key::{Key, KeyError};
-use crate::ledger::Entry;
+use crate::frame::{self, Generation};
+use crate::journal::{self, File, Journal, JournalError};
+use crate::ledger::Writes;
 use crate::lock::DirLock;
+use crate::tables::{Content, Tables, io_error};
 use crate::txn::Revision;
-use crate::{REVISION_FIRST, Value};
 
-/// The layout of the tables below. A store with a higher number is refused by name; a change that an older program
-/// would misread takes the next number and a migration.
-pub(crate) const SCHEMA: u64 = 1;
-
-/// etcd counts revisions in a signed 64-bit integer; nothing real comes near, and counting on from here cannot
-/// overflow.
-const REVISION_MAX: Revision = i64::MAX as u64;
-
-type Record = (Revision, Revision, u64, &'static [u8]);
-
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("peerway.meta");
-const RECORDS: TableDefinition<'_, &str, Record> = TableDefinition::new("peerway.records");
-const META_SCHEMA: &str = "schema";
-const META_REVISION: &str = "revision";
-
-/// An open database. The directory's lock comes last: it is released after the file is closed.
+/// An open directory.
 #[derive(Debug)]
 pub(crate) struct Embedded {
-    database: Database,
+    active: Journal,
+    /// The other one, unless a checkpoint is under way.
+    spare: Option<Journal>,
+    /// What is in `active`.
+    pending: Writes,
+    revision: Revision,
+    /// A record under construction.
+    buffer: Vec<u8>,
+    bytes_max: u64,
+    /// Every write so far is known to be on disk.
+    is_sound: bool,
+    checkpointer: Checkpointer,
+    /// Comes last: it is released after all files are closed.
     _lock: Option<DirLock>,
 }
 
-/// All that a database holds.
-#[derive(Debug)]
-pub(crate) struct Content {
-    pub(crate) revision: Revision,
-    pub(crate) entries: BTreeMap<Key, Entry>,
+/// Why the tables and the journals together are no store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("journal {index}")]
+    Journal { index: usize, source: JournalError },
+    #[error(transparent)]
+    Tables(#[from] redb::Error),
+    #[error("the checkpoint thread")]
+    Thread(#[source] io::Error),
 }
 
-/// Why a database is not a store of ours, or not a sound one.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ContentError {
-    #[error("it has no table `{}`", META.name())]
-    Foreign,
-    #[error("schema version {found}")]
-    NewerSchema { found: u64 },
-    #[error("{0}")]
-    Corrupt(String),
-    #[error(transparent)]
-    Redb(#[from] redb::Error),
+/// Makes an empty journal of a store's own, before its tables name it.
+pub(crate) fn make_journal(files: &[File; 2], salt: u64) -> Result<Generation, StartError> {
+    for (index, file) in files.iter().enumerate() {
+        journal::make(file, salt, index).map_err(in_journal(index))?;
+    }
+    Ok(Generation { salt, number: 0 })
 }
 
 impl Embedded {
-    pub(crate) fn new(database: Database, lock: Option<DirLock>) -> Self {
-        Self { database, _lock: lock }
-    }
-
-    /// Writes the tables of an empty store into a new database.
-    pub(crate) fn initialise(&self) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        transaction.open_table(META)?.insert(META_SCHEMA, SCHEMA)?;
-        transaction.open_table(RECORDS)?;
-        self.finish(transaction, REVISION_FIRST)
-    }
-
-    pub(crate) fn content(&self) -> Result<Content, ContentError> {
-        let transaction = self.database.begin_read().map_err(redb::Error::from)?;
-        let mut tables = transaction.list_tables().map_err(redb::Error::from)?;
-        if !tables.any(|table| table.name() == META.name()) {
-            return Err(ContentError::Foreign);
-        }
-        let meta = transaction.open_table(META).map_err(redb::Error::from)?;
-        let number = |name: &str| -> Result<u64, ContentError> {
-            let number = meta.get(name).map_err(redb::Error::from)?;
-            number.map(|guard| guard.value()).ok_or_else(|| ContentError::Corrupt(format!("`{name}` is missing")))
-        };
-        match number(META_SCHEMA)? {
-            SCHEMA => {}
-            found if found > SCHEMA => return Err(ContentError::NewerSchema { found }),
-            found => return Err(ContentError::Corrupt(format!("schema version {found} never existed"))),
-        }
-        let revision = number(META_REVISION)?;
-        if !(REVISION_FIRST..=REVISION_MAX).contains(&revision) {
-            return Err(ContentError::Corrupt(format!("revision {revision} is out of range")));
-        }
-        let records = transaction.open_table(RECORDS).map_err(redb::Error::from)?;
-        let mut entries = BTreeMap::new();
-        for record in records.iter().map_err(redb::Error::from)? {
-            let (key, record) = record.map_err(redb::Error::from)?;
-            let (key, entry) = sound(key.value(), record.value(), revision)?;
-            entries.insert(key, entry);
-        }
-        Ok(Content { revision, entries })
-    }
-
-    /// Returns when the writes and the revision are on disk, all or nothing.
-    pub(crate) fn persist(&self, writes: &BTreeMap<Key, Option<Entry>>, revision: Revision) -> io::Result<()> {
-        self.write(writes, revision).map_err(io_error)
-    }
-
-    fn write(&self, writes: &BTreeMap<Key, Option<Entry>>, revision: Revision) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut records = transaction.open_table(RECORDS)?;
-            for (key, entry) in writes {
-                match entry {
-                    Some(e) => {
-                        let record = (e.create_revision, e.mod_revision, e.version, &*e.value);
-                        records.insert(key.as_str(), record)?;
-                    }
-                    None => {
-                        records.remove(key.as_str())?;
-                    }
-                }
+    /// Adds to `content`, which the tables hold up to and with `generation`, what the journals hold beyond it.
+    pub(crate) fn start(
+        tables: Tables,
+        mut content: Content,
+        generation: Generation,
+        files: [File; 2],
+        bytes_max: u64,
+        lock: Option<DirLock>,
+    ) -> Result<(Self, Content), StartError> {
+        let mut pending = Writes::new();
+        let last = generation.next().next();
+        for next in [generation.next(), last] {
+            let index = next.index();
+            let records = journal::read(&files[index], next, content.revision);
+            for record in records.map_err(in_journal(index))? {
+                content.revision = record.revision;
+                pending.extend(record.writes);
             }
         }
-        self.finish(transaction, revision)
+        tables.write(&pending, content.revision, last)?;
+        for (key, entry) in pending {
+            match entry {
+                Some(entry) => content.entries.insert(key, entry),
+                None => content.entries.remove(&key),
+            };
+        }
+        let new = |file, generation: Generation| {
+            Journal::new(file, generation, bytes_max).map_err(|error| in_journal(generation.index())(error))
+        };
+        let active = last.next();
+        let [zero, one] = files;
+        let (file, other) = if active.index() == 0 { (zero, one) } else { (one, zero) };
+        let embedded = Self {
+            active: new(file, active)?,
+            spare: Some(new(other, last)?),
+            pending: Writes::new(),
+            revision: content.revision,
+            buffer: Vec::new(),
+            bytes_max,
+            is_sound: true,
+            checkpointer: Checkpointer::start(tables).map_err(StartError::Thread)?,
+            _lock: lock,
+        };
+        Ok((embedded, content))
     }
 
-    fn finish(&self, mut transaction: redb::WriteTransaction, revision: Revision) -> Result<(), redb::Error> {
-        transaction.set_durability(Durability::Immediate)?;
-        transaction.open_table(META)?.insert(META_REVISION, revision)?;
-        Ok(transaction.commit()?)
+    /// Returns when the writes and the revision are on disk, all or nothing. Not to be called after an error.
+    pub(crate) fn persist(&mut self, writes: &Writes, revision: Revision) -> io::Result<()> {
+        self.is_sound = false;
+        if self.spare.is_none() {
+            self.spare = self.checkpointer.finished()?;
+        }
+        self.buffer.clear();
+        frame::encode(&mut self.buffer, self.revision, revision, writes);
+        if !self.active.has_room(&self.buffer) {
+            self.checkpoint()?;
+        }
+        self.active.append(&mut self.buffer)?;
+        if self.buffer.capacity() as u64 > self.bytes_max {
+            self.buffer = Vec::new();
+        }
+        self.pending.extend(writes.iter().map(|(key, entry)| (key.clone(), entry.clone())));
+        self.revision = revision;
+        self.is_sound = true;
+        Ok(())
+    }
+
+    /// Goes on in the other journal and has the tables take over this one.
+    fn checkpoint(&mut self) -> io::Result<()> {
+        let mut next = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.checkpointer.wait()?,
+        };
+        next.begin(self.active.generation().next());
+        let journal = mem::replace(&mut self.active, next);
+        let writes = mem::take(&mut self.pending);
+        self.checkpointer.begin(Checkpoint { journal, writes, revision: self.revision })
     }
 }
 
-pub(crate) fn io_error(error: redb::Error) -> io::Error {
-    match error {
-        redb::Error::Io(error) => error,
-        error => io::Error::other(error),
+impl Drop for Embedded {
+    /// Leaves the journals empty, so that the next opening is quick. What does not get into the tables now is still in
+    /// the journal then.
+    fn drop(&mut self) {
+        if self.is_sound && !self.pending.is_empty() {
+            let _ = self.checkpoint();
+        }
     }
 }
 
-fn sound(
-    key: &str,
-    record: (Revision, Revision, u64, &[u8]),
+/// A journal that is full, and what it holds.
+#[derive(Debug)]
+struct Checkpoint {
+    journal: Journal,
+    writes: Writes,
     revision: Revision,
-) -> Result<(Key, Entry), ContentError> {
-    let key = Key::new(key).map_err(|error: KeyError| ContentError::Corrupt(error.to_string()))?;
-    let (create_revision, mod_revision, version, value) = record;
-    let ordered = REVISION_FIRST < create_revision && create_revision <= mod_revision && mod_revision <= revision;
-    if !ordered || !(1..=mod_revision).contains(&version) {
-        return Err(ContentError::Corrupt(format!(
-            "record `{key}` has create revision {create_revision}, mod revision {mod_revision} and version {version} \
-             in a store at revision {revision}"
-        )));
+}
+
+/// The thread that has the tables; one checkpoint at a time, and dropping it waits for that one.
+#[derive(Debug)]
+struct Checkpointer {
+    work: Option<Sender<Checkpoint>>,
+    done: Receiver<io::Result<Journal>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    fn start(tables: Tables) -> io::Result<Self> {
+        let (work, checkpoints) = mpsc::channel();
+        let (answer, done) = mpsc::channel();
+        let run = move || {
+            for checkpoint in checkpoints {
+                if answer.send(take_over(&tables, checkpoint)).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("store checkpoint".to_owned()).spawn(run)?;
+        Ok(Self { work: Some(work), done, thread: Some(thread) })
     }
-    Ok((key, Entry { value: Value::from(value), create_revision, mod_revision, version }))
+
+    fn begin(&self, checkpoint: Checkpoint) -> io::Result<()> {
+        let sent = self.work.as_ref().map(|work| work.send(checkpoint).is_ok());
+        if sent == Some(true) { Ok(()) } else { Err(ended()) }
+    }
+
+    /// The journal that is free again, if it is.
+    fn finished(&self) -> io::Result<Option<Journal>> {
+        match self.done.try_recv() {
+            Ok(result) => result.map(Some),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(ended()),
+        }
+    }
+
+    fn wait(&self) -> io::Result<Journal> {
+        self.done.recv().map_err(|_| ended())?
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        drop(self.work.take());
+        // A panic there was told to whoever waited for it.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn take_over(tables: &Tables, checkpoint: Checkpoint) -> io::Result<Journal> {
+    let Checkpoint { mut journal, writes, revision } = checkpoint;
+    tables.write(&writes, revision, journal.generation()).map_err(io_error)?;
+    journal.shrink()?;
+    Ok(journal)
+}
+
+fn ended() -> io::Error {
+    io::Error::other("taking over the journal ended in a panic")
+}
+
+fn in_journal<E: Into<JournalError>>(index: usize) -> impl Fn(E) -> StartError {
+    move |error| StartError::Journal { index, source: error.into() }
 }

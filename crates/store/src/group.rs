@@ -10,8 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::embedded::Embedded;
-use crate::key::Key;
-use crate::ledger::Entry;
+use crate::ledger::Writes;
 use crate::txn::{CommitError, Revision, Txn};
 use crate::watch::Feed;
 
@@ -32,7 +31,7 @@ pub(crate) enum Backend {
 
 impl Backend {
     /// Returns when the writes are durable, all or none of them.
-    fn persist(&self, writes: &BTreeMap<Key, Option<Entry>>, revision: Revision) -> io::Result<()> {
+    fn persist(&mut self, writes: &Writes, revision: Revision) -> io::Result<()> {
         match self {
             Self::Memory => Ok(()),
             Self::Embedded(embedded) => embedded.persist(writes, revision),

@@ -23,6 +23,9 @@ pub struct Options {
     pub store_bytes_max: u64,
     /// How many watchers may exist at once.
     pub watchers_max: usize,
+    /// How many bytes each of the two journal files of a directory may have before its content moves into the tables;
+    /// a larger group of transactions gets what it needs. The directory takes twice as much more than its tables.
+    pub journal_bytes_max: u64,
 }
 
 impl Default for Options {
@@ -32,6 +35,7 @@ impl Default for Options {
             history_bytes_max: 64 * 1024 * 1024,
             store_bytes_max: 2 * 1024 * 1024 * 1024,
             watchers_max: 4096,
+            journal_bytes_max: 4 * 1024 * 1024,
         }
     }
 }
@@ -48,6 +52,19 @@ pub struct Entry {
     /// How often it was written since it was created, from 1.
     pub version: u64,
 }
+
+impl Entry {
+    /// Whether a store at `revision` can hold it.
+    pub(crate) fn is_possible_at(&self, revision: Revision) -> bool {
+        REVISION_FIRST < self.create_revision
+            && self.create_revision <= self.mod_revision
+            && self.mod_revision <= revision
+            && (1..=self.mod_revision).contains(&self.version)
+    }
+}
+
+/// The last word on every key written: an entry, or none.
+pub(crate) type Writes = BTreeMap<Key, Option<Entry>>;
 
 /// Everything under a prefix at one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +123,7 @@ impl Event {
 pub(crate) struct Plan {
     /// One answer for each transaction.
     pub(crate) results: Vec<Result<Revision, CommitError>>,
-    /// The last word on every key written: an entry, or none.
-    pub(crate) writes: BTreeMap<Key, Option<Entry>>,
+    pub(crate) writes: Writes,
     /// The revision afterwards.
     pub(crate) revision: Revision,
     changes: Vec<Change>,
@@ -168,7 +184,7 @@ impl Ledger {
     pub(crate) fn plan<'a>(&self, txns: impl IntoIterator<Item = &'a Txn>) -> Plan {
         let mut draft = Draft {
             ledger: self,
-            writes: BTreeMap::new(),
+            writes: Writes::new(),
             revision: self.revision,
             changes: Vec::new(),
             bytes: self.bytes,
@@ -219,7 +235,7 @@ impl Ledger {
 /// The state as the transactions planned so far leave it.
 struct Draft<'a> {
     ledger: &'a Ledger,
-    writes: BTreeMap<Key, Option<Entry>>,
+    writes: Writes,
     revision: Revision,
     changes: Vec<Change>,
     bytes: u64,

@@ -2,11 +2,11 @@
 //!
 //! A store of keys and bytes with etcd's shape: compare-and-swap transactions, one revision per transaction, snapshots
 //! of a prefix, and watches that hand out every change in order or say that they cannot. [`Store::memory`] forgets,
-//! [`Store::open`] keeps everything in one directory (redb). etcd's limits hold in every back end, so that what one
+//! [`Store::open`] keeps everything in one directory (a journal in front of redb). etcd's limits hold in every back end, so that what one
 //! accepts the others accept too.
 //!
 //! ```text
-//!  commit ──► queue ──► plan (pure, `ledger`) ──► persist: one fsync (`embedded`) ──► apply ──► watchers wake
+//!  commit ──► queue ──► plan (pure, `ledger`) ──► persist: one sync (`embedded`)  ──► apply ──► watchers wake
 //!                        against acknowledged state                                    readers see it only now
 //! ```
 //!
@@ -23,7 +23,9 @@
 //! can no longer be watched.
 
 mod embedded;
+mod frame;
 mod group;
+mod journal;
 mod key;
 mod ledger;
 mod lock;
@@ -31,6 +33,7 @@ mod open;
 #[cfg(test)]
 mod power_loss;
 pub mod record;
+mod tables;
 mod txn;
 mod watch;
 
@@ -86,7 +89,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_with(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let (embedded, content) = open::open(dir.as_ref())?;
+        let (embedded, content) = open::open(dir.as_ref(), options.journal_bytes_max)?;
         let ledger = Ledger::new(content.revision, content.entries, options);
         Ok(Self::new(ledger, Backend::Embedded(Box::new(embedded))))
     }

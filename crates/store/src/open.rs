@@ -1,7 +1,8 @@
-//! Opening a data directory: `lock` and `store.redb`, and a name for every way in which that can fail.
+//! Opening a data directory: `lock`, `store.redb` and the journal, and a name for every way in which that can fail.
 //!
 //! A new store is built as `store.redb.new` and renamed when complete, so a file called `store.redb` is never
-//! half-made: an empty or foreign one is refused instead of being taken for a store in which nothing was written yet.
+//! half-made: an empty or foreign one is refused instead of being taken for a store in which nothing was written yet. Its journal comes after it: a journal alone is what is left
+//! of a store.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
@@ -12,12 +13,15 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageError};
 
-use crate::embedded::{Content, ContentError, Embedded, SCHEMA, io_error};
+use crate::embedded::{self, Embedded, StartError};
+use crate::journal::{self, JournalError};
 use crate::lock::{DirLock, LockError};
+use crate::tables::{Content, ContentError, SCHEMA, Tables, io_error};
 
 const FILE: &str = "store.redb";
 const FILE_NEW: &str = "store.redb.new";
 const FILE_LOCK: &str = "lock";
+const FILES_JOURNAL: [&str; 2] = ["journal.0", "journal.1"];
 
 /// How every redb file begins.
 const MAGIC: &[u8] = b"redb";
@@ -79,17 +83,68 @@ pub enum OpenError {
 }
 
 /// Locks `dir`, makes it and the store in it if absent, and reads the store.
-pub(crate) fn open(dir: &Path) -> Result<(Embedded, Content), OpenError> {
+pub(crate) fn open(dir: &Path, journal_bytes_max: u64) -> Result<(Embedded, Content), OpenError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("create directory", dir))?;
     let lock = acquire(dir)?;
     let path = dir.join(FILE);
-    if !path.try_exists().map_err(failed("look for", &path))? {
+    if !exists(&path)? {
+        refuse_remains(dir, &path)?;
         create(dir, &path)?;
     }
     check_magic(&path)?;
-    let embedded = Embedded::new(open_database(&path)?, Some(lock));
-    let content = embedded.content().map_err(|error| content_error(&path, error))?;
-    Ok((embedded, content))
+    let tables = Tables::new(open_database(&path)?);
+    let content = tables.content().map_err(|error| content_error(&path, error))?;
+    let [zero, one] = FILES_JOURNAL.map(|name| open_journal(&dir.join(name), content.generation.is_none()));
+    let files = [zero?, one?];
+    let started = match content.generation {
+        Some(generation) => Ok(generation),
+        None => {
+            sync_directory(dir)?;
+            let salt = getrandom::u64().map_err(io::Error::other).map_err(failed("get randomness for", dir))?;
+            embedded::make_journal(&files, salt)
+        }
+    };
+    started
+        .and_then(|generation| Embedded::start(tables, content, generation, files, journal_bytes_max, Some(lock)))
+        .map_err(|error| start_error(dir, error))
+}
+
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists().map_err(failed("look for", path))
+}
+
+fn refuse_remains(dir: &Path, path: &Path) -> Result<(), OpenError> {
+    for name in FILES_JOURNAL {
+        if exists(&dir.join(name))? {
+            let detail = format!("it is gone, and its `{name}` is still there");
+            return Err(OpenError::Corrupt { path: path.to_owned(), detail });
+        }
+    }
+    Ok(())
+}
+
+/// Makes it if `is_new`; else it belongs to the store and has to be there.
+fn open_journal(path: &Path, is_new: bool) -> Result<journal::File, OpenError> {
+    let file = OpenOptions::new().read(true).write(true).create(is_new).mode(0o600).open(path);
+    let file = file.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => OpenError::Corrupt { path: path.to_owned(), detail: "it is gone".to_owned() },
+        _ => failed("open", path)(error),
+    })?;
+    Ok(Box::new(FileBackend::new(file).map_err(|error| database_error(path, error))?))
+}
+
+fn start_error(dir: &Path, error: StartError) -> OpenError {
+    match error {
+        StartError::Journal { index, source } => {
+            let path = dir.join(FILES_JOURNAL[index]);
+            match source {
+                JournalError::Corrupt(detail) => OpenError::Corrupt { path, detail },
+                JournalError::Io(source) => failed("read", &path)(source),
+            }
+        }
+        StartError::Tables(error) => content_error(&dir.join(FILE), error.into()),
+        StartError::Thread(source) => failed("start a thread for", dir)(source),
+    }
 }
 
 fn acquire(dir: &Path) -> Result<DirLock, OpenError> {
@@ -106,10 +161,14 @@ fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&new);
     let backend = FileBackend::new(file.map_err(failed("create", &new))?).map_err(|e| database_error(&new, e))?;
     let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
-    let embedded = Embedded::new(database.map_err(|e| database_error(&new, e))?, None);
-    embedded.initialise().map_err(|error| failed("write", &new)(io_error(error)))?;
-    drop(embedded);
+    let tables = Tables::new(database.map_err(|e| database_error(&new, e))?);
+    tables.initialise().map_err(|error| failed("write", &new)(io_error(error)))?;
+    drop(tables);
     fs::rename(&new, path).map_err(failed("rename to", path))?;
+    sync_directory(dir)
+}
+
+fn sync_directory(dir: &Path) -> Result<(), OpenError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("sync directory", dir))
 }
 

@@ -1,150 +1,21 @@
 //! What a killed process cannot show: the store on a disk that forgets whatever was not synced.
-//!
-//! The disk keeps a log of writes, syncs and, from the test, acknowledgements. Cutting the power anywhere in that log
-//! leaves everything before the last sync and any part of what was written after it.
+
+mod disk;
 
 use std::io;
-use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use redb::{Database, StorageBackend};
 
-use crate::embedded::Embedded;
-use crate::group::Backend;
-use crate::ledger::Ledger;
-use crate::{CommitError, Key, Options, Revision, Store, Txn};
+use crate::frame::HEADER_BYTES;
+use crate::{CommitError, Key, Revision, Store, Txn};
+use disk::{Disk, Images, JOURNALS, NextSync, Step, TABLES, after_power_loss};
 
-#[derive(Clone, Debug)]
-enum Step {
-    Write(u64, Vec<u8>),
-    Length(u64),
-    Sync,
-    Acknowledged(Revision),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<DiskState>>);
-
-#[derive(Debug, Default)]
-struct DiskState {
-    image: Vec<u8>,
-    log: Vec<Step>,
-    next_sync: NextSync,
-}
-
-/// What becomes of syncs.
-#[derive(Clone, Copy, Debug, Default)]
-enum NextSync {
-    #[default]
-    Works,
-    IsSlow,
-    Fails,
-    Panics,
-}
-
-impl Disk {
-    fn with(image: Vec<u8>) -> Self {
-        let disk = Self::default();
-        disk.0.lock().unwrap().image = image;
-        disk
-    }
-
-    /// Opens the store on this disk as [`Store::open`] does a file, and makes it if the disk is blank.
-    fn store(&self) -> Store {
-        let blank = self.0.lock().unwrap().image.is_empty();
-        let embedded = Embedded::new(Database::builder().create_with_backend(self.clone()).unwrap(), None);
-        if blank {
-            embedded.initialise().unwrap();
-        }
-        let content = embedded.content().unwrap();
-        let ledger = Ledger::new(content.revision, content.entries, Options::default());
-        Store::new(ledger, Backend::Embedded(Box::new(embedded)))
-    }
-
-    fn note(&self, step: Step) {
-        self.0.lock().unwrap().log.push(step);
-    }
-
-    fn log(&self) -> Vec<Step> {
-        self.0.lock().unwrap().log.clone()
-    }
-
-    fn syncs(&self) -> usize {
-        self.log().iter().filter(|step| matches!(step, Step::Sync)).count()
-    }
-
-    fn set(&self, next_sync: NextSync) {
-        self.0.lock().unwrap().next_sync = next_sync;
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().image.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let disk = self.0.lock().unwrap();
-        let start = offset as usize;
-        let bytes = disk.image.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut disk = self.0.lock().unwrap();
-        apply(&mut disk.image, &Step::Length(len));
-        disk.log.push(Step::Length(len));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let next_sync = self.0.lock().unwrap().next_sync;
-        match next_sync {
-            NextSync::Works => {}
-            NextSync::IsSlow => thread::sleep(Duration::from_millis(4)),
-            NextSync::Fails => return Err(io::ErrorKind::StorageFull.into()),
-            NextSync::Panics => panic!("as told"),
-        }
-        self.note(Step::Sync);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut disk = self.0.lock().unwrap();
-        let step = Step::Write(offset, data.to_vec());
-        apply(&mut disk.image, &step);
-        disk.log.push(step);
-        Ok(())
-    }
-}
-
-fn apply(image: &mut Vec<u8>, step: &Step) {
-    match step {
-        Step::Write(offset, data) => {
-            let end = *offset as usize + data.len();
-            if image.len() < end {
-                image.resize(end, 0);
-            }
-            image[*offset as usize..end].copy_from_slice(data);
-        }
-        Step::Length(len) => image.resize(*len as usize, 0),
-        Step::Sync | Step::Acknowledged(_) => {}
-    }
-}
-
-/// The disk after the power failed at the end of `log`: all that was synced, and of the rest what `kept` says.
-fn after_power_loss(log: &[Step], mut kept: impl FnMut() -> bool) -> Vec<u8> {
-    let synced = log.iter().rposition(|step| matches!(step, Step::Sync)).map_or(0, |at| at + 1);
-    let mut image = Vec::new();
-    log[..synced].iter().for_each(|step| apply(&mut image, step));
-    log[synced..].iter().filter(|_| kept()).for_each(|step| apply(&mut image, step));
-    image
-}
+/// Journals with room for a few records of the tests below, so that they are taken over all the time.
+const SMALL: u64 = HEADER_BYTES as u64 + 3000;
 
 /// Three keys with one value, which is the transaction's revision; four sets of keys take turns.
 fn txn(revision: Revision) -> Txn {
@@ -160,38 +31,100 @@ fn batch(store: &Store, size: u64) -> Vec<Result<Revision, CommitError>> {
     store.commit_batch((next..next + size).map(txn).collect())
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+/// Commits groups of these sizes and notes in the disk's log what is known about them.
+fn commit_all(disk: &Disk, store: &Store, sizes: &[u64]) {
+    for size in sizes {
+        disk.note(Step::Begun(store.revision() + size));
+        let last = batch(store, *size).into_iter().map(Result::unwrap).last();
+        disk.note(Step::Acknowledged(last.unwrap()));
+    }
+}
 
+/// The store on these images holds what was acknowledged in the log, or that and all of the group in flight.
+fn holds_what_it_should(images: Images, log: &[Step], at_first: Revision) -> Result<Revision, TestCaseError> {
+    let store = Disk::with(images).open(SMALL).map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+    let last = |pick: fn(&Step) -> Option<Revision>| log.iter().rev().find_map(pick).unwrap_or(at_first);
+    let acknowledged = last(|step| if let Step::Acknowledged(revision) = step { Some(*revision) } else { None });
+    let begun = last(|step| if let Step::Begun(revision) = step { Some(*revision) } else { None });
+    let found = store.revision();
+    prop_assert!(found == acknowledged || found == begun, "{found}, not {acknowledged} or {begun}");
+    is_whole(&store)?;
+    Ok(found)
+}
+
+/// Exactly the transactions up to its revision, each of them whole.
+fn is_whole(store: &Store) -> TestCaseResult {
+    let snapshot = store.snapshot("");
+    let newest = snapshot.revision.saturating_sub(3).max(2)..=snapshot.revision;
+    let is_there = |key: &Key, revision| {
+        let entry = &snapshot.entries[key];
+        entry.mod_revision == revision && entry.value == txn(revision).puts[0].1
+    };
+    let expected: usize = newest.map(|r| keys(r).iter().filter(|key| is_there(key, r)).count()).sum();
+    prop_assert_eq!(expected, snapshot.entries.len(), "only whole transactions");
+    Ok(())
+}
+
+/// Where the power can fail: after the tables of a new store have their name.
+fn cuts(log: &[Step]) -> std::ops::RangeInclusive<usize> {
+    log.iter().position(|step| matches!(step, Step::Made)).map_or(0, |at| at + 1)..=log.len()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Again and again: each life goes on from what the one before left.
     #[test]
-    fn nothing_acknowledged_is_lost_when_the_power_fails(sizes in prop::collection::vec(1..6_u64, 1..12), seed: u64) {
-        let disk = Disk::default();
-        let store = disk.store();
-        let made = disk.log().len();
-        for size in sizes {
-            for answer in batch(&store, size) {
-                disk.note(Step::Acknowledged(answer.unwrap()));
-            }
-        }
-        let log = disk.log();
-        drop(store);
+    fn nothing_acknowledged_is_lost_when_the_power_fails(
+        lives in prop::collection::vec((prop::collection::vec(1..6_u64, 1..16), 0..6000_u64, any::<bool>()), 1..8),
+        seed: u64,
+    ) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        for _ in 0..20 {
-            let cut = made + (rng.next_u64() % (log.len() - made + 1) as u64) as usize;
-            let odds = rng.next_u64() % 4;
-            let image = after_power_loss(&log[..cut], || rng.next_u64() % 3 < odds);
-            let acknowledged = log[..cut].iter().rev().find_map(|step| match step {
-                Step::Acknowledged(revision) => Some(*revision),
-                _ => None,
+        let (mut images, mut revision) = (Images::default(), 1);
+        for (sizes, room, is_closed) in lives {
+            let disk = Disk::with(images);
+            let store = disk.open(HEADER_BYTES as u64 + room).unwrap();
+            prop_assert_eq!(store.revision(), revision);
+            commit_all(&disk, &store, &sizes);
+            // With the last checkpoint in the log, or without it.
+            let busy = disk.log();
+            drop(store);
+            let log = if is_closed { disk.log() } else { busy };
+            let cut = |rng: &mut ChaCha8Rng| {
+                let cuts = cuts(&log);
+                let end = cuts.start() + (rng.next_u64() % (cuts.end() - cuts.start() + 1) as u64) as usize;
+                let odds = rng.next_u64() % 4;
+                (after_power_loss(disk.base(), &log[..end], || rng.next_u64() % 3 < odds), end)
+            };
+            for _ in 0..8 {
+                let (images, end) = cut(&mut rng);
+                holds_what_it_should(images, &log[..end], revision)?;
+            }
+            let (next, end) = cut(&mut rng);
+            revision = holds_what_it_should(next.clone(), &log[..end], revision)?;
+            images = next;
+        }
+    }
+}
+
+#[test]
+fn the_power_may_fail_at_every_single_write() {
+    let disk = Disk::default();
+    let store = disk.open(SMALL).unwrap();
+    commit_all(&disk, &store, &[1, 1, 2, 1, 5, 1, 1, 3, 1, 1, 1, 1, 2]);
+    drop(store);
+    assert!(disk.syncs(TABLES) > 6, "several checkpoints");
+    let log = disk.log();
+    for cut in cuts(&log) {
+        // Nothing of what was not synced, all of it, and each part of it from the front.
+        for kept in [0, usize::MAX, 1, 2, 3, 5] {
+            let mut left = kept;
+            let images = after_power_loss(disk.base(), &log[..cut], || {
+                let is_kept = left > 0;
+                left = left.saturating_sub(1);
+                is_kept
             });
-            let snapshot = Disk::with(image).store().snapshot("");
-            prop_assert!(snapshot.revision >= acknowledged.unwrap_or(1), "{acknowledged:?}, then {}", snapshot.revision);
-            let newest = snapshot.revision.saturating_sub(3).max(2)..=snapshot.revision;
-            let expected: usize = newest.map(|revision| keys(revision).into_iter().filter(|key| {
-                let entry = &snapshot.entries[key];
-                entry.mod_revision == revision && entry.value == txn(revision).puts[0].1
-            }).count()).sum();
-            prop_assert_eq!(expected, snapshot.entries.len(), "only whole transactions");
+            holds_what_it_should(images, &log[..cut], 1).unwrap_or_else(|e| panic!("step {cut}, {kept} kept: {e}"));
         }
     }
 }
@@ -200,18 +133,71 @@ proptest! {
 fn a_batch_costs_one_sync() {
     let disk = Disk::default();
     let store = disk.store();
-    let mut costs = Vec::new();
     for size in [1, 64].repeat(20) {
-        let before = disk.syncs();
+        let before = disk.syncs(&[0, 1, 2]);
         batch(&store, size).into_iter().for_each(|answer| assert!(answer.is_ok()));
-        costs.push(disk.syncs() - before);
+        assert_eq!(disk.syncs(&[0, 1, 2]) - before, 1);
     }
-    // redb may give space back to the file system, which takes a sync of its own now and then.
-    assert!(costs.iter().filter(|cost| **cost == 1).count() >= 36 && costs.iter().all(|cost| *cost <= 2), "{costs:?}");
-    let before = disk.syncs();
+    let before = disk.syncs(&[0, 1, 2]);
     store.commit(Txn::new().base(store.revision())).unwrap();
     assert!(store.commit(Txn::new().base(0)).is_err());
-    assert_eq!(disk.syncs(), before, "what changes nothing costs nothing");
+    assert_eq!(disk.syncs(&[0, 1, 2]), before, "what changes nothing costs nothing");
+}
+
+#[test]
+fn writing_goes_on_during_a_checkpoint() {
+    let disk = Disk::default();
+    let store = disk.open(SMALL).unwrap();
+    let before = disk.syncs(TABLES);
+    disk.set(TABLES, NextSync::Waits);
+    // Two fill a journal.
+    for _ in 0..4 {
+        batch(&store, 1).into_iter().for_each(|answer| assert!(answer.is_ok()));
+    }
+    assert_eq!(disk.syncs(TABLES), before, "the checkpoint is under way");
+    thread::scope(|scope| {
+        let third = scope.spawn(|| batch(&store, 1).pop().unwrap().is_ok());
+        disk.set(TABLES, NextSync::Works);
+        assert!(third.join().unwrap(), "it waited for a free journal");
+    });
+    assert!(disk.syncs(TABLES) > before);
+    commit_all(&disk, &store, &[1; 20]);
+    drop(store);
+    is_whole(&Disk::with(disk.images()).store()).unwrap();
+}
+
+#[test]
+fn a_group_larger_than_a_journal_fits_and_its_room_is_given_back() {
+    let disk = Disk::default();
+    let store = disk.open(SMALL).unwrap();
+    let large = |byte| Txn::new().put(Key::new("large").unwrap(), vec![byte; 100_000]);
+    for byte in 0..5 {
+        store.commit(large(byte)).unwrap();
+    }
+    let image = disk.images();
+    assert_eq!(Disk::with(image).store().snapshot("").entries.len(), 1);
+    drop(store);
+    let sizes = disk.images().map(|image| image.len() as u64);
+    assert!(sizes[0] <= SMALL && sizes[1] <= SMALL, "{sizes:?}");
+}
+
+#[test]
+fn a_failed_checkpoint_stops_the_store_and_loses_nothing() {
+    for fault in [NextSync::Fails, NextSync::Panics] {
+        let disk = Disk::default();
+        let store = disk.open(SMALL).unwrap();
+        disk.set(TABLES, fault);
+        let answers: Vec<_> = (0..10).map(|_| batch(&store, 1).pop().unwrap()).collect();
+        let acknowledged = answers.iter().take_while(|answer| answer.is_ok()).count();
+        assert!((2..=4).contains(&acknowledged), "{answers:?}");
+        assert!(matches!(answers[acknowledged], Err(CommitError::Io(_))), "{answers:?}");
+        assert!(matches!(answers[9], Err(CommitError::Stopped(_))), "{answers:?}");
+        let revision = store.revision();
+        drop(store);
+        let store = Disk::with(disk.images()).store();
+        assert_eq!(store.revision(), revision);
+        is_whole(&store).unwrap();
+    }
 }
 
 #[test]
@@ -221,7 +207,7 @@ fn a_write_error_stops_the_store_and_shows_nothing() {
     batch(&store, 3).into_iter().for_each(|answer| assert!(answer.is_ok()));
     let before = store.snapshot("");
     let mut watcher = store.watch("", before.revision + 1).unwrap();
-    disk.set(NextSync::Fails);
+    disk.set(JOURNALS, NextSync::Fails);
 
     let refused = Txn::new().base(0);
     let answers = store.commit_batch(vec![txn(before.revision + 1), refused, txn(before.revision + 2)]);
@@ -229,14 +215,13 @@ fn a_write_error_stops_the_store_and_shows_nothing() {
     assert!(matches!(&answers[1], Err(CommitError::Conflict { .. })), "{answers:?}");
     assert!(matches!(&answers[2], Err(CommitError::Io(_))), "{answers:?}");
 
-    disk.set(NextSync::Works);
+    disk.set(JOURNALS, NextSync::Works);
     assert!(matches!(store.commit(txn(9)), Err(CommitError::Stopped(_))), "a later sync proves nothing");
     assert_eq!(store.snapshot(""), before, "readers go on with what was acknowledged");
     assert_eq!(watcher.try_next().unwrap(), None);
     drop(store);
 
-    let image = disk.0.lock().unwrap().image.clone();
-    let store = Disk::with(image).store();
+    let store = Disk::with(disk.images()).store();
     assert!(store.revision() == before.revision || store.revision() == before.revision + 2, "all of it or none");
     batch(&store, 1).into_iter().for_each(|answer| assert!(answer.is_ok()));
 }
@@ -245,8 +230,8 @@ fn a_write_error_stops_the_store_and_shows_nothing() {
 fn committers_that_wait_share_a_sync() {
     let disk = Disk::default();
     let store = disk.store();
-    disk.set(NextSync::IsSlow);
-    let before = disk.syncs();
+    disk.set(JOURNALS, NextSync::IsSlow);
+    let before = disk.syncs(JOURNALS);
     thread::scope(|scope| {
         for t in 0..8 {
             let store = &store;
@@ -257,7 +242,7 @@ fn committers_that_wait_share_a_sync() {
             });
         }
     });
-    let syncs = disk.syncs() - before;
+    let syncs = disk.syncs(JOURNALS) - before;
     assert!(syncs <= 50, "80 transactions of 8 threads took {syncs} syncs");
 }
 
@@ -266,10 +251,10 @@ fn a_panic_below_stops_the_store() {
     let disk = Disk::default();
     let store = disk.store();
     let revision = store.revision();
-    disk.set(NextSync::Panics);
+    disk.set(JOURNALS, NextSync::Panics);
     let answer = store.commit(txn(2));
     assert!(matches!(answer, Err(CommitError::Io(_))), "{answer:?}");
-    disk.set(NextSync::Works);
+    disk.set(JOURNALS, NextSync::Works);
     let answer = store.commit(txn(2));
     assert!(matches!(answer, Err(CommitError::Stopped(_))), "{answer:?}");
     assert_eq!(store.revision(), revision);
@@ -279,7 +264,7 @@ fn a_panic_below_stops_the_store() {
 fn a_panic_below_leaves_no_one_waiting() {
     let disk = Disk::default();
     let store = disk.store();
-    disk.set(NextSync::Panics);
+    disk.set(JOURNALS, NextSync::Panics);
     thread::scope(|scope| {
         let commit = || store.commit(Txn::new().put(Key::new("a").unwrap(), vec![]));
         let committers: Vec<_> = (0..4).map(|_| scope.spawn(commit)).collect();

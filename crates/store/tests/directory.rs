@@ -1,5 +1,6 @@
 //! Opening a data directory: what is made, what is kept, and a name for everything that is wrong with it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableTable, TableDefinition};
 use store::{CommitError, Key, OpenError, Options, Snapshot, Store, Txn, WatchError};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("peerway.meta");
@@ -72,10 +73,12 @@ fn directories_and_files_are_private() {
     drop(Store::open(&inner).unwrap());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&inner), mode(&dir.path().join("state"))), (0o700, 0o700));
-    assert_eq!((mode(&inner.join("store.redb")), mode(&inner.join("lock"))), (0o600, 0o600));
+    for name in ["store.redb", "lock", "journal.0", "journal.1"] {
+        assert_eq!(mode(&inner.join(name)), 0o600, "{name}");
+    }
     let mut names: Vec<_> = fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["lock", "store.redb"]);
+    assert_eq!(names, ["journal.0", "journal.1", "lock", "store.redb"]);
 }
 
 #[test]
@@ -122,13 +125,13 @@ fn a_database_of_another_program_is_refused() {
 fn a_newer_schema_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path());
-    tamper(dir.path(), |transaction| drop(transaction.open_table(META).unwrap().insert("schema", 2).unwrap()));
+    tamper(dir.path(), |transaction| drop(transaction.open_table(META).unwrap().insert("schema", 3).unwrap()));
     let error = refusal(dir.path());
-    assert!(matches!(error, OpenError::NewerSchema { found: 2, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 3, known: 2, .. }), "{error:?}");
     assert!(
         error
             .to_string()
-            .ends_with("has schema version 2, this program knows versions up to 1; start the newer program")
+            .ends_with("has schema version 3, this program knows versions up to 2; start the newer program")
     );
 }
 
@@ -149,6 +152,10 @@ fn records_that_make_no_sense_are_refused() {
         Box::new(meta("revision", 0)),
         Box::new(meta("revision", u64::MAX)),
         Box::new(meta("revision", 40)),
+        Box::new(meta("journal.salt", 7)),
+        Box::new(meta("journal.generation", u64::MAX)),
+        Box::new(|t| drop(t.open_table(META).unwrap().remove("journal.salt").unwrap())),
+        Box::new(|t| drop(t.open_table(META).unwrap().remove("journal.generation").unwrap())),
         Box::new(record("", (2, 2, 1))),
         Box::new(record("late", (2, 52, 1))),
         Box::new(record("never", (2, 2, 0))),
@@ -206,13 +213,113 @@ fn a_lock_file_with_anything_in_it_is_only_a_lock_file() {
     assert!(matches!(refusal(dir.path()), OpenError::Locked { pid: None, .. }));
 }
 
-/// Opens a copy of a store whose bytes were changed: it must be refused by name, or hold exactly what was written.
-fn opens_whole_or_not_at_all(bytes: &[u8], before: &Snapshot, what: &str) -> bool {
+/// The files of a directory that hold its content.
+const CONTENT: [&str; 3] = ["store.redb", "journal.0", "journal.1"];
+
+type Files = BTreeMap<&'static str, Vec<u8>>;
+
+fn files(dir: &Path) -> Files {
+    CONTENT.map(|name| (name, fs::read(dir.join(name)).unwrap())).into()
+}
+
+fn restored(files: &Files) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("store.redb"), bytes).unwrap();
+    files.iter().for_each(|(name, bytes)| fs::write(dir.path().join(name), bytes).unwrap());
+    dir
+}
+
+/// What a killed process leaves: a commit in the tables, then `in_journal` commits that are only in the journal.
+fn killed(in_journal: u8) -> (Files, Vec<Snapshot>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.commit(Txn::new().put(key("first"), vec![1; 90])).unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap();
+    let mut snapshots = vec![store.snapshot("")];
+    for n in 0..in_journal {
+        store.commit(Txn::new().put(key(&format!("k{}", n % 3)), vec![n; 90]).delete(key("first"))).unwrap();
+        snapshots.push(store.snapshot(""));
+    }
+    (files(dir.path()), snapshots)
+}
+
+#[test]
+fn a_killed_process_leaves_its_commits_in_the_journal() {
+    let (files, snapshots) = killed(5);
+    let dir = restored(&files);
+    for _ in 0..3 {
+        assert_eq!(Store::open(dir.path()).unwrap().snapshot(""), snapshots[5]);
+    }
+}
+
+/// As it was before there was a journal.
+fn make_schema_1(dir: &Path) {
+    tamper(dir, |transaction| {
+        let mut meta = transaction.open_table(META).unwrap();
+        meta.insert("schema", 1).unwrap();
+        meta.remove("journal.salt").unwrap().unwrap();
+        meta.remove("journal.generation").unwrap().unwrap();
+    });
+    ["journal.0", "journal.1"].iter().for_each(|name| fs::remove_file(dir.join(name)).unwrap());
+}
+
+#[test]
+fn schema_1_becomes_schema_2_and_gets_a_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = filled(dir.path());
+    make_schema_1(dir.path());
+    // What a migration that was interrupted left.
+    fs::write(dir.path().join("journal.0"), "half a header").unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.snapshot(""), before);
+    store.commit(Txn::new().put(key("k0"), vec![9])).unwrap();
+    let after = store.snapshot("");
+    let left = restored(&files(dir.path()));
+    drop(store);
+    for dir in [left.path(), dir.path()] {
+        assert_eq!(Store::open(dir).unwrap().snapshot(""), after);
+        tamper(dir, |t| assert_eq!(t.open_table(META).unwrap().get("schema").unwrap().unwrap().value(), 2));
+    }
+}
+
+#[test]
+fn files_that_do_not_belong_together_are_refused() {
+    let (before, _) = killed(2);
+    let dir = restored(&before);
+    filled(dir.path());
+    let (later, (foreign, _)) = (files(dir.path()), killed(2));
+    let journals = ["journal.0", "journal.1"];
+    let mixed = |base: &Files, names: &[&'static str], from: &Files| {
+        let mut files = base.clone();
+        files.extend(names.iter().map(|name| (*name, from[name].clone())));
+        files
+    };
+    let without = |base: &Files, name| base.clone().into_iter().filter(|(n, _)| *n != name).collect::<Files>();
+    let swapped: Files = [("store.redb", "store.redb"), ("journal.0", "journal.1"), ("journal.1", "journal.0")]
+        .map(|(name, from)| (name, before[from].clone()))
+        .into();
+    let cases = [
+        (without(&before, "journal.0"), "journal.0", "it is gone"),
+        (without(&before, "journal.1"), "journal.1", "it is gone"),
+        (without(&before, "store.redb"), "store.redb", "it is gone, and its `journal.0` is still there"),
+        (mixed(&before, &journals, &foreign), "journal.", "it is the journal of another store"),
+        (mixed(&before, &["store.redb"], &foreign), "journal.", "it is the journal of another store"),
+        (swapped, "journal.", "it is the journal of another store"),
+        (mixed(&later, &["store.redb"], &before), "journal.", "is newer than the rest of the store"),
+    ];
+    for (files, name, detail) in cases {
+        let error = refusal(restored(&files).path());
+        let OpenError::Corrupt { path, detail: found } = &error else { panic!("{error:?}") };
+        assert!(path.to_string_lossy().contains(name) && found.contains(detail), "{name}, {detail}: {error}");
+    }
+}
+
+/// Opens a copy of a store whose bytes were changed: it must be refused by name, or hold exactly one of `states`.
+fn opens_whole_or_not_at_all(files: &Files, states: &[Snapshot], what: &str) -> bool {
+    let dir = restored(files);
     match Store::open(dir.path()) {
         Ok(store) => {
-            assert_eq!(store.snapshot(""), *before, "{what}");
+            assert!(states.contains(&store.snapshot("")), "{what}");
             false
         }
         Err(error) => {
@@ -226,29 +333,54 @@ fn opens_whole_or_not_at_all(bytes: &[u8], before: &Snapshot, what: &str) -> boo
 #[test]
 fn a_truncated_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let before = filled(dir.path());
-    let bytes = fs::read(dir.path().join("store.redb")).unwrap();
+    let before = [filled(dir.path())];
+    let whole = files(dir.path());
     for part in 0..64 {
+        let mut files = whole.clone();
+        let bytes = files.get_mut("store.redb").unwrap();
         let len = bytes.len() * part / 64;
-        assert!(opens_whole_or_not_at_all(&bytes[..len], &before, &format!("{len} bytes")), "{len} bytes");
+        bytes.truncate(len);
+        assert!(opens_whole_or_not_at_all(&files, &before, &format!("{len} bytes")), "{len} bytes");
     }
 }
 
 #[test]
 fn damaged_bytes_are_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let before = filled(dir.path());
-    let bytes = fs::read(dir.path().join("store.redb")).unwrap();
+    let before = [filled(dir.path())];
+    let whole = files(dir.path());
+    assert!(!opens_whole_or_not_at_all(&whole, &before, "undamaged"));
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let mut below = |n: usize| (rng.next_u64() % n as u64) as usize;
     let mut refused = 0;
     for round in 0..400 {
-        let mut damaged = bytes.clone();
+        let mut files = whole.clone();
+        let bytes = files.get_mut("store.redb").unwrap();
         // Half of the damage goes to the header and the first pages, the rest anywhere.
         let at = if round % 2 == 0 { below(bytes.len().min(64 * 1024)) } else { below(bytes.len()) };
         let end = (at + 1 + below(16)).min(bytes.len());
-        damaged[at..end].iter_mut().for_each(|byte| *byte ^= 1 + below(255) as u8);
-        refused += usize::from(opens_whole_or_not_at_all(&damaged, &before, &format!("round {round}, at {at}")));
+        bytes[at..end].iter_mut().for_each(|byte| *byte ^= 1 + below(255) as u8);
+        refused += usize::from(opens_whole_or_not_at_all(&files, &before, &format!("round {round}, at {at}")));
     }
     assert!(refused > 20, "damage in pages that are in use is noticed, but only {refused} of 400 were");
+}
+
+#[test]
+fn a_damaged_journal_is_refused_unless_only_its_end_is() {
+    let (whole, snapshots) = killed(6);
+    let in_use = |bytes: &Vec<u8>| bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let name = ["journal.0", "journal.1"].into_iter().max_by_key(|name| in_use(&whole[name])).unwrap();
+    let end = in_use(&whole[name]);
+    let last = snapshots.len() - 1;
+    let mut refused = 0;
+    for at in (0..48).chain((4096..end).step_by(5)) {
+        let mut damaged = whole.clone();
+        damaged.get_mut(name).unwrap()[at] ^= 0x10;
+        // Of the newest record nobody can say whether it was ever whole.
+        refused += usize::from(opens_whole_or_not_at_all(&damaged, &snapshots[last - 1..], &format!("at {at}")));
+        let mut cut = whole.clone();
+        cut.get_mut(name).unwrap().truncate(at);
+        opens_whole_or_not_at_all(&cut, &snapshots, &format!("cut at {at}"));
+    }
+    assert!(refused > 120, "only {refused}");
 }

@@ -16,10 +16,13 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use store::{CommitError, Key, OpenError, REVISION_FIRST, Store, Txn};
+use store::{CommitError, Key, OpenError, Options, REVISION_FIRST, Store, Txn};
 
 const DIR: &str = "STORE_TEST_DIR";
 const VALUE_BYTES: &str = "STORE_TEST_VALUE_BYTES";
+const JOURNAL_BYTES: &str = "STORE_TEST_JOURNAL_BYTES";
+/// A few groups fill it.
+const JOURNAL_SMALL: u64 = 20_000;
 const SLOTS: u64 = 16;
 const TRANSACTIONS_MAX: u64 = 400;
 const ROUNDS: u64 = 25;
@@ -29,18 +32,18 @@ const ROUNDS: u64 = 25;
 fn writer() {
     let Some(dir) = env::var_os(DIR) else {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), 8, 40);
+        write(dir.path(), 8, 40, JOURNAL_SMALL);
         return assert!(check(dir.path()) > 40);
     };
-    let bytes = env::var(VALUE_BYTES).unwrap().parse().unwrap();
-    write(Path::new(&dir), bytes, TRANSACTIONS_MAX);
+    let number = |name| env::var(name).unwrap().parse().unwrap();
+    write(Path::new(&dir), number(VALUE_BYTES) as usize, TRANSACTIONS_MAX, number(JOURNAL_BYTES));
     // Until the parent ends this process, or is gone itself.
     let _ = io::stdin().read(&mut [0]);
 }
 
 /// Commits batches of random size and reports each revision after it was acknowledged.
-fn write(dir: &Path, value_bytes: usize, transactions: u64) {
-    let store = Store::open(dir).unwrap();
+fn write(dir: &Path, value_bytes: usize, transactions: u64, journal_bytes_max: u64) {
+    let store = Store::open_with(dir, Options { journal_bytes_max, ..Options::default() }).unwrap();
     let opened = store.revision();
     let mut rng = ChaCha8Rng::seed_from_u64(opened);
     report(&format!("\nopened {opened}\n"));
@@ -107,13 +110,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(dir: &Path, value_bytes: usize) -> Self {
-        Self::spawn(Command::new(env::current_exe().unwrap()), dir, value_bytes)
+    fn start(dir: &Path, journal_bytes: u64) -> Self {
+        Self::spawn(Command::new(env::current_exe().unwrap()), dir, 8, journal_bytes)
     }
 
-    fn spawn(mut command: Command, dir: &Path, value_bytes: usize) -> Self {
+    fn spawn(mut command: Command, dir: &Path, value_bytes: usize, journal_bytes: u64) -> Self {
         command.args(["--exact", "writer", "--nocapture", "--test-threads=1"]);
         command.env(DIR, dir).env(VALUE_BYTES, value_bytes.to_string());
+        command.env(JOURNAL_BYTES, journal_bytes.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -165,7 +169,8 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
     let (mut acked_all, mut killed_busy) = (0, 0);
     for round in 0..ROUNDS {
         // Some die while they start and open, most while they write.
-        let mut writer = Writer::start(dir.path(), 8);
+        let journal_bytes = if round % 2 == 0 { JOURNAL_SMALL } else { Options::default().journal_bytes_max };
+        let mut writer = Writer::start(dir.path(), journal_bytes);
         if round % 5 > 0 {
             writer.wait_for("acked");
         }
@@ -188,7 +193,7 @@ fn nothing_acknowledged_is_lost_when_the_writer_is_killed() {
 #[test]
 fn the_directory_of_a_living_process_is_refused_and_that_of_a_dead_one_opens() {
     let dir = tempfile::tempdir().unwrap();
-    let mut writer = Writer::start(dir.path(), 8);
+    let mut writer = Writer::start(dir.path(), JOURNAL_SMALL);
     writer.wait_for("opened");
     let error = Store::open(dir.path()).unwrap_err();
     let child = writer.child.id();
@@ -201,12 +206,21 @@ fn the_directory_of_a_living_process_is_refused_and_that_of_a_dead_one_opens() {
 }
 
 #[test]
-fn a_full_disk_stops_the_writer_and_loses_nothing() {
+fn a_disk_too_full_for_the_journal_stops_the_writer_and_loses_nothing() {
+    fills_the_disk(Options::default().journal_bytes_max);
+}
+
+#[test]
+fn a_disk_too_full_for_the_tables_stops_the_writer_and_loses_nothing() {
+    fills_the_disk(1_500_000);
+}
+
+fn fills_the_disk(journal_bytes: u64) {
     let dir = tempfile::tempdir().unwrap();
     // A limit on the size of files, in blocks of 512 bytes, stands for the full disk.
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; ulimit -f 6000; exec \"$0\" \"$@\""]).arg(env::current_exe().unwrap());
-    let mut writer = Writer::spawn(command, dir.path(), 20_000);
+    let mut writer = Writer::spawn(command, dir.path(), 20_000, journal_bytes);
     writer.wait_for("done");
     let lines = writer.kill();
     let has = |line: &str| lines.iter().any(|l| l == line);

@@ -79,7 +79,7 @@ impl Reference {
 }
 
 fn options() -> Options {
-    Options { store_bytes_max: QUOTA_BYTES, ..Options::default() }
+    Options { store_bytes_max: QUOTA_BYTES, journal_bytes_max: 6000, ..Options::default() }
 }
 
 fn commit(store: &Store, txns: &[Txn]) -> Vec<Answer> {

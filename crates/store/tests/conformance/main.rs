@@ -22,6 +22,9 @@ macro_rules! laws {
         mod embedded {
             $(#[test] fn $law() { super::$law(&mut super::Embedded::default()); })*
         }
+        mod checkpoints {
+            $(#[test] fn $law() { super::$law(&mut super::Checkpoints::default()); })*
+        }
     };
 }
 
@@ -86,6 +89,16 @@ impl Maker for Embedded {
         let store = Store::open_with(dir.path(), options).unwrap();
         self.0.push(dir);
         store
+    }
+}
+
+/// A directory whose journals have room for one group each.
+#[derive(Default)]
+struct Checkpoints(Embedded);
+
+impl Maker for Checkpoints {
+    fn store(&mut self, options: Options) -> Store {
+        self.0.store(Options { journal_bytes_max: 0, ..options })
     }
 }
 
