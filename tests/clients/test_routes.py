@@ -190,6 +190,17 @@ def test_replace_route(a, b, two):
         replace("10.0.0.0/16", VpcPeeringConnectionId=pcx)  # the local route takes other targets only
 
 
+def test_a_peering_by_the_name_of_gateway(a, two):
+    """AWS is forgiving about GatewayId; amazon.aws.ec2_vpc_route_table has no other name for a peering."""
+    _, table, pcx = two
+    a.ec2.create_route(RouteTableId=table, DestinationCidrBlock="10.1.0.0/16", GatewayId=pcx)
+    own = a.routes(table)["10.1.0.0/16"]
+    assert own["VpcPeeringConnectionId"] == pcx and "GatewayId" not in own and own["State"] == "active"
+    a.ec2.replace_route(RouteTableId=table, DestinationCidrBlock="10.1.0.0/16", GatewayId=pcx)
+    with refused("InvalidVpcPeeringConnectionID.NotFound"):
+        a.ec2.create_route(RouteTableId=table, DestinationCidrBlock="10.2.0.0/16", GatewayId=f"pcx-{UNKNOWN}")
+
+
 def test_delete_route(a, two):
     _, table, pcx = two
     delete = lambda to: a.ec2.delete_route(RouteTableId=table, DestinationCidrBlock=to)

@@ -431,6 +431,18 @@ def test_delete_subnet(a, b):
     a.ec2.delete_route_table(RouteTableId=table)  # its association went with the subnet
 
 
+def test_a_block_for_as_many_tables_as_there_may_be(a):
+    """Local routes follow from the blocks, so that one more block is one small change."""
+    vpc = a.vpc("10.0.0.0/16")
+    tables = [a.main_table(vpc), *(a.table(vpc) for _ in range(199))]
+    made = a.ec2.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.2.0.0/16")["CidrBlockAssociation"]
+    eventually(lambda: "10.2.0.0/16" in a.routes(tables[0]))
+    local = lambda: {table: sorted(a.routes(table)) for table in (tables[0], tables[1], tables[-1])}
+    assert all(routes == ["10.0.0.0/16", "10.2.0.0/16"] for routes in local().values())
+    a.ec2.disassociate_vpc_cidr_block(AssociationId=made["AssociationId"])
+    eventually(lambda: all(routes == ["10.0.0.0/16"] for routes in local().values()))
+
+
 def test_an_ipv6_subnet(a):
     vpc = a.vpc("10.0.0.0/16")
     a.ec2.associate_vpc_cidr_block(VpcId=vpc, AmazonProvidedIpv6CidrBlock=True)

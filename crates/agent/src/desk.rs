@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use linux::poll::{Interest, Poll, Waker};
 use linux::sandbox::Exec;
-use model::{InstanceId, NetworkInterfaceId};
+use model::{HostId, InstanceId, NetworkInterfaceId};
 use serde::{Deserialize, Serialize};
 
+use crate::links::{LinkStatus, Links, Underlay};
 use crate::{Options, Shared, StartError, instances};
 
 /// The socket's name inside the data directory.
@@ -49,14 +50,25 @@ pub enum Question {
 pub enum Answer {
     /// The command's exit code.
     Exited(i32),
-    Status(Vec<InstanceStatus>),
+    Status(Box<HostStatus>),
     Refused(String),
+}
+
+/// What runs on a host, and how it reaches the others.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HostStatus {
+    pub host: HostId,
+    pub instances: Vec<InstanceStatus>,
+    pub links: Vec<LinkStatus>,
+    /// The largest packet that a link carries, in bytes; 0: there is no other host.
+    pub path_mtu: u16,
 }
 
 /// An instance that runs on this host.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct InstanceStatus {
     pub instance: InstanceId,
+    pub host: HostId,
     pub pid: u32,
     /// What holds its limits, such as `cgroup v1`.
     pub limits: String,
@@ -163,7 +175,7 @@ fn converse(shared: &Arc<Shared>, mut connection: UnixStream, conversations: &Ar
 
 fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, connection: &UnixStream) -> Answer {
     match question {
-        Question::Status => Answer::Status(status(shared)),
+        Question::Status => Answer::Status(Box::new(status(shared))),
         Question::Exec { instance, exec } => {
             let Ok(stdio) = <[OwnedFd; 3]>::try_from(descriptors) else {
                 return Answer::Refused("a command needs standard input, output and error".into());
@@ -195,15 +207,19 @@ fn attend(mut child: Child, connection: &UnixStream) -> io::Result<i32> {
     }
 }
 
-fn status(shared: &Shared) -> Vec<InstanceStatus> {
+fn status(shared: &Shared) -> HostStatus {
     let running = shared.instances.running();
     let instances = running.iter().map(|(id, running)| InstanceStatus {
         instance: *id,
+        host: shared.options.host,
         pid: running.sandbox.record().birth.pid,
         limits: limits(running.sandbox.record().confinement),
         interfaces: running.devices.iter().map(|device| interface_status(shared, device)).collect(),
     });
-    instances.collect()
+    let (host, instances) = (shared.options.host, instances.collect());
+    let links = shared.links.as_ref().map(Links::status).unwrap_or_default();
+    let path_mtu = shared.options.underlay.as_ref().map_or(0, Underlay::tunnel_mtu);
+    HostStatus { host, instances, links, path_mtu }
 }
 
 fn limits(confinement: linux::Confinement) -> String {

@@ -1,18 +1,22 @@
 //! Carries frames: one thread per queue reads, judges and writes, run to completion.
 //!
 //! Each thread owns its queue of every device; a frame is read into the thread's one buffer, judged in place and written from
-//! there. No frame crosses a thread.
+//! there. No frame crosses a thread. What goes to another host is sealed and sent by the same thread, and what another host sent is
+//! opened and written by the thread that received it.
 
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dataplane::{Action, PortId, Shared, Worker};
+use dataplane::{Action, HEADROOM, PortId, Shared, Worker};
 use linux::poll::{Event, Interest, Poll, Waker};
 use linux::tap::{FRAME_BUFFER_LEN, TapQueue, is_down, is_gone};
+use linux::udp::{Received, RecvBatch, UdpSocket};
 use model::Time;
+
+use crate::links::Input;
 
 /// Frames of one device before others have their turn.
 const TURN: usize = 64;
@@ -22,12 +26,28 @@ const SPARE: usize = 2048;
 const WRITES_MAX: usize = 3;
 /// The waker's token; ports have theirs below `dataplane::PORTS_MAX`.
 const WAKER: u64 = u64::MAX;
+/// The token of the socket that other hosts send to.
+const UNDERLAY: u64 = u64::MAX - 1;
+/// Messages of one receive: what a peer sends at once, several times over.
+const MESSAGES: usize = 32;
+/// Receives before devices have their turn.
+const RECEIVES: usize = 4;
 
 enum Order {
     Plug(PortId, TapQueue),
     /// The queue is dropped, then the sender: who waits on the other end knows that nothing holds the device any more.
     Unplug(PortId, Sender<()>),
     Stop,
+}
+
+/// One thread's way to other hosts.
+pub(crate) struct Wire {
+    /// All threads' have one port: the kernel spreads what comes.
+    pub(crate) receiver: UdpSocket,
+    /// Each thread's has a port of its own, so that the receiving host can spread it too.
+    pub(crate) sender: UdpSocket,
+    /// Whom to tell of links that have no keys.
+    pub(crate) links: SyncSender<Input>,
 }
 
 /// The threads, as the agent sees them.
@@ -44,17 +64,24 @@ struct Lane {
 }
 
 impl Engine {
-    pub(crate) fn start(plane: &Arc<Shared>, queues: usize) -> io::Result<Engine> {
+    /// A thread for each `wire`; `None`: there is no other host.
+    pub(crate) fn start(plane: &Arc<Shared>, wires: Vec<Option<Wire>>) -> io::Result<Engine> {
         let (tell_gone, gone) = channel();
-        let mut lanes = Vec::with_capacity(queues);
-        for n in 0..queues {
+        let mut lanes = Vec::with_capacity(wires.len());
+        for (n, wire) in wires.into_iter().enumerate() {
             let (orders, incoming) = channel();
             let waker = Arc::new(Waker::new()?);
             let (worker, gone, wakes) = (plane.worker(), tell_gone.clone(), waker.clone());
             let (ready, is_ready) = channel();
             let work = move || {
                 // The set is not to be sent to another thread, so it is made in this one.
-                let poll = Poll::new().and_then(|poll| poll.add(&*wakes, WAKER, Interest::READ).map(|()| poll));
+                let poll = Poll::new().and_then(|poll| {
+                    poll.add(&*wakes, WAKER, Interest::READ)?;
+                    if let Some(wire) = &wire {
+                        poll.add(&wire.receiver, UNDERLAY, Interest::READ)?;
+                    }
+                    Ok(poll)
+                });
                 let (poll, result) = match poll {
                     Ok(poll) => (Some(poll), Ok(())),
                     Err(error) => (None, Err(error)),
@@ -62,7 +89,9 @@ impl Engine {
                 let _ = ready.send(result);
                 if let Some(poll) = poll {
                     let buffer = vec![0; FRAME_BUFFER_LEN + SPARE];
-                    Carrier { worker, poll, waker: wakes, orders: incoming, gone, queues: Vec::new(), buffer }.run();
+                    let wire = wire.map(|wire| (wire, RecvBatch::new(MESSAGES, HEADROOM)));
+                    let queues = Vec::new();
+                    Carrier { worker, poll, waker: wakes, orders: incoming, gone, queues, buffer, wire }.run();
                 }
             };
             let thread = std::thread::Builder::new().name(format!("packets {n}")).spawn(work)?;
@@ -88,6 +117,13 @@ impl Engine {
         drop(done);
         // Ends when the last sender is dropped; a thread that has ended has dropped its own.
         while wait.recv().is_ok() {}
+    }
+
+    /// Has every thread look at what waited for keys.
+    pub(crate) fn wake(&self) {
+        for lane in &self.lanes {
+            let _ = lane.waker.wake();
+        }
     }
 
     /// Ports whose device somebody deleted since the last call.
@@ -124,6 +160,7 @@ struct Carrier {
     /// By port.
     queues: Vec<Option<TapQueue>>,
     buffer: Vec<u8>,
+    wire: Option<(Wire, RecvBatch)>,
 }
 
 impl Carrier {
@@ -138,12 +175,16 @@ impl Carrier {
                 match event.token {
                     WAKER if !self.obey() => return,
                     WAKER => {}
+                    UNDERLAY => self.receive(),
                     _ => self.turn(event),
                 }
             }
             let now = now();
             if self.worker.poll_timeout().0 <= now {
                 self.worker.handle_timeout(now);
+            }
+            while let Some((port, len)) = self.worker.poll_released(&mut self.buffer, now) {
+                self.carry(port, len);
             }
             self.transmit();
         }
@@ -210,6 +251,7 @@ impl Carrier {
         let (to, len) = match self.worker.guest_frame(from, &mut self.buffer, len, now()) {
             Action::Forward { port, len } => (port, len),
             Action::Reply { len } => (from, len),
+            Action::Sealed => return self.send(false),
             Action::Drop(_) | Action::Held => return,
         };
         if !write(self.queues.get(to.index()), &self.buffer[..len]) {
@@ -217,9 +259,50 @@ impl Carrier {
         }
     }
 
+    /// Opens and delivers what other hosts sent.
+    fn receive(&mut self) {
+        let Some((wire, batch)) = &mut self.wire else { return };
+        let (worker, queues) = (&mut self.worker, &self.queues);
+        for _ in 0..RECEIVES {
+            match wire.receiver.recv_batch(batch) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => return tracing::debug!(%error, "nothing was received"),
+            }
+            let now = now();
+            for Received { from, bytes, segment } in batch.messages() {
+                worker.datagrams(from, bytes, segment, now, |to, frame| write(queues.get(to.index()), frame));
+            }
+            worker.flush_deliveries(now, |to, frame| write(queues.get(to.index()), frame));
+            while let Some((from, spi)) = worker.poll_unknown() {
+                let _ = wire.links.try_send(Input::UnknownSpi(from, spi));
+            }
+        }
+    }
+
+    /// Sends what was sealed; without `flush` only what could not grow any more.
+    fn send(&mut self, flush: bool) {
+        let Some((wire, _)) = &self.wire else { return };
+        while let Some(datagrams) = self.worker.poll_datagrams(flush) {
+            let unsent = datagrams.bytes.len().div_ceil(usize::from(datagrams.segment.max(1)));
+            if let Err(error) = wire.sender.send(datagrams.to, datagrams.bytes, datagrams.segment) {
+                tracing::debug!(%error, to = %datagrams.to, "datagrams were not sent");
+                self.worker.unsent(unsent);
+            }
+        }
+        if flush {
+            while let Some(want) = self.worker.poll_want() {
+                // A full queue loses nothing: the link is asked for again with its next packet.
+                let _ = wire.links.try_send(Input::Want(want));
+            }
+        }
+    }
+
     fn transmit(&mut self) {
+        self.send(true);
         while let Some(transmit) = self.worker.poll_transmit() {
-            if !write(self.queues.get(transmit.port.index()), &transmit.frame) {
+            let is_written = write(self.queues.get(transmit.port.index()), &transmit.frame);
+            if !is_written && !transmit.is_unasked {
                 self.worker.undelivered(transmit.port, transmit.frame.len());
             }
         }
@@ -251,7 +334,7 @@ fn write(queue: Option<&Option<TapQueue>>, frame: &[u8]) -> bool {
 }
 
 /// The machine's clock, as the data plane wants it.
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

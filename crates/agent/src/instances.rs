@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dataplane::{Binding, PORTS_MAX, PortId};
-use linux::sandbox::{Exec, Sandbox, Spec};
+use linux::sandbox::{Ending, Exec, Sandbox, Spec};
 use model::intent::{Intent, VpcSlice};
 use model::{Instance, InstanceId, InstanceState, NetworkInterface, NetworkInterfaceId};
 use stream::{Condition, Report};
@@ -28,8 +28,8 @@ pub(crate) struct Board {
     wanted: Mutex<Wanted>,
     changed: Condvar,
     running: Mutex<BTreeMap<InstanceId, Running>>,
-    /// Starts that failed or ended by themselves, and why: told until the server asks for something else, never tried again.
-    failed: Mutex<BTreeMap<InstanceId, (u32, String)>>,
+    /// Starts that failed or ended by themselves, and how: told until the server asks for something else, never tried again.
+    ended: Mutex<BTreeMap<InstanceId, (u32, Condition)>>,
 }
 
 #[derive(Default)]
@@ -86,10 +86,10 @@ impl Board {
         lock(&self.running)
     }
 
-    /// Why this start failed, if it did.
-    fn failure(&self, instance: &Instance) -> Option<String> {
-        let failed = lock(&self.failed);
-        failed.get(&instance.id).filter(|(starts, _)| *starts == instance.starts).map(|(_, why)| why.clone())
+    /// How this start came to its end, if it did.
+    fn ending(&self, instance: &Instance) -> Option<Condition> {
+        let ended = lock(&self.ended);
+        ended.get(&instance.id).filter(|(starts, _)| *starts == instance.starts).map(|(_, how)| how.clone())
     }
 
     /// Waits for news, or for the time to look; `None`: to stop.
@@ -143,7 +143,7 @@ fn reconcile(shared: &Shared, intent: &Intent) {
         }
     }
     let is_wanted = |id: &InstanceId| intent.instances.get(id).is_some_and(|instance| instance.state.is_wanted());
-    lock(&shared.instances.failed).retain(|id, _| is_wanted(id));
+    lock(&shared.instances.ended).retain(|id, _| is_wanted(id));
     let running: Vec<InstanceId> = shared.instances.running().keys().copied().collect();
     for id in running.into_iter().filter(|id| !intent.instances.contains_key(id)) {
         end(shared, id, GRACE);
@@ -155,18 +155,25 @@ fn reconcile(shared: &Shared, intent: &Intent) {
 
 /// An instance that is to run does, in its latest start, with its devices; what there is to tell of it.
 fn keep(shared: &Shared, intent: &Intent, instance: &Instance) -> Option<Condition> {
-    if let Some(why) = shared.instances.failure(instance) {
-        return Some(Condition::Failed(why));
+    if let Some(condition) = shared.instances.ending(instance) {
+        return Some(condition);
     }
-    let running = |running: &Running| (running.starts, running.sandbox.is_running().unwrap_or(false));
+    let running = |running: &Running| {
+        let ending = running.sandbox.ending().unwrap_or_else(|error| Some(Ending::Broken(chain(&error))));
+        (running.starts, ending)
+    };
     let there = shared.instances.running().get(&instance.id).map(running);
     match there {
-        Some((starts, true)) if starts == instance.starts => {
+        Some((starts, None)) if starts == instance.starts => {
             update_devices(shared, intent, instance.id);
             return (instance.state == InstanceState::Pending).then_some(Condition::Running);
         }
-        Some((starts, false)) if starts == instance.starts => {
-            return Some(fail(shared, instance, "the instance's first process ended by itself".into()));
+        Some((starts, Some(ending))) if starts == instance.starts => {
+            let condition = match ending {
+                Ending::ShutDown => Condition::Ended,
+                Ending::Broken(why) => Condition::Failed(why),
+            };
+            return Some(clear_away(shared, instance, condition));
         }
         Some(_) => end(shared, instance.id, GRACE),
         None => {}
@@ -175,16 +182,16 @@ fn keep(shared: &Shared, intent: &Intent, instance: &Instance) -> Option<Conditi
         Ok(()) => Condition::Running,
         Err(error) => {
             tracing::warn!(id = %instance.id, error = %chain(&error), "an instance did not come up");
-            fail(shared, instance, chain(&error))
+            clear_away(shared, instance, Condition::Failed(chain(&error)))
         }
     })
 }
 
-/// Clears away what is there of this start, and remembers that it failed.
-fn fail(shared: &Shared, instance: &Instance, why: String) -> Condition {
+/// Clears away what is there of this start, and remembers how it ended.
+fn clear_away(shared: &Shared, instance: &Instance, how: Condition) -> Condition {
     end(shared, instance.id, Duration::ZERO);
-    lock(&shared.instances.failed).insert(instance.id, (instance.starts, why.clone()));
-    Condition::Failed(why)
+    lock(&shared.instances.ended).insert(instance.id, (instance.starts, how.clone()));
+    how
 }
 
 fn report(shared: &Shared, instance: &Instance, condition: Condition) {

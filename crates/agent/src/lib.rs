@@ -4,6 +4,7 @@
 //!   server ─stream─▶ link ── intent ──▶ force (tables and ports, swapped at once) ──▶ Applied
 //!                                   └─▶ instances (sandboxes and devices, one after the other) ──▶ Report
 //!   guest ─TAP─▶ engine: one thread per queue, each with a `dataplane::Worker` ─▶ TAP ─▶ guest
+//!                  └─ sealed ─UDP─▶ other hosts; keys by links (`tunnel::Agreement`) over sessions (mutual TLS)
 //!   `peerway exec`, `status` ─Unix socket─▶ desk
 //! ```
 //!
@@ -15,22 +16,31 @@ mod engine;
 mod files;
 mod force;
 mod guest;
+pub mod identity;
 mod instances;
 mod link;
+mod links;
+pub mod session;
+#[cfg(test)]
+mod testing;
 
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use linux::sandbox::Limits;
 use model::HostId;
 
-pub use desk::{Answer, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, ask, exec};
+pub use desk::{Answer, HostStatus, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, ask, exec};
+pub use links::{LinkDirection, LinkStatus, PORT, Underlay};
 
 use engine::Engine;
 use force::Force;
+use identity::{Identity, IdentityError};
+use links::Links;
 
 /// What an operator chose.
 #[derive(Clone, Debug)]
@@ -45,6 +55,8 @@ pub struct Options {
     pub limits: Limits,
     /// Begins the names of what the agent makes outside of instances: control groups.
     pub prefix: String,
+    /// How it reaches other hosts; `None`: it is the only one.
+    pub underlay: Option<Underlay>,
 }
 
 /// AWS's figure inside a region (spec 5.8.3).
@@ -61,6 +73,10 @@ pub enum StartError {
     Thread(#[source] io::Error),
     #[error("cannot use the connection to the server")]
     Connection(#[source] io::Error),
+    #[error("cannot use {address} port {PORT} for the links to other hosts")]
+    Underlay { address: IpAddr, source: io::Error },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
 }
 
 /// An agent that runs until [`Agent::stop`].
@@ -74,9 +90,12 @@ pub struct Agent {
 /// What the agent's threads share.
 pub(crate) struct Shared {
     options: Options,
-    engine: Engine,
+    engine: Arc<Engine>,
     force: Force,
     link: link::Link,
+    /// `None`: there is no other host.
+    links: Option<Links>,
+    identity: Option<Mutex<Identity>>,
     instances: instances::Board,
 }
 
@@ -92,13 +111,30 @@ impl Agent {
         getrandom::fill(&mut seed).map_err(|_| StartError::Randomness)?;
         let mut config = dataplane::Config::new(options.host, u64::from_ne_bytes(seed));
         config.workers = options.queues;
+        config.tunnel_mtu = options.underlay.as_ref().map(Underlay::tunnel_mtu);
         let plane = Arc::new(dataplane::Shared::new(config));
-        let engine = Engine::start(&plane, options.queues).map_err(StartError::Thread)?;
+        let identity = match &options.underlay {
+            Some(_) => Some(Mutex::new(Identity::open(options.host, Some(&options.data))?)),
+            None => None,
+        };
+        let (links, wires) = match &options.underlay {
+            Some(underlay) => {
+                let (opened, wires) = links::open(underlay, options.queues)?;
+                (Some((opened, underlay)), wires.into_iter().map(Some).collect())
+            }
+            None => (None, (0..options.queues).map(|_| None).collect()),
+        };
+        let engine = Arc::new(Engine::start(&plane, wires).map_err(StartError::Thread)?);
+        let start = |(opened, underlay): (links::Opened, &Underlay)| {
+            opened.start(options.host, underlay, plane.clone(), engine.clone())
+        };
+        let links = links.map(start).transpose()?;
         let (link, reader) = link::open(connection).map_err(StartError::Connection)?;
         let force = Force::new(plane);
         let desk = desk::bind(&options)?;
         let waker = desk.waker();
-        let shared = Arc::new(Shared { options, engine, force, link, instances: instances::Board::default() });
+        let shared =
+            Arc::new(Shared { options, engine, force, link, links, identity, instances: instances::Board::default() });
         let threads = [
             thread("instances", &shared, instances::run)?,
             thread("link", &shared, move |shared| link::run(shared, reader))?,
@@ -118,6 +154,9 @@ impl Agent {
             if thread.join().is_err() {
                 tracing::error!("a thread of the agent ended in a panic");
             }
+        }
+        if let Some(links) = &self.shared.links {
+            links.stop();
         }
         self.shared.engine.stop();
     }

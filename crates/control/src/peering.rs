@@ -265,14 +265,14 @@ pub fn blocks_changed(cloud: &mut Cloud<'_>, vpc: VpcId) {
     for peering in live {
         let mut peering = Peering::clone(&peering);
         let Some(side) = peering.side_of(vpc) else { continue };
-        if !peering.side_mut(side).follow(&now) {
+        // The requester may not know the accepter's blocks before the acceptance (spec 5.6.2), which takes them over. So
+        // requests that wait, of which there may be any number, stay out of this transaction.
+        let is_known = side == Side::Requester || peering.status.is_accepted();
+        if !is_known || !peering.side_mut(side).follow(&now) {
             continue;
         }
-        // The requester may not know the accepter's blocks before the acceptance (spec 5.6.2).
-        if side == Side::Requester || peering.status.is_accepted() {
-            let side = Arc::new(peering.side(side).clone());
-            peerings.tell(&peering, Message::Changed { peering: peering.id, side });
-        }
+        let side = Arc::new(peering.side(side).clone());
+        peerings.tell(&peering, Message::Changed { peering: peering.id, side });
         peerings.keep(peering);
     }
 }

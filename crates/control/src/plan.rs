@@ -22,7 +22,18 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
         let slices = vpcs.into_iter().filter_map(|vpc| Some((vpc, Arc::new(slice(*region, &index, vpc)?))));
         intent.vpcs.extend(slices);
     }
+    intent.hosts = others(worlds, &intent, host);
     intent
+}
+
+/// The other hosts that carry what these VPCs can see. One that never said where it is, is not among them.
+fn others(worlds: &BTreeMap<Region, World>, intent: &Intent, here: HostId) -> BTreeMap<HostId, Arc<Host>> {
+    let slices = || intent.vpcs.values();
+    let own = slices().flat_map(|slice| &slice.endpoints).filter_map(|endpoint| endpoint.host);
+    let members = slices().flat_map(|slice| &slice.peers).flat_map(|peer| &peer.members);
+    let seen: BTreeSet<HostId> = own.chain(members.filter_map(|member| member.host)).filter(|id| *id != here).collect();
+    let find = |id| worlds.values().find_map(|world| world.find::<Host>(id));
+    seen.iter().filter_map(|id| Some((*id, find(id)?.clone()))).collect()
 }
 
 /// One VPC as its own region sees it; `None`: there is no such VPC.
@@ -44,7 +55,11 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
     Some(VpcSlice {
         region,
         subnets: world.all::<Subnet>().filter(|subnet| subnet.vpc == id).cloned().collect(),
-        route_tables: world.all::<RouteTable>().filter(|table| table.vpc == id).cloned().collect(),
+        route_tables: world
+            .all::<RouteTable>()
+            .filter(|table| table.vpc == id)
+            .map(|table| whole(table, &vpc))
+            .collect(),
         security_groups: world.all::<SecurityGroup>().filter(|group| group.vpc == id).cloned().collect(),
         network_acls: world.all::<NetworkAcl>().filter(|acl| acl.vpc == id).cloned().collect(),
         endpoints: index.interfaces(id).iter().map(endpoint).collect(),
@@ -54,6 +69,11 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
         dhcp_options: vpc.dhcp_options.and_then(|id| world.find::<DhcpOptions>(&id)).cloned(),
         vpc,
     })
+}
+
+/// A table with its local routes: a host looks nothing up that it can be told.
+fn whole(table: &RouteTable, vpc: &Vpc) -> Arc<RouteTable> {
+    Arc::new(RouteTable { routes: table.all_routes(vpc).collect(), tags: table.tags.clone(), ..*table })
 }
 
 /// The VPC at the other end: from this World, or from what its region told.

@@ -3,6 +3,9 @@
 use model::*;
 use stream::{Condition, Report};
 
+/// The code of the state reason of an instance that shut itself down.
+pub const SHUT_ITSELF_DOWN: &str = "Client.InstanceInitiatedShutdown";
+
 /// The changes that a host's report makes; none if it is about another host's instance or about an earlier start.
 pub fn receive(world: &World, host: HostId, report: &Report, now: Time) -> Vec<Change> {
     let Some(instance) = world.find::<Instance>(&report.instance).filter(|instance| instance.host == Some(host)) else {
@@ -19,11 +22,24 @@ pub fn receive(world: &World, host: HostId, report: &Report, now: Time) -> Vec<C
         (Condition::Running, InstanceState::Pending) if is_current => to(InstanceState::Running, None),
         (Condition::Stopped, InstanceState::Stopping) => to(InstanceState::Stopped, None),
         (Condition::Terminated, InstanceState::ShuttingDown) => terminated(world, instance, now),
+        (Condition::Ended, InstanceState::Pending | InstanceState::Running) if is_current => {
+            let ends = instance.shutdown_behavior == "terminate";
+            let reason = format!("{SHUT_ITSELF_DOWN}: Instance initiated shutdown");
+            // The files of one that ends for good are still on its host, which says `Terminated` when they are gone.
+            let state = if ends { InstanceState::ShuttingDown } else { InstanceState::Stopped };
+            to(state, Some((SHUT_ITSELF_DOWN.into(), reason)))
+        }
         (Condition::Failed(why), InstanceState::Pending | InstanceState::Running) if is_current => {
             to(InstanceState::Stopped, Some(("Server.InternalError".into(), format!("Server.InternalError: {why}"))))
         }
         _ => Vec::new(),
     }
+}
+
+/// The changes that a host's word about its own place makes; none if it says the same as before.
+pub fn place(world: &World, host: &Host) -> Vec<Change> {
+    let is_known = world.find::<Host>(&host.id).is_some_and(|known| **known == *host);
+    if is_known { Vec::new() } else { vec![Change::put(host.clone())] }
 }
 
 /// The end of an instance: its interfaces go with it, but for those that are to stay.

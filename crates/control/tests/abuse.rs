@@ -170,7 +170,8 @@ fn value(dice: &mut Dice, ids: &BTreeMap<String, Vec<String>>, name: &str) -> St
         "NetworkInterfaceId" => &["eni"],
         "InstanceId" => &["i"],
         "AttachmentId" => &["eni-attach"],
-        "InternetGatewayId" | "GatewayId" => &["igw"],
+        "InternetGatewayId" => &["igw"],
+        "GatewayId" => &["igw", "pcx"],
         "VpcPeeringConnectionId" => &["pcx"],
         "DhcpOptionsId" => &["dopt"],
         "AssociationId" => &["rtbassoc", "aclassoc", "vpc-cidr-assoc", "subnet-cidr-assoc"],
@@ -296,6 +297,7 @@ fn pass(harness: &mut Harness, dice: &mut Dice) {
     for instance in harness.world.all::<Instance>() {
         let condition = match instance.state {
             InstanceState::Pending => Condition::Running,
+            InstanceState::Running if dice.below(16) == 7 => Condition::Ended,
             InstanceState::Stopping => Condition::Stopped,
             InstanceState::ShuttingDown => Condition::Terminated,
             _ => continue,

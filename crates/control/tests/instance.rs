@@ -99,6 +99,46 @@ fn with_a_host_states_follow_what_it_reports() {
 }
 
 #[test]
+fn an_instance_that_shuts_itself_down_stops_or_is_terminated() {
+    let (mut cloud, subnet, host) = with_host();
+    let id = run(&mut cloud, &subnet, "");
+    tell(&mut cloud, host, &id, 1, Condition::Running);
+    tell(&mut cloud, host, &id, 2, Condition::Ended);
+    assert_eq!(state(&mut cloud, &id), "running", "a report about another start");
+    tell(&mut cloud, host, &id, 1, Condition::Ended);
+    assert_eq!(state(&mut cloud, &id), "stopped");
+    let shown = |cloud: &mut Harness| {
+        let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId={id}"));
+        let reason = document.contains("<stateReason><code>Client.InstanceInitiatedShutdown</code>");
+        assert_eq!(
+            reason,
+            document.contains("<message>Client.InstanceInitiatedShutdown: Instance initiated shutdown</message>")
+        );
+        (reason, text(&document, "reason"))
+    };
+    assert_eq!(shown(&mut cloud), (true, "User initiated".to_owned()));
+    for filter in ["state-reason-code", "reason"] {
+        let value = if filter == "reason" { "User*" } else { "Client.InstanceInitiatedShutdown" };
+        let query = format!("Action=DescribeInstances&Filter.1.Name={filter}&Filter.1.Value.1={value}");
+        assert_eq!(texts(&cloud.ok(ALICE, &query), "instanceId").len(), 1, "{filter}");
+    }
+
+    cloud.ok(ALICE, &format!("Action=StartInstances&InstanceId.1={id}"));
+    assert_eq!(shown(&mut cloud), (false, String::new()));
+    // What the user protects from the API is not protected from itself, as on AWS.
+    for attribute in ["InstanceInitiatedShutdownBehavior.Value=terminate", "DisableApiTermination.Value=true"] {
+        cloud.ok(ALICE, &format!("Action=ModifyInstanceAttribute&InstanceId={id}&{attribute}"));
+    }
+    tell(&mut cloud, host, &id, 2, Condition::Ended);
+    assert_eq!((state(&mut cloud, &id), shown(&mut cloud).0), ("shutting-down".to_owned(), true));
+    tell(&mut cloud, host, &id, 2, Condition::Ended);
+    assert_eq!(state(&mut cloud, &id), "shutting-down", "its host has not said that its files are gone");
+    tell(&mut cloud, host, &id, 2, Condition::Terminated);
+    assert_eq!((state(&mut cloud, &id), shown(&mut cloud).0), ("terminated".to_owned(), true));
+    assert_eq!(cloud.world.network_interfaces.size(), 0);
+}
+
+#[test]
 fn addresses_are_inside_free_and_not_reserved() {
     let (mut cloud, _, subnet) = cloud();
     let create = |address: &str| format!("Action=CreateNetworkInterface&SubnetId={subnet}&PrivateIpAddress={address}");

@@ -514,13 +514,18 @@ fn routes_are_replaced_and_deleted() {
     // The local route's target may be an interface, and local again.
     assert_eq!(net.route("ReplaceRoute", "10.0.0.0/16", &igw).unwrap_err().1, UNSUPPORTED);
     net.route("ReplaceRoute", "10.0.0.0/16", &interface).unwrap();
-    let local = |net: &Net| net.cloud.world.find::<RouteTable>(&table.parse().unwrap()).unwrap().routes[0];
+    let stored = |net: &Net| RouteTable::clone(net.cloud.world.find::<RouteTable>(&table.parse().unwrap()).unwrap());
+    let local = |net: &Net| all_routes(&net.cloud, &stored(net))[0];
     assert_eq!(
         (local(&net).target, local(&net).origin),
         (RouteTarget::NetworkInterface(eni), RouteOrigin::CreateRouteTable)
     );
     net.route("ReplaceRoute", "10.0.0.0/16", "LocalTarget=true").unwrap();
     assert_eq!(local(&net).target, RouteTarget::Local);
+    assert!(
+        stored(&net).routes.iter().all(|route| route.origin == RouteOrigin::CreateRoute),
+        "what follows is not stored"
+    );
 
     let error = net.route("DeleteRoute", "10.0.0.0/16", "").unwrap_err();
     assert_eq!(
@@ -541,6 +546,44 @@ fn routes_are_replaced_and_deleted() {
     net.route("DeleteRoute", "::/0", "").unwrap();
     assert_eq!(net.route("DeleteRoute", "::/0", "").unwrap_err().0, "InvalidRoute.NotFound");
     assert_eq!(net.cloud.code(ALICE, &format!("Action=DeleteRoute&RouteTableId={table}")), "MissingParameter");
+}
+
+/// AWS is forgiving about the name of the target, and clients rely on it; the route shows it under its own.
+#[test]
+fn a_gateway_id_may_name_any_kind_of_target() {
+    let mut net = Net::new();
+    let (vpc_id, table) = (net.vpc.clone(), net.table.clone());
+    let bobs = vpc(&mut net.cloud, BOB, "10.8.0.0/16");
+    let pcx = peering(&mut net.cloud, &vpc_id, &bobs, PeeringStatus::Active);
+    net.create("10.8.0.0/16", &format!("GatewayId={pcx}")).unwrap();
+    net.create("10.9.0.0/16", &format!("VpcPeeringConnectionId={pcx}")).unwrap();
+    let gateway = net.gateway(true);
+    net.route("ReplaceRoute", "10.9.0.0/16", &format!("GatewayId={gateway}")).unwrap();
+    net.route("ReplaceRoute", "10.9.0.0/16", &format!("GatewayId={pcx}")).unwrap();
+    let shown = net.cloud.ok(ALICE, &format!("Action=DescribeRouteTables&RouteTableId.1={table}"));
+    assert_eq!(texts(&shown, "vpcPeeringConnectionId"), [pcx.to_string(), pcx.to_string()]);
+    assert_eq!(texts(&shown, "gatewayId"), ["local"]);
+
+    let (c, d) = (vpc(&mut net.cloud, ALICE, "10.20.0.0/16"), vpc(&mut net.cloud, ALICE, "10.21.0.0/16"));
+    let foreign = peering(&mut net.cloud, &c, &d, PeeringStatus::Active);
+    let error = net.create("10.20.0.0/16", &format!("GatewayId={foreign}")).unwrap_err();
+    assert_eq!(error.1, format!("route table {table} and network gateway {foreign} {DIFFERENT}"));
+    for (id, code) in [
+        (format!("pcx-{UNKNOWN}"), "InvalidVpcPeeringConnectionID.NotFound"),
+        (format!("nat-{UNKNOWN}"), "InvalidNatGatewayID.NotFound"),
+        (format!("tgw-{UNKNOWN}"), "InvalidTransitGatewayID.NotFound"),
+        (format!("eigw-{UNKNOWN}"), "InvalidEgressOnlyInternetGatewayId.NotFound"),
+        (format!("vgw-{UNKNOWN}"), "InvalidGatewayID.NotFound"),
+    ] {
+        assert_eq!(net.code("10.30.0.0/16", &format!("GatewayId={id}")), code, "{id}");
+    }
+    assert_eq!(
+        net.code("10.30.0.0/16", &format!("GatewayId={pcx}&VpcPeeringConnectionId={pcx}")),
+        "InvalidParameterCombination"
+    );
+    // What an association is with is a gateway indeed.
+    let error = net.cloud.code(ALICE, &format!("Action=AssociateRouteTable&RouteTableId={table}&GatewayId={pcx}"));
+    assert!(error.ends_with(".Malformed"), "{error}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn ipv6_blocks_are_distinct_and_open_the_defaults() {
         assert_eq!(group.rules(Direction::Egress).count(), 2);
         assert_eq!(group.rules(Direction::Ingress).count(), 1);
     }
-    assert!(cloud.world.all::<RouteTable>().all(|table| table.routes.len() == 2));
+    assert!(cloud.world.all::<RouteTable>().all(|table| all_routes(&cloud, table).len() == 2));
 }
 
 #[test]

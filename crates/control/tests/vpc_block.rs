@@ -21,12 +21,8 @@ fn a_block_comes_with_local_routes_and_goes_with_them() {
     let block = add(&mut cloud, &id, "10.2.0.0/16").unwrap();
     let locals = |cloud: &Harness| {
         let of = |table: &RouteTable| {
-            table
-                .routes
-                .iter()
-                .filter(|r| r.target == RouteTarget::Local)
-                .map(|r| r.destination.to_string())
-                .collect::<Vec<_>>()
+            let routes = all_routes(cloud, table).into_iter().filter(|r| r.target == RouteTarget::Local);
+            routes.map(|r| r.destination.to_string()).collect::<Vec<_>>()
         };
         cloud.world.all::<RouteTable>().map(|table| of(table)).collect::<Vec<_>>()
     };
@@ -38,6 +34,65 @@ fn a_block_comes_with_local_routes_and_goes_with_them() {
         cloud.code(ALICE, &format!("Action=DisassociateVpcCidrBlock&AssociationId={block}")),
         "InvalidVpcCidrBlockAssociationID.NotFound"
     );
+}
+
+/// The most that the store takes in one transaction, as etcd.
+const TRANSACTION_MAX: usize = 128;
+
+/// How many records a request changes.
+fn changed(cloud: &mut Harness, query: &str) -> usize {
+    let before = cloud.world.clone();
+    cloud.ok(ALICE, query);
+    let after: Vec<Resource> = cloud.world.resources().collect();
+    let kept = before.resources().filter(|resource| after.contains(resource)).count();
+    after.len().max(before.resources().count()) - kept
+}
+
+#[test]
+fn a_block_comes_and_goes_however_many_tables_and_requests_there_are() {
+    let mut cloud = Harness::new();
+    let id = vpc(&mut cloud, ALICE, "10.0.0.0/16");
+    let tables: Vec<String> = (0..199).map(|_| table(&mut cloud, ALICE, &id)).collect();
+    for n in 0..150 {
+        let asks = vpc(&mut cloud, &format!("{:012}", 500 + n), "10.7.0.0/16");
+        peering(&mut cloud, &asks, &id, PeeringStatus::PendingAcceptance);
+    }
+    let added = format!("Action=AssociateVpcCidrBlock&VpcId={id}&CidrBlock=10.2.0.0/16");
+    assert_eq!(changed(&mut cloud, &added), 1);
+    assert!(
+        changed(&mut cloud, &format!("Action=AssociateVpcCidrBlock&VpcId={id}&AmazonProvidedIpv6CidrBlock=true")) <= 3
+    );
+    let shown = cloud.ok(ALICE, &format!("Action=DescribeRouteTables&RouteTableId.1={}", tables[7]));
+    assert_eq!(texts(&shown, "gatewayId"), ["local", "local", "local"]);
+    // Hosts are told whole tables.
+    let slice = control::plan::vpc_slice(cloud.config.region, &cloud.world, id.parse().unwrap()).unwrap();
+    assert!(slice.route_tables.len() == 200 && slice.route_tables.iter().all(|table| table.routes.len() == 3));
+    assert!(slice.route_tables.iter().flat_map(|table| &table.routes).all(|route| route.target == RouteTarget::Local));
+
+    let block = cloud.world.find::<Vpc>(&id.parse().unwrap()).unwrap().cidrs[1].id;
+    let gone = changed(&mut cloud, &format!("Action=DisassociateVpcCidrBlock&AssociationId={block}"));
+    assert!(gone < TRANSACTION_MAX && gone == 1, "{gone}");
+}
+
+#[test]
+fn a_block_that_comes_again_comes_without_the_target_that_it_had() {
+    let mut cloud = Harness::new();
+    let id = vpc(&mut cloud, ALICE, "10.0.0.0/16");
+    let (table, subnet) = (table(&mut cloud, ALICE, &id), subnet(&mut cloud, ALICE, &id, "10.0.0.0/24"));
+    let (_, eni) = instance(&mut cloud, &subnet, "10.0.0.9");
+    let block = add(&mut cloud, &id, "10.2.0.0/16").unwrap();
+    let replace = format!("Action=ReplaceRoute&RouteTableId={table}&DestinationCidrBlock=10.2.0.0/16");
+    cloud.ok(ALICE, &format!("{replace}&NetworkInterfaceId={eni}"));
+    let target = |cloud: &Harness| {
+        let routes = all_routes(cloud, cloud.world.find::<RouteTable>(&table.parse().unwrap()).unwrap());
+        routes.into_iter().find(|route| route.destination.to_string() == "10.2.0.0/16").map(|route| route.target)
+    };
+    assert_eq!(target(&cloud), Some(RouteTarget::NetworkInterface(eni)));
+    cloud.ok(ALICE, &format!("Action=DisassociateVpcCidrBlock&AssociationId={block}"));
+    assert_eq!(target(&cloud), None);
+    assert_eq!(cloud.code(ALICE, &format!("{replace}&LocalTarget=true")), "InvalidParameterValue");
+    add(&mut cloud, &id, "10.2.0.0/16").unwrap();
+    assert_eq!(target(&cloud), Some(RouteTarget::Local));
 }
 
 #[test]
@@ -165,15 +220,8 @@ fn what_may_not_be_taken_away() {
     cloud.ok(ALICE, &format!("Action=DisassociateVpcCidrBlock&AssociationId={ipv4}"));
     let gone = cloud.ok(ALICE, &format!("Action=DisassociateVpcCidrBlock&AssociationId={ipv6}"));
     assert_eq!(text(&gone, "associationId"), ipv6);
-    assert_eq!(
-        cloud
-            .world
-            .find::<RouteTable>(&cloud.world.find::<Vpc>(&id.parse().unwrap()).unwrap().main.route_table)
-            .unwrap()
-            .routes
-            .len(),
-        1
-    );
+    let main = cloud.world.find::<Vpc>(&id.parse().unwrap()).unwrap().main.route_table;
+    assert_eq!(all_routes(&cloud, cloud.world.find::<RouteTable>(&main).unwrap()).len(), 1);
     assert_eq!(leave(&mut cloud, "vpc-cidr-assoc-x"), "InvalidVpcCidrBlockAssociationID.Malformed");
 }
 

@@ -5,14 +5,15 @@
 //! packets of one direction that come within one millisecond, the resolution of time: told twice in a row, it would do nothing the
 //! second time. SYN, FIN and RST, which it answers or takes differently, and ICMP always take the long way.
 
-use model::{Direction, HostId};
-use policy::{Denied, Flow, FlowKey, L2, L4, Next, TcpFlags, egress, ingress};
+use model::{Direction, Domain, HostId};
+use policy::{Denied, Flow, FlowKey, L2, L4, Next, Scope, TcpFlags, egress, ingress};
 use wire::ethernet::Link;
 
-use crate::ruling::{End, Line, Refused, Way};
-use crate::shared::{Plug, Side, View};
+use crate::inbound::{Sender, disagrees};
+use crate::ruling::{CacheKey, End, Hop, Line, Refused, Size, Source, Way};
+use crate::shared::{Plug, Side};
 use crate::step::Step;
-use crate::worker::CacheKey;
+use crate::waiting::Want;
 
 /// Whose turn it was last at each end of each flow: a number per hash, moved on by every packet that connection tracking is told of.
 /// Two flows that share a number only ask more often than they must.
@@ -40,15 +41,31 @@ impl Turns {
 }
 
 impl Step<'_> {
-    /// Where a packet of this flow goes. `size` is its length as an IP packet if it must not be fragmented, else 0.
-    pub(crate) fn judge(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: usize) -> Result<Way, Refused> {
-        let key = remembered(flow).map(|key| (plug.port.id, key));
+    /// Where a packet of this flow goes that a guest of this host sent.
+    pub(crate) fn judge(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: Size) -> Result<Way, Refused> {
+        let source = Source::Port(plug.port.id);
+        self.recall_or(plug, (source, flow, l2, size), |step| step.ask(plug, flow, l2, size))
+    }
+
+    /// Where a packet of this flow goes that another host sent, and that is for this port.
+    pub(crate) fn judge_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Result<Way, Refused> {
+        let source = Source::Tunnel(sender.spi);
+        self.recall_or(plug, (source, flow, L2::Router, Size::ANY), |step| step.ask_arrival(plug, sender, flow))
+    }
+
+    fn recall_or(
+        &mut self,
+        plug: &Plug,
+        (source, flow, l2, size): (Source, &Flow, L2, Size),
+        ask: impl FnOnce(&mut Self) -> Result<Line, Refused>,
+    ) -> Result<Way, Refused> {
+        let key = remembered(flow).map(|key| (source, key));
         let known = key.and_then(|key| self.recall(&key, flow, l2, size));
         plug.meter.count_lookup(self.lane, known.is_some());
         if let Some(way) = known {
             return Ok(way);
         }
-        let line = self.ask(plug, flow, l2, size)?;
+        let line = ask(self)?;
         if let Some(key) = key {
             self.cache.insert(key, self.view.generation, line);
         }
@@ -56,17 +73,17 @@ impl Step<'_> {
     }
 
     /// A verdict from memory, with connection tracking told. `None`: ask.
-    fn recall(&mut self, key: &CacheKey, flow: &Flow, l2: L2, size: usize) -> Option<Way> {
+    fn recall(&mut self, key: &CacheKey, flow: &Flow, l2: L2, size: Size) -> Option<Way> {
         let (shared, turns, now) = (self.shared, &mut *self.turns, self.now);
         let line = self.cache.find(key, self.view.generation)?;
-        if line.l2 != l2 || size > usize::from(line.way.mtu) {
+        if line.l2 != l2 || !line.way.takes(size) {
             return None;
         }
         let is_next = |end: &End| turns.of(&end.side) == end.turn;
-        if line.told == now && is_next(&line.out) && is_next(&line.into) {
+        if line.told == now && line.out.iter().chain(&line.into).all(is_next) {
             return Some(line.way);
         }
-        for end in [&mut line.out, &mut line.into] {
+        for end in line.out.iter_mut().chain(&mut line.into) {
             if !shared.tell(end, flow, now) {
                 return None;
             }
@@ -76,44 +93,81 @@ impl Step<'_> {
         Some(line.way)
     }
 
-    /// The long way: two decisions, one at each interface (spec 6.4.7).
-    fn ask(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: usize) -> Result<Line, Refused> {
+    /// The long way: two decisions, one at each interface (spec 6.4.7); of a packet for another host only the first.
+    fn ask(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: Size) -> Result<Line, Refused> {
         let (shared, view, now) = (self.shared, self.view, self.now);
         let from = plug.port.interface;
         let side = shared.side(from, Direction::Egress, flow);
         let seen = shared.lookup(&side, flow, now);
         let next = egress(&view.tables, from, flow, l2, seen, &mut ())?;
         shared.commit(&side, flow, next.track, now)?;
-        let out = End { side, seen, track: next.track, turn: self.turns.next(&side) };
+        let out = Some(End { side, seen, track: next.track, turn: self.turns.next(&side) });
 
-        let target = target(view, shared.config.host, &next)?;
+        let host = next.host.ok_or(Denied::DestinationDown { interface: next.interface })?;
+        if host != shared.config.host {
+            let way = self.tunnel(plug, &next, host, size)?;
+            return Ok(Line { way, l2, out, into: None, told: now });
+        }
+        // `None`: without a port, so that it cannot get the packet, but its own side still names the first reason (spec 11.2, steps
+        // 11-12).
+        let target = view.plug_of(next.interface);
         let mtu = target.map_or(plug.port.mtu, |target| plug.port.mtu.min(target.port.mtu));
-        if size > usize::from(mtu) {
+        if !size.fits(mtu, false) {
             return Err(Denied::TooBig { mtu: mtu.into() }.into());
         }
-
         let there = |denied| Refused { denied, at: target.map(|target| target.port.id) };
         let side = shared.side(next.interface, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
         let admit = ingress(&view.tables, next.interface, &next.origin, flow, seen, &mut ()).map_err(there)?;
         let target = target.ok_or(Denied::DestinationDown { interface: next.interface })?;
         shared.commit(&side, flow, admit.track, now).map_err(there)?;
-        let into = End { side, seen, track: admit.track, turn: self.turns.next(&side) };
+        let into = Some(End { side, seen, track: admit.track, turn: self.turns.next(&side) });
 
         let is_neighbour = target.port.subnet == plug.port.subnet;
         let src = if is_neighbour { plug.port.mac } else { target.port.router_mac };
-        let way = Way { to: target.port.id, link: Link { src, dst: target.port.mac }, mtu };
-        Ok(Line { way, l2, out, into, told: now })
+        let hop = Hop::Port { to: target.port.id, link: Link { src, dst: target.port.mac } };
+        Ok(Line { way: Way { hop, mtu }, l2, out, into, told: now })
     }
-}
 
-/// Where the receiver is plugged in. There is no channel to another host, and no other way to it (spec 14.8, I1). `None`: it is on this
-/// host without a port, so that it cannot get the packet, but its own side still names the first reason (spec 11.2, steps 11-12).
-fn target<'v>(view: &'v View, here: HostId, next: &Next) -> Result<Option<&'v Plug>, Denied> {
-    match next.host {
-        Some(host) if host != here => Err(Denied::NoSecureChannel),
-        Some(_) => Ok(view.plug_of(next.interface)),
-        None => Err(Denied::DestinationDown { interface: next.interface }),
+    /// The sealed way to another host. There is no other (spec 14.8, I1).
+    fn tunnel(&mut self, plug: &Plug, next: &Next, host: HostId, size: Size) -> Result<Way, Refused> {
+        let tunnel_mtu = self.shared.config.tunnel_mtu.ok_or(Denied::NoSecureChannel)?;
+        let mtu = plug.port.mtu.min(tunnel_mtu);
+        if !size.fits(mtu, true) {
+            return Err(Denied::TooBig { mtu: mtu.into() }.into());
+        }
+        let domain = Domain { from: plug.port.vpc, to: next.vpc, scope: next.origin.scope };
+        let want = Want { domain, host, shard: self.shard };
+        let Some(tunnel) = self.view.tunnels.find(domain, host, self.shard) else {
+            self.waiting.ask(want, self.now);
+            self.unkeyed = Some(want);
+            return Err(Denied::NoSecureChannel.into());
+        };
+        Ok(Way { hop: Hop::Tunnel(tunnel), mtu })
+    }
+
+    /// The second decision alone: the sender's host has made the first.
+    fn ask_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Result<Line, Refused> {
+        let (shared, view, now) = (self.shared, self.view, self.now);
+        let to = plug.port.interface;
+        let there = |denied| Refused { denied, at: Some(plug.port.id) };
+        let Domain { from, scope, .. } = sender.domain;
+        // A host speaks for the interfaces that it carries, and for no others (spec 14.3).
+        let owner = view.tables.sender(to, from, flow.src);
+        let is_routed = matches!(scope, Scope::RouteTarget(_));
+        if !is_routed && owner.is_none_or(|owner| owner.host != Some(sender.host)) {
+            return Err(there(disagrees(sender, flow.src)));
+        }
+        let origin = view.tables.origin(to, from, scope, flow.src);
+        let side = shared.side(to, Direction::Ingress, flow);
+        let seen = shared.lookup(&side, flow, now);
+        let admit = ingress(&view.tables, to, &origin, flow, seen, &mut ()).map_err(there)?;
+        shared.commit(&side, flow, admit.track, now).map_err(there)?;
+        let into = Some(End { side, seen, track: admit.track, turn: self.turns.next(&side) });
+
+        let src = plug.port.neighbour(flow.src).unwrap_or(plug.port.router_mac);
+        let hop = Hop::Port { to: plug.port.id, link: Link { src, dst: plug.port.mac } };
+        Ok(Line { way: Way { hop, mtu: plug.port.mtu }, l2: L2::Router, out: None, into, told: now })
     }
 }
 

@@ -30,26 +30,38 @@
 //! Not here yet: tunnels to other hosts (a packet for one is D15), and the resolver, instance metadata and time (D04).
 
 mod cache;
+mod coalescer;
 mod counters;
+mod entitled;
 mod flow;
 mod fragment;
+mod inbound;
 mod judge;
 mod limit;
+mod outbound;
+mod outbox;
 mod port;
 mod router;
 mod ruling;
 mod shared;
 mod span;
 mod step;
+mod tunnels;
+mod waiting;
 mod worker;
 
 pub use counters::{Counters, Traffic};
+pub use entitled::Entitled;
 pub use fragment::{DATAGRAMS_MAX, DATAGRAMS_PER_PORT, HELD_BYTES_PER_PORT, HELD_PER_DATAGRAM, LIFE as FRAGMENT_LIFE};
+pub use inbound::HEADROOM;
 pub use limit::{ANSWERS_AT_ONCE, ANSWERS_PER_SECOND};
+pub use outbox::Datagrams;
 pub use port::{Binding, DhcpSettings, MTU_MIN, PORTS_MAX, Port, PortId, Ports, ROUTER_LINK_LOCAL, router_mac};
 pub use router::dhcpv4::LEASE_SECS as DHCPV4_LEASE_SECS;
 pub use router::dhcpv6::PREFERRED_SECS as DHCPV6_PREFERRED_SECS;
 pub use router::ndp::ADVERTISEMENT_INTERVAL;
 pub use router::{METADATA_V4, METADATA_V6, RESOLVER_V4, RESOLVER_V6, TIME_V4, TIME_V6};
-pub use shared::{Config, Shared};
+pub use shared::{Config, Shared, StrayDatagrams};
+pub use tunnels::Tunnels;
+pub use waiting::Want;
 pub use worker::{Action, Transmit, Wake, Worker};

@@ -1,20 +1,72 @@
 //! What was decided about a flow, in a form that fragments and the cache can keep.
 
 use model::Time;
-use policy::{Denied, Flow, L2, Track, Tracked};
+use policy::{Denied, Flow, FlowKey, L2, Track, Tracked};
 use wire::ethernet::Link;
+use wire::vnet::{GsoType, VnetHeader};
 
+use crate::flow::packet_len;
 use crate::port::PortId;
 use crate::shared::Side;
+use crate::tunnels::TunnelId;
 
 /// Where a packet goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Way {
-    pub(crate) to: PortId,
-    /// The frame's addresses on the receiver's link.
-    pub(crate) link: Link,
-    /// The largest IP packet that both ends take, in bytes.
+    pub(crate) hop: Hop,
+    /// The largest IP packet that fits, in bytes.
     pub(crate) mtu: u16,
+}
+
+/// What is next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hop {
+    /// A device of this host, and the frame's addresses on its link.
+    Port { to: PortId, link: Link },
+    /// Another host, sealed.
+    Tunnel(TunnelId),
+}
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    Port(PortId),
+    /// Opened with the security association of this number (SPI).
+    Tunnel(u32),
+}
+
+/// Whose conversation it is.
+pub(crate) type CacheKey = (Source, FlowKey);
+
+/// What the path must take: of a super-frame, one of the packets it becomes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// In bytes.
+    bytes: usize,
+    /// It may be fragmented, which no local device asks for; a tunnel takes nothing that is too long.
+    may_fragment: bool,
+    /// Data of a TCP stream, which a tunnel cuts anew to fit.
+    is_stream: bool,
+}
+
+impl Size {
+    /// Of what fits everywhere, or has been measured before.
+    pub(crate) const ANY: Size = Size { bytes: 0, may_fragment: true, is_stream: false };
+
+    pub(crate) fn of(header: &VnetHeader, ip: &wire::Ip) -> Size {
+        let is_stream = matches!(header.gso_type, GsoType::TcpV4 | GsoType::TcpV6);
+        Size { bytes: packet_len(header, ip), may_fragment: !ip.dont_fragment, is_stream }
+    }
+
+    pub(crate) fn fits(self, mtu: u16, is_tunnel: bool) -> bool {
+        self.bytes <= usize::from(mtu) || if is_tunnel { self.is_stream } else { self.may_fragment }
+    }
+}
+
+impl Way {
+    pub(crate) fn takes(&self, size: Size) -> bool {
+        size.fits(self.mtu, matches!(self.hop, Hop::Tunnel(_)))
+    }
 }
 
 /// A refusal, and the port that it is counted at if that is not the sender's.
@@ -44,8 +96,10 @@ pub(crate) struct Ruling {
 pub(crate) struct Line {
     pub(crate) way: Way,
     pub(crate) l2: L2,
-    pub(crate) out: End,
-    pub(crate) into: End,
+    /// `None`: the sender is on another host, which has judged this half.
+    pub(crate) out: Option<End>,
+    /// `None`: the receiver is on another host, which will judge this half.
+    pub(crate) into: Option<End>,
     /// When connection tracking was last told of a packet of this flow and direction.
     pub(crate) told: Time,
 }

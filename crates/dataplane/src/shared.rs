@@ -5,7 +5,7 @@
 //! commit and never while the law is asked.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use crate::counters::{Counters, Meter};
 use crate::fragment::Fragments;
 use crate::port::{Port, PortId, Ports};
 use crate::ruling::{End, Ruling};
+use crate::tunnels::Tunnels;
 use crate::worker::Worker;
 
 /// What is decided once, at the start.
@@ -33,6 +34,9 @@ pub struct Config {
     /// Tracked flows of the whole host and of one interface.
     pub limits: Limits,
     pub timeouts: Timeouts,
+    /// The largest IP packet that is sealed for another host, in bytes, the same on every path of a region; `None`: there is no other
+    /// host, and nothing is sealed.
+    pub tunnel_mtu: Option<u16>,
     /// Flows whose verdicts a worker remembers; 0: none.
     pub cache_lines: usize,
 }
@@ -47,6 +51,7 @@ impl Config {
             shards: 64,
             limits: Limits { flows: 1 << 20, flows_per_interface: 1 << 17 },
             timeouts: Timeouts::default(),
+            tunnel_mtu: None,
             cache_lines: 1 << 14,
         }
     }
@@ -61,6 +66,9 @@ pub struct Shared {
     shards: Box<[Shard]>,
     hasher: FixedState,
     pub(crate) fragments: Mutex<Fragments<Ruling>>,
+    /// The same for packets from other hosts, by the port that they are for.
+    pub(crate) arrivals: Mutex<Fragments<Ruling>>,
+    pub(crate) strays: Strays,
     /// Frames of ports that nothing is known of.
     pub(crate) stray: Arc<Meter>,
     workers: AtomicUsize,
@@ -74,12 +82,13 @@ pub struct Shared {
 struct Shard(Mutex<Conntrack>);
 
 /// What is in force, as one value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) generation: u64,
     pub(crate) tables: Arc<Tables>,
     ports: Ports,
     plugs: Vec<Option<Plug>>,
+    pub(crate) tunnels: Arc<Tunnels>,
 }
 
 /// A port with what it keeps over changes.
@@ -97,7 +106,13 @@ impl Shared {
         let limits =
             Limits { flows: flows.div_ceil(shards), flows_per_interface: flows_per_interface.div_ceil(shards) };
         let shard = |n| Shard(Mutex::new(Conntrack::new(limits, config.timeouts, config.seed ^ u64::from(n))));
-        let view = View { generation: 0, tables: Arc::default(), ports: Ports::default(), plugs: Vec::new() };
+        let view = View {
+            generation: 0,
+            tables: Arc::default(),
+            ports: Ports::default(),
+            plugs: Vec::new(),
+            tunnels: Arc::default(),
+        };
         Shared {
             config,
             view: Arc::new(ArcSwap::from_pointee(view)),
@@ -105,6 +120,8 @@ impl Shared {
             shards: (0..shards).map(shard).collect(),
             hasher: FixedState::with_seed(config.seed),
             fragments: Mutex::new(Fragments::new(config.seed)),
+            arrivals: Mutex::new(Fragments::new(config.seed)),
+            strays: Strays::default(),
             stray: Arc::new(Meter::new(config.workers)),
             workers: AtomicUsize::new(0),
             sweep_due: Due::default(),
@@ -133,6 +150,15 @@ impl Shared {
         generation
     }
 
+    /// Puts other security associations in force. Returns the generation.
+    pub fn connect(&self, tunnels: Tunnels) -> u64 {
+        let _one_at_a_time = lock(&self.applying);
+        let old = self.view.load_full();
+        let generation = old.generation + 1;
+        self.view.store(Arc::new(View { generation, tunnels: Arc::new(tunnels), ..View::clone(&old) }));
+        generation
+    }
+
     /// The generation in force; 0 before the first [`Shared::apply`].
     pub fn generation(&self) -> u64 {
         self.view.load().generation
@@ -152,6 +178,11 @@ impl Shared {
     /// What was counted at ports that nothing is known of.
     pub fn stray_counters(&self) -> Counters {
         self.stray.read()
+    }
+
+    /// Datagrams of other hosts that no association opens.
+    pub fn stray_datagrams(&self) -> StrayDatagrams {
+        self.strays.read()
     }
 
     /// Forgets the tracked flows of an interface (spec 6.4.5: an explicit flush may exist).
@@ -213,7 +244,7 @@ impl View {
             plugs.resize(plugs.len().max(at + 1), None);
             plugs[at] = Some(Plug { port: Arc::clone(port), meter });
         }
-        View { generation: old.generation + 1, tables, ports, plugs }
+        View { generation: old.generation + 1, tables, ports, plugs, tunnels: Arc::clone(&old.tunnels) }
     }
 
     pub(crate) fn plug(&self, id: PortId) -> Option<&Plug> {
@@ -232,6 +263,43 @@ impl View {
     fn has_lost(&self, port: &Port) -> bool {
         let is_up = self.ports.of_interface(port.interface).is_some_and(|port| port.is_up);
         port.is_up && !is_up
+    }
+}
+
+/// Datagrams of the underlay that were dropped where nobody knows whose they are (D17, if nothing else is said).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StrayDatagrams {
+    /// Too short, a keep-alive, or another protocol.
+    pub not_esp: u64,
+    /// Of an association that this host does not have, or no longer.
+    pub unknown_spi: u64,
+    /// Sealed, and not taken by the socket (D37).
+    pub unsent: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Strays {
+    not_esp: AtomicU64,
+    unknown_spi: AtomicU64,
+    unsent: AtomicU64,
+}
+
+impl Strays {
+    pub(crate) fn count_not_esp(&self) {
+        self.not_esp.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_unknown_spi(&self) {
+        self.unknown_spi.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_unsent(&self, datagrams: usize) {
+        self.unsent.fetch_add(datagrams as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> StrayDatagrams {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StrayDatagrams { not_esp: of(&self.not_esp), unknown_spi: of(&self.unknown_spi), unsent: of(&self.unsent) }
     }
 }
 

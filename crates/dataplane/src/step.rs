@@ -1,23 +1,27 @@
 //! One frame, from its first byte to what becomes of it. The order is that of spec 11.2; see the drawing at the crate's root.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use model::{NetworkInterfaceId, ResourceId, Time};
 use policy::{Denied, Flow, L2};
+use wire::ethernet::{self, Link};
 use wire::vnet::{self, VnetHeader};
 use wire::{Class, Ip, Kind, Malformed, Packet, reply};
 
 use crate::cache::Cache;
+use crate::coalescer::Coalescer;
 use crate::counters::Event;
-use crate::flow::{flow_of, l2_of, packet_len, piece_of};
+use crate::flow::{flow_of, l2_of, piece_of};
 use crate::fragment::{Arrival, Key, Piece};
 use crate::judge::Turns;
+use crate::outbox::Outbox;
 use crate::port::{Port, PortId, ROUTER_LINK_LOCAL};
 use crate::router::{arp, dhcpv4, dhcpv6, is_router, is_service, ndp};
-use crate::ruling::{Line, Refused, Ruling, Way};
+use crate::ruling::{CacheKey, Hop, Line, Refused, Ruling, Size, Way};
 use crate::shared::{Plug, Shared, View, lock};
-use crate::worker::{Action, CacheKey, Transmit, has_room};
+use crate::waiting::{Waiting, Want};
+use crate::worker::{Action, Transmit, has_room};
 
 /// The longest ICMP error: Ethernet header and 1,280 bytes.
 pub(crate) const SCRATCH_LEN: usize = 2048;
@@ -29,14 +33,23 @@ pub(crate) struct Step<'a> {
     pub(crate) cache: &'a mut Cache<CacheKey, Line>,
     pub(crate) turns: &'a mut Turns,
     pub(crate) transmits: &'a mut VecDeque<Transmit>,
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) waiting: &'a mut Waiting,
+    pub(crate) coalescer: &'a mut Coalescer,
+    pub(crate) unknown: &'a mut VecDeque<(SocketAddr, u32)>,
+    /// The link whose keys the last refusal was for want of.
+    pub(crate) unkeyed: Option<Want>,
     pub(crate) scratch: &'a mut [u8],
     pub(crate) lane: usize,
+    /// Of the security associations that this worker seals with.
+    pub(crate) shard: u16,
     pub(crate) now: Time,
 }
 
 /// What becomes of a frame that was not refused.
 enum Outcome {
     Forward(PortId),
+    Sealed,
     /// The length of the answer, which stands where the frame stood.
     Reply(usize),
     Held,
@@ -63,6 +76,7 @@ impl Step<'_> {
         plug.meter.count(self.lane, Event::Received, frame_len);
         match self.decide(plug, buf, len) {
             Ok(Outcome::Forward(port)) => Action::Forward { port, len },
+            Ok(Outcome::Sealed) => Action::Sealed,
             Ok(Outcome::Reply(answer_len)) => {
                 plug.meter.count(self.lane, Event::Answered, answer_len);
                 buf[..vnet::LEN].copy_from_slice(&VnetHeader::default().to_bytes());
@@ -146,13 +160,21 @@ impl Step<'_> {
             },
             None => {
                 let flow = flow_of(ip).ok_or(Denied::Malformed)?;
-                self.judge(plug, &flow, l2, size_of(&frame.header, ip))
+                self.judge(plug, &flow, l2, Size::of(&frame.header, ip))
             }
         };
         match verdict {
-            Ok(way) => {
-                self.deliver(&way, &mut buf[vnet::LEN..len]);
-                Ok(Outcome::Forward(way.to))
+            Ok(Way { hop: Hop::Port { to, link }, .. }) => {
+                self.deliver(to, link, &mut buf[vnet::LEN..len]);
+                Ok(Outcome::Forward(to))
+            }
+            Ok(Way { hop: Hop::Tunnel(tunnel), mtu }) => {
+                self.seal(tunnel, mtu, &frame.header, ip, &buf[vnet::LEN..len])?;
+                Ok(Outcome::Sealed)
+            }
+            Err(refused) if ip.fragment.is_none() && self.may_wait(plug, &buf[..len]) => {
+                debug_assert_eq!(refused.denied, Denied::NoSecureChannel);
+                Ok(Outcome::Held)
             }
             Err(Refused { denied: denied @ Denied::TooBig { mtu }, at: None }) => {
                 let answer_len = self.say_too_big(frame, mtu, &mut buf[vnet::LEN..], len - vnet::LEN).ok_or(denied)?;
@@ -181,7 +203,7 @@ impl Step<'_> {
         match arrival {
             Arrival::Judge => {
                 let flow = flow_of(ip).ok_or(Denied::Fragment)?;
-                let ruling = self.rule(plug, &flow, l2, size_of(&frame.header, ip));
+                let ruling = self.rule(plug, &flow, l2, Size::of(&frame.header, ip));
                 let held = lock(&self.shared.fragments).decide(key, ruling);
                 for bytes in held {
                     self.release(plug, &ruling, bytes);
@@ -192,7 +214,7 @@ impl Step<'_> {
                 self.inherit(&ruling, ip).map(Some)
             }
             Arrival::Inherit(old) => {
-                let ruling = self.rule(plug, &old.flow, old.l2, 0);
+                let ruling = self.rule(plug, &old.flow, old.l2, Size::ANY);
                 lock(&self.shared.fragments).renew(key, ruling);
                 self.inherit(&ruling, ip).map(Some)
             }
@@ -201,7 +223,7 @@ impl Step<'_> {
         }
     }
 
-    fn rule(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: usize) -> Ruling {
+    fn rule(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: Size) -> Ruling {
         let outcome = self.judge(plug, flow, l2, size);
         Ruling { generation: self.view.generation, flow: *flow, l2, outcome }
     }
@@ -210,8 +232,8 @@ impl Step<'_> {
     fn inherit(&self, ruling: &Ruling, ip: &Ip) -> Result<Way, Refused> {
         let way = ruling.outcome?;
         let mtu = u32::from(way.mtu);
-        let is_too_big = ip.dont_fragment && ip.total_length > usize::from(way.mtu);
-        if is_too_big { Err(Denied::TooBig { mtu }.into()) } else { Ok(way) }
+        let fits = way.takes(Size::of(&VnetHeader::default(), ip));
+        if fits { Ok(way) } else { Err(Denied::TooBig { mtu }.into()) }
     }
 
     /// A fragment that waited meets its first one's fate.
@@ -219,23 +241,28 @@ impl Step<'_> {
         let len = bytes.len().saturating_sub(vnet::LEN);
         let packet = Packet::parse(bytes.get(vnet::LEN..).unwrap_or_default());
         let ip = packet.as_ref().ok().and_then(Packet::ip).ok_or(Refused::from(Denied::Fragment));
-        match ip.and_then(|ip| self.inherit(ruling, ip)) {
-            Ok(_) if !has_room(self.transmits) => self.count_refused(plug, &Denied::QueueFull.into(), len),
-            Ok(way) => {
-                self.deliver(&way, &mut bytes[vnet::LEN..]);
-                self.transmits.push_back(Transmit { port: way.to, frame: bytes });
+        let way = ip.and_then(|ip| Ok((self.inherit(ruling, ip)?, ip)));
+        let refused = match way {
+            Ok((Way { hop: Hop::Port { .. }, .. }, _)) if !has_room(self.transmits) => Denied::QueueFull.into(),
+            Ok((Way { hop: Hop::Port { to, link }, .. }, _)) => {
+                self.deliver(to, link, &mut bytes[vnet::LEN..]);
+                return self.transmits.push_back(Transmit { port: to, frame: bytes, is_unasked: false });
             }
-            Err(refused) => self.count_refused(plug, &refused, len),
-        }
+            Ok((Way { hop: Hop::Tunnel(tunnel), mtu }, ip)) => {
+                match self.seal(tunnel, mtu, &VnetHeader::default(), ip, &bytes[vnet::LEN..]) {
+                    Ok(()) => return,
+                    Err(refused) => refused,
+                }
+            }
+            Err(refused) => refused,
+        };
+        self.count_refused(plug, &refused, len);
     }
 
     /// Puts the receiver's link addresses on a frame, and counts it there.
-    fn deliver(&mut self, way: &Way, frame: &mut [u8]) {
-        if let Some((dst, rest)) = frame.split_first_chunk_mut::<6>() {
-            *dst = way.link.dst.octets();
-            rest[..6].copy_from_slice(&way.link.src.octets());
-        }
-        let meter = self.view.plug(way.to).map_or(&self.shared.stray, |plug| &plug.meter);
+    fn deliver(&mut self, to: PortId, link: Link, frame: &mut [u8]) {
+        ethernet::set_link(frame, link);
+        let meter = self.view.plug(to).map_or(&self.shared.stray, |plug| &plug.meter);
         meter.count(self.lane, Event::Delivered, frame.len());
     }
 
@@ -254,6 +281,12 @@ impl Step<'_> {
         Some(answer_len)
     }
 
+    /// Whether a frame that was refused for want of keys may wait for them.
+    fn may_wait(&mut self, plug: &Plug, bytes: &[u8]) -> bool {
+        let (port, now) = (plug.port.id, self.now);
+        self.unkeyed.take().is_some_and(|want| self.waiting.hold(want, port, bytes, now))
+    }
+
     /// One of the answers that the port may have.
     fn draw(&self, plug: &Plug) -> Result<(), Denied> {
         if plug.meter.bucket.take(self.now) { Ok(()) } else { Err(Denied::RateLimit) }
@@ -265,20 +298,15 @@ impl Step<'_> {
     }
 }
 
-/// The length that the path must take, in bytes; 0 where the packet may be fragmented - which no local device asks for.
-fn size_of(header: &VnetHeader, ip: &Ip) -> usize {
-    if ip.dont_fragment { packet_len(header, ip) } else { 0 }
-}
-
 /// A client speaks from its own address, or, having none yet, from none (spec 8.5).
 fn check_dhcpv4_source(port: &Port, src: IpAddr) -> Result<(), Denied> {
     let is_right = src.is_unspecified() || port.owns(src);
     if is_right { Ok(()) } else { Err(Denied::SourceCheckEgress { interface: port.interface, address: src }) }
 }
 
-fn refusal_of(malformed: Malformed) -> Denied {
+pub(crate) fn refusal_of(malformed: Malformed) -> Denied {
     let ethertype = match malformed {
-        Malformed::Vlan => wire::ethernet::ethertype::VLAN,
+        Malformed::Vlan => ethernet::ethertype::VLAN,
         Malformed::Ethertype(ethertype) => ethertype,
         _ => 0,
     };

@@ -5,23 +5,27 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache as Latest};
 use model::{Duration, Time};
-use policy::{Denied, FlowKey};
+use policy::Denied;
 use wire::ndp::ALL_NODES;
 use wire::vnet::{self, VnetHeader};
 
 use crate::cache::Cache;
+use crate::coalescer::Coalescer;
 use crate::counters::Event;
+use crate::inbound::HEADROOM;
 use crate::judge::Turns;
+use crate::outbox::{Datagrams, Outbox};
 use crate::port::PortId;
 use crate::router::ndp::{self, ADVERTISEMENT_INTERVAL};
-use crate::ruling::Line;
+use crate::ruling::{CacheKey, Line};
 use crate::shared::{Plug, Shared, View, lock};
 use crate::step::{SCRATCH_LEN, Step};
+use crate::waiting::{Released, Waiting, Want};
 
 /// What the shell does with a frame after [`Worker::guest_frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +36,11 @@ pub enum Action {
     Forward { port: PortId, len: usize },
     /// Write the first `len` bytes of the buffer, which now hold an answer, to the device that the frame came from.
     Reply { len: usize },
-    /// Nothing: a fragment that came before its first one was kept. It comes out of [`Worker::poll_transmit`], or is counted as refused.
+    /// Nothing: it was kept. A fragment that came before its first one comes out of [`Worker::poll_transmit`], a frame whose link has
+    /// no keys yet out of [`Worker::poll_released`]; or it is counted as refused.
     Held,
+    /// Send what [`Worker::poll_datagrams`] gives: it goes to another host.
+    Sealed,
 }
 
 /// A frame that is not an answer to the one before: written to a device when [`Worker::poll_transmit`] hands it out.
@@ -42,6 +49,8 @@ pub struct Transmit {
     pub port: PortId,
     /// Virtio-net header and frame.
     pub frame: Box<[u8]>,
+    /// The router says it by itself: a guest whose device is not up yet has missed nothing, for it will ask.
+    pub is_unasked: bool,
 }
 
 /// Why to call [`Worker::handle_timeout`].
@@ -49,6 +58,8 @@ pub struct Transmit {
 pub enum Wake {
     /// Ended flows and datagrams that stayed in pieces are swept up.
     Sweep,
+    /// A frame has waited too long for keys.
+    Release,
     /// Routers advertise themselves (RFC 4861 6.2.4): a guest forgets its default route otherwise.
     Advertise,
 }
@@ -62,9 +73,6 @@ const TRANSMITS_MAX: usize = 2 * crate::port::PORTS_MAX;
 /// A router advertisement, headers included.
 const ADVERTISEMENT_LEN_MAX: usize = 512;
 
-/// Who sends which conversation.
-pub(crate) type CacheKey = (PortId, FlowKey);
-
 /// The data plane as one thread holds it. See [`Shared::worker`].
 #[derive(Debug)]
 pub struct Worker {
@@ -73,8 +81,15 @@ pub struct Worker {
     cache: Cache<CacheKey, Line>,
     turns: Turns,
     transmits: VecDeque<Transmit>,
+    outbox: Outbox,
+    waiting: Waiting,
+    coalescer: Coalescer,
+    unknown: VecDeque<(SocketAddr, u32)>,
     scratch: Box<[u8]>,
     lane: usize,
+    shard: u16,
+    /// The generation in which nothing that waits had keys.
+    kept_in: u64,
 }
 
 impl Worker {
@@ -85,8 +100,14 @@ impl Worker {
             cache: Cache::new(config.cache_lines, config.seed),
             turns: Turns::default(),
             transmits: VecDeque::new(),
+            outbox: Outbox::default(),
+            waiting: Waiting::default(),
+            coalescer: Coalescer::default(),
+            unknown: VecDeque::new(),
             scratch: vec![0; SCRATCH_LEN].into(),
             lane,
+            shard: u16::try_from(lane).unwrap_or(u16::MAX),
+            kept_in: 0,
             shared,
         }
     }
@@ -96,17 +117,99 @@ impl Worker {
     /// `buf` starts with the 10-byte virtio-net header; `len` counts header and frame. Lend room behind it: an answer may be longer than
     /// its question, up to 1,500 bytes; one that finds no room is not given (D37). Never panics, whatever the bytes.
     pub fn guest_frame(&mut self, port: PortId, buf: &mut [u8], len: usize, now: Time) -> Action {
-        let mut step = Step {
+        self.step(now).frame(port, buf, len)
+    }
+
+    /// Opens what one receive from another host brought, and delivers it.
+    ///
+    /// The datagrams stand in `buffer` behind [`HEADROOM`] bytes, each `segment` bytes long but the last. `write` puts virtio-net header
+    /// and frame into a port's device and says whether it took them. What could still grow stays until [`Worker::flush_deliveries`].
+    pub fn datagrams(
+        &mut self,
+        from: SocketAddr,
+        buffer: &mut [u8],
+        segment: u16,
+        now: Time,
+        mut write: impl FnMut(PortId, &[u8]) -> bool,
+    ) {
+        debug_assert!(HEADROOM <= buffer.len(), "headers are written in front of the datagrams");
+        self.step(now).datagrams(from, buffer, segment.into(), &mut write);
+    }
+
+    /// Delivers what was kept back to grow. Call it after each batch of receives: before it returns, nothing waits.
+    pub fn flush_deliveries(&mut self, now: Time, mut write: impl FnMut(PortId, &[u8]) -> bool) {
+        if !self.coalescer.is_empty() {
+            self.step(now).flush_streams(&mut write);
+        }
+    }
+
+    /// The next datagrams to send to another host. Call it after each [`Action::Sealed`] until `None`, and with `flush` at the end of a
+    /// batch of frames: short packets share a send.
+    pub fn poll_datagrams(&mut self, flush: bool) -> Option<Datagrams<'_>> {
+        self.outbox.poll(flush)
+    }
+
+    /// Counts datagrams that [`Worker::poll_datagrams`] gave and the underlay did not take.
+    pub fn unsent(&mut self, datagrams: usize) {
+        self.shared.strays.count_unsent(datagrams);
+    }
+
+    /// A link whose keys are wanted.
+    pub fn poll_want(&mut self) -> Option<Want> {
+        self.waiting.poll_want()
+    }
+
+    /// Who sends with an association that this host does not have, and its SPI: the sender must hear of it.
+    pub fn poll_unknown(&mut self) -> Option<(SocketAddr, u32)> {
+        self.unknown.pop_front()
+    }
+
+    /// A frame whose link has keys now, with virtio-net header, in `buf`: its port and length. Give it to [`Worker::guest_frame`] as if it
+    /// had just been read. Call it until `None` after [`Shared::connect`] and after [`Worker::handle_timeout`].
+    pub fn poll_released(&mut self, buf: &mut [u8], now: Time) -> Option<(PortId, usize)> {
+        loop {
+            let view = self.view.load();
+            if view.generation == self.kept_in && self.waiting.due().is_none_or(|due| now < due) {
+                return None;
+            }
+            let has_keys = |want: &Want| view.tunnels.find(want.domain, want.host, want.shard).is_some();
+            let (port, bytes) = match self.waiting.release(now, has_keys) {
+                None => {
+                    self.kept_in = view.generation;
+                    return None;
+                }
+                Some(Released::Ready(port, bytes)) => (port, bytes),
+                Some(Released::Late(port, bytes)) => {
+                    let meter = view.plug(port).map_or(&self.shared.stray, |plug| &plug.meter);
+                    let len = bytes.len().saturating_sub(vnet::LEN);
+                    meter.count(self.lane, Event::Denied(Denied::NoSecureChannel), len);
+                    continue;
+                }
+            };
+            if let Some(room) = buf.get_mut(..bytes.len()) {
+                room.copy_from_slice(&bytes);
+                return Some((port, bytes.len()));
+            }
+        }
+    }
+
+    fn step(&mut self, now: Time) -> Step<'_> {
+        Step {
             shared: &self.shared,
             view: self.view.load(),
             cache: &mut self.cache,
             turns: &mut self.turns,
             transmits: &mut self.transmits,
+            outbox: &mut self.outbox,
+            waiting: &mut self.waiting,
+            coalescer: &mut self.coalescer,
+            unknown: &mut self.unknown,
+            unkeyed: None,
             scratch: &mut self.scratch,
             lane: self.lane,
+            shard: self.shard,
             now,
-        };
-        step.frame(port, buf, len)
+        }
     }
 
     /// The next frame to write to a device. Call it after each batch of frames and after [`Worker::handle_timeout`], until `None`.
@@ -119,7 +222,9 @@ impl Worker {
     pub fn poll_timeout(&self) -> (Time, Wake) {
         let sweep = (self.shared.sweep_due.at(), Wake::Sweep);
         let advertise = (self.shared.advertisement_due.at(), Wake::Advertise);
-        if advertise.0 < sweep.0 { advertise } else { sweep }
+        let release = self.waiting.due().map(|due| (due, Wake::Release));
+        let first = if advertise.0 < sweep.0 { advertise } else { sweep };
+        release.filter(|release| release.0 < first.0).unwrap_or(first)
     }
 
     /// Does what is due. Call it when [`Worker::poll_timeout`] says, or at any other time; what is not due is left.
@@ -165,7 +270,7 @@ impl Worker {
         let Ok(len) = ndp::advertise(&plug.port, to, &mut frame[vnet::LEN..]) else { return };
         frame.truncate(vnet::LEN + len);
         plug.meter.count(self.lane, Event::Answered, len);
-        self.transmits.push_back(Transmit { port: plug.port.id, frame: frame.into() });
+        self.transmits.push_back(Transmit { port: plug.port.id, frame: frame.into(), is_unasked: true });
     }
 }
 

@@ -5,7 +5,10 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`tap`] | TAP devices with a virtio-net header and segmentation offloads |
-//! | [`netlink`] | links, addresses and routes of one network namespace |
+//! | [`netlink`] | links, addresses, routes and offloads of one network namespace |
+//! | [`udp`] | UDP sockets that send and receive many datagrams with one system call |
+//! | [`capture`] | the frames of one interface, in both directions |
+//! | [`underlay`] | simulated hosts: namespaces joined by an underlay that leads nowhere else |
 //! | [`namespace`] | network namespaces, and the way in for a user without privileges |
 //! | [`sandbox`] | the mechanism of an instance: a process tree that cannot hurt the machine |
 //! | [`doctor`] | what this machine allows, found out by trying |
@@ -17,6 +20,7 @@
 //!
 //! Needs Linux 5.12 or later (`mount_setattr`, `setns` by pidfd, `close_range`).
 
+pub mod capture;
 mod cgroup;
 pub mod cpu;
 pub mod doctor;
@@ -32,7 +36,10 @@ pub mod process;
 pub mod sandbox;
 mod seccomp;
 mod signals;
+mod socket;
 pub mod tap;
+pub mod udp;
+pub mod underlay;
 
 pub use cgroup::{Cgroup, Confinement, Mechanism};
 

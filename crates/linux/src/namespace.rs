@@ -44,9 +44,17 @@ pub fn create() -> io::Result<OwnedFd> {
 pub fn in_netns<T: Send>(netns: impl AsFd, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let netns = netns.as_fd();
     on_own_thread(move || {
-        move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))?;
+        enter_netns(netns)?;
         Ok(work())
     })?
+}
+
+/// Moves the calling thread into a network namespace, for as long as it lives: what it opens from here on is there.
+///
+/// # Errors
+/// When the namespace cannot be entered.
+pub fn enter_netns(netns: impl AsFd) -> io::Result<()> {
+    Ok(move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
 /// Whether this process is root, be it in a user namespace of its own.

@@ -72,7 +72,7 @@ pub struct Instance {
     pub client_token: Option<String>,
     pub disable_api_termination: bool,
     pub disable_api_stop: bool,
-    /// `stop` or `terminate`; recorded only.
+    /// `stop` or `terminate`: what becomes of it when it shuts itself down.
     pub shutdown_behavior: String,
     /// Grows with every start, so that a host knows a restart from a running one.
     pub starts: u32,

@@ -16,6 +16,7 @@ pub struct VpcSlice {
     pub region: Region,
     pub vpc: Arc<Vpc>,
     pub subnets: Vec<Arc<Subnet>>,
+    /// Whole: with the local routes.
     pub route_tables: Vec<Arc<RouteTable>>,
     pub security_groups: Vec<Arc<SecurityGroup>>,
     pub network_acls: Vec<Arc<NetworkAcl>>,
@@ -55,4 +56,7 @@ pub struct Intent {
     pub vpcs: BTreeMap<VpcId, Arc<VpcSlice>>,
     /// The instances that this host carries and that have not ended, wanted or not.
     pub instances: BTreeMap<InstanceId, Arc<Instance>>,
+    /// The other hosts that carry what those VPCs can see.
+    #[serde(default)]
+    pub hosts: BTreeMap<HostId, Arc<Host>>,
 }

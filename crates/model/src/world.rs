@@ -149,6 +149,7 @@ registry! {
     AccessKey, access_keys, String, "access-key", |v| v.id.clone();
     ClientToken, client_tokens, ClientTokenKey, "client-token", |v| v.key.clone();
     Clock, clock, Only, "clock", |_v| 0;
+    Host, hosts, HostId, "host", |v| v.id;
 }
 
 /// One change of a World, as data.

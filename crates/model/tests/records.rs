@@ -252,6 +252,11 @@ fn one_of_each() -> Vec<Resource> {
         Resource::AccessKey(Arc::new(access_key())),
         Resource::ClientToken(Arc::new(client_token())),
         Resource::Clock(Arc::new(Clock { ahead_ms: 1000 })),
+        Resource::Host(Arc::new(Host {
+            id: "local".parse().unwrap(),
+            underlay: "198.18.0.1:4500".parse().unwrap(),
+            key: KeyFingerprint([7; 32]),
+        })),
     ]
 }
 

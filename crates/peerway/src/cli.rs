@@ -55,6 +55,7 @@ pub enum Command {
 #[command(after_help = "Examples:
   peerway up
   peerway up --data ./cloud --listen 127.0.0.1:5000 --regions us-east-1,eu-west-1
+  peerway up --hosts 3               three simulated hosts: every packet between them is sealed
   peerway up --no-packets            the API alone, on a machine that allows no more")]
 pub struct UpOptions {
     /// Where state is kept [default: the user's state directory]
@@ -81,14 +82,37 @@ pub struct UpOptions {
     /// Milliseconds that an answer waits for packets to follow it
     #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
     pub wait: u64,
-    /// Threads that carry packets [default: one per processor, at most four]
+    /// Threads that carry packets, of each host [default: one per processor, at most four]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub queues: Option<u16>,
+    #[command(flatten)]
+    pub hosts: HostsOptions,
+}
+
+/// Simulated hosts on this machine.
+#[derive(Clone, Debug, Args)]
+pub struct HostsOptions {
+    /// How many hosts to simulate; instances are spread over them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub hosts: u16,
+    /// The largest packet between simulated hosts, in bytes; a guest's MTU is what sealing leaves of it, at most 9001
+    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1400..=65000))]
+    pub underlay_mtu: u16,
+    /// Whether the network between simulated hosts cuts and merges datagrams by itself, as good network cards do
+    #[arg(long, value_enum, default_value_t = Offload::On)]
+    pub underlay_offload: Offload,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Offload {
+    On,
+    Off,
 }
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   peerway demo
+  peerway demo --hosts 3             the same, with every packet between hosts sealed
   peerway demo --output json
   peerway demo --keep                leave it running, to look around with peerway exec and the AWS CLI")]
 pub struct DemoOptions {
@@ -98,6 +122,8 @@ pub struct DemoOptions {
     /// Leave it running until Ctrl-C
     #[arg(long)]
     pub keep: bool,
+    #[command(flatten)]
+    pub hosts: HostsOptions,
     /// Where its state is kept [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -124,7 +150,8 @@ pub struct ExecOptions {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   peerway status
-  peerway status --drops --output json")]
+  peerway status --drops --output json
+  peerway status --links")]
 pub struct StatusOptions {
     /// The data directory of the running `peerway up` [default: the user's state directory]
     #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
@@ -132,6 +159,9 @@ pub struct StatusOptions {
     /// Also every reason for which packets were dropped, by interface
     #[arg(long)]
     pub drops: bool,
+    /// The links to other hosts instead: cipher, age of the keys, what was sealed, opened and refused
+    #[arg(long, conflicts_with = "drops")]
+    pub links: bool,
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }

@@ -7,10 +7,11 @@ use anyhow::bail;
 use linux::sandbox::Exec;
 
 use crate::cli::ExecOptions;
-use crate::host;
+use crate::{agents, host};
 
 pub fn run(options: &ExecOptions) -> anyhow::Result<ExitCode> {
-    let dir = host::agent_dir(options.data.as_deref())?;
+    let dirs = host::agent_dirs(options.data.as_deref())?;
+    let dir = agents::carrying(&dirs, options.instance)?;
     let term = std::env::var_os("TERM").map(|term| ("TERM".into(), term));
     let exec = Exec {
         argv: options.command.clone(),
@@ -18,10 +19,10 @@ pub fn run(options: &ExecOptions) -> anyhow::Result<ExitCode> {
         directory: None,
         terminal: options.terminal,
     };
-    match agent::exec(&dir, options.instance, exec) {
+    match agent::exec(dir, options.instance, exec) {
         Ok(Answer::Exited(code)) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
         Ok(Answer::Refused(why)) => bail!("{why}"),
         Ok(Answer::Status(_)) => bail!("the agent answered another question"),
-        Err(error) => Err(host::explain_no_agent(error, &dir)),
+        Err(error) => Err(host::explain_no_agent(error, dir)),
     }
 }

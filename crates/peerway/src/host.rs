@@ -1,16 +1,21 @@
-//! What `up` and `demo` share: a control plane and an agent in this process, on a data directory of their own.
+//! What `up` and `demo` share: a control plane and agents in this process, on a data directory of their own.
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use linux::underlay::{HostPlace, Underlay};
 use model::{HostId, Region};
 use server::Quotas;
+
+use crate::cli::{HostsOptions, Offload};
 
 /// What is decided before anything runs.
 #[derive(Clone, Debug)]
@@ -24,6 +29,7 @@ pub struct Plan {
     pub quotas: Quotas,
     pub wait: Duration,
     pub queues: usize,
+    pub hosts: HostsOptions,
 }
 
 /// A plan that has its port, its directory and its rights; made while the process has one thread.
@@ -39,11 +45,22 @@ pub struct Running {
     pub address: SocketAddr,
     pub data: PathBuf,
     server: server::Server,
-    agent: Option<agent::Agent>,
+    agents: Vec<agent::Agent>,
+    /// What joins more than two simulated hosts.
+    _switch: Option<OwnedFd>,
 }
 
-/// The name of this machine in the cloud.
+/// The name of this machine in the cloud, if it is the only host.
 const HOST: &str = "local";
+/// Where the only host keeps its files, and where each of several does.
+const HOST_DIR: &str = "host";
+const HOSTS_DIR: &str = "hosts";
+/// The network between simulated hosts: set aside for benchmarks (RFC 2544), and isolated here.
+const UNDERLAY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+const UNDERLAY_PREFIX_LEN: u8 = 24;
+/// As of a network card that neither cuts nor is cut for; what arrives is still merged, as every kernel does.
+const WITHOUT_OFFLOAD: &[(&str, bool)] =
+    &[("tx-udp-segmentation", false), ("tx-tcp-segmentation", false), ("rx-gro", true)];
 /// How long a killed run's lock may outlive it: a program that it was about to start has it until it is started.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Descriptors: a queue of a device is one, a connection is one.
@@ -135,11 +152,11 @@ impl Prepared {
         let Prepared { plan, listener, _lock: lock } = self;
         // The lock lives as long as the process: no other may take the directory before all is ended.
         std::mem::forget(lock);
-        let host: HostId = HOST.parse().context("the host's name")?;
+        let (places, switch) = if plan.packets { plan.places()? } else { (Vec::new(), None) };
         let options = server::Options {
             data: Some(plan.data.clone()),
             regions: plan.regions.clone(),
-            hosts: if plan.packets { vec![host] } else { Vec::new() },
+            hosts: places.iter().map(|place| place.host).collect(),
             strict_auth: plan.strict_auth,
             allow_clock: plan.allow_clock,
             quotas: plan.quotas,
@@ -147,29 +164,65 @@ impl Prepared {
         };
         let server = server::Server::start(listener, options).await?;
         let address = server.address;
-        let agent = match plan.packets {
-            true => Some(start_agent(&plan, host, &server)?),
-            false => None,
-        };
-        Ok(Running { address, data: plan.data, server, agent })
+        let mut agents = Vec::with_capacity(places.len());
+        for place in places {
+            agents.push(start_agent(&plan, place, &server)?);
+        }
+        Ok(Running { address, data: plan.data, server, agents, _switch: switch })
     }
 }
 
-fn start_agent(plan: &Plan, host: HostId, server: &server::Server) -> anyhow::Result<agent::Agent> {
+/// A host to be.
+struct Place {
+    host: HostId,
+    data: PathBuf,
+    /// `None`: it is the only one.
+    underlay: Option<agent::Underlay>,
+}
+
+impl Plan {
+    /// The hosts of this cloud; several are joined by a network of their own, which ends with them and with what is returned beside them.
+    fn places(&self) -> anyhow::Result<(Vec<Place>, Option<OwnedFd>)> {
+        if self.hosts.hosts == 1 {
+            let host = HOST.parse().context("the host's name")?;
+            return Ok((vec![Place { host, data: self.data.join(HOST_DIR), underlay: None }], None));
+        }
+        let mtu = self.hosts.underlay_mtu;
+        let address = |n: u16| IpAddr::from(Ipv4Addr::from_bits(UNDERLAY.to_bits() + u32::from(n)));
+        let hosts: Vec<_> = (1..=self.hosts.hosts).map(|n| vec![(address(n), UNDERLAY_PREFIX_LEN)]).collect();
+        let underlay = Underlay::create(&hosts, mtu.into()).context("cannot join the simulated hosts")?;
+        if self.hosts.underlay_offload == Offload::Off {
+            underlay.set_features(WITHOUT_OFFLOAD).context("cannot switch off the underlay's offloads")?;
+        }
+        let place = |(place, n): (HostPlace, u16)| {
+            let name = format!("host-{n}");
+            let host = name.parse().context("the host's name")?;
+            let netns = Some(Arc::new(place.netns));
+            let underlay = agent::Underlay { netns, address: address(n), mtu };
+            Ok(Place { host, data: self.data.join(HOSTS_DIR).join(name), underlay: Some(underlay) })
+        };
+        let places = underlay.hosts.into_iter().zip(1..).map(place).collect::<anyhow::Result<_>>()?;
+        Ok((places, underlay.switch))
+    }
+}
+
+fn start_agent(plan: &Plan, place: Place, server: &server::Server) -> anyhow::Result<agent::Agent> {
     let (ours, theirs) = UnixStream::pair().context("cannot join control plane and agent")?;
     theirs.set_nonblocking(true)?;
     let theirs = tokio::net::UnixStream::from_std(theirs)?;
     let options = agent::Options {
-        host,
-        data: plan.data.join("host"),
+        host: place.host,
+        mtu: place.underlay.as_ref().map_or(agent::MTU, agent::Underlay::guest_mtu),
+        prefix: prefix(&place.data),
+        data: place.data,
         queues: plan.queues,
-        mtu: agent::MTU,
         limits: linux::sandbox::Limits::default(),
-        prefix: prefix(&plan.data),
+        underlay: place.underlay,
     };
+    let host = options.host;
     let agent = agent::Agent::start(options, ours)?;
     // It ends with its connection, when the agent stops.
-    drop(server.attach(theirs));
+    drop(server.attach(host, theirs));
     Ok(agent)
 }
 
@@ -184,9 +237,18 @@ fn prefix(data: &Path) -> String {
     format!("peerway-{:08x}", hash >> 32)
 }
 
-/// Where the agent of a data directory keeps its socket.
-pub fn agent_dir(data: Option<&Path>) -> anyhow::Result<PathBuf> {
-    Ok(data.map_or_else(default_data, |data| Ok(data.to_owned()))?.join("host"))
+/// Where the agents of a data directory keep their sockets: of the only host, or of each of several.
+pub fn agent_dirs(data: Option<&Path>) -> anyhow::Result<Vec<PathBuf>> {
+    let data = data.map_or_else(default_data, |data| Ok(data.to_owned()))?;
+    let only = data.join(HOST_DIR);
+    if only.join(agent::SOCKET_NAME).exists() {
+        return Ok(vec![only]);
+    }
+    let entries = fs::read_dir(data.join(HOSTS_DIR)).into_iter().flatten().flatten();
+    let mut several: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    several.retain(|dir| dir.join(agent::SOCKET_NAME).exists());
+    several.sort();
+    Ok(if several.is_empty() { vec![only] } else { several })
 }
 
 /// What to say when no agent answers.
@@ -203,12 +265,18 @@ pub fn explain_no_agent(error: io::Error, dir: &Path) -> anyhow::Error {
 impl Running {
     /// Ends instances, agent and control plane; state stays.
     pub async fn stop(self) {
-        if let Some(agent) = self.agent {
-            // It waits for threads, which must not keep the runtime from serving the agent's last words.
-            let ended = tokio::task::spawn_blocking(move || agent.stop()).await;
-            if ended.is_err() {
-                tracing::error!("the agent's end ended in a panic");
-            }
+        // They wait for threads, which must not keep the runtime from serving the agents' last words.
+        let agents = self.agents;
+        let ended = tokio::task::spawn_blocking(move || {
+            std::thread::scope(|scope| {
+                for agent in agents {
+                    scope.spawn(|| agent.stop());
+                }
+            });
+        })
+        .await;
+        if ended.is_err() {
+            tracing::error!("an agent's end ended in a panic");
         }
         self.server.stop().await;
     }

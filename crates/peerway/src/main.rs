@@ -1,5 +1,6 @@
 //! The one binary: VPCs and VPC peering on machines you own.
 
+mod agents;
 mod cli;
 mod client;
 mod demo;

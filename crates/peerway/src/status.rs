@@ -1,31 +1,83 @@
-//! `peerway status`: what runs on this machine, what was dropped and why.
+//! `peerway status`: what runs on this machine, what was dropped and why, and the links between hosts.
 
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use agent::{Answer, Question};
-use anyhow::bail;
+use agent::{HostStatus, InstanceStatus, LinkDirection};
+use serde::Serialize;
 
+use crate::agents;
 use crate::cli::{Output, StatusOptions};
 use crate::host;
 use crate::table::Table;
 
+/// How long a cloud that starts or stops may run without an agent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 pub fn run(options: &StatusOptions) -> anyhow::Result<ExitCode> {
-    let dir = host::agent_dir(options.data.as_deref())?;
-    let instances = match agent::ask(&dir, &Question::Status, &[]) {
-        Ok(Answer::Status(instances)) => instances,
-        Ok(Answer::Refused(why)) => bail!("{why}"),
-        Ok(Answer::Exited(_)) => bail!("the agent answered another question"),
-        Err(error) => return Err(host::explain_no_agent(error, &dir)),
-    };
-    if options.output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&instances)?);
+    let dirs = host::agent_dirs(options.data.as_deref())?;
+    let Some(hosts) = ask(&dirs)? else {
+        let data = dirs.first().and_then(|dir| dir.parent()).unwrap_or(Path::new("."));
+        match options.output {
+            Output::Json => println!("[]"),
+            Output::Table => println!(
+                "the control plane runs on {} without packets (--no-packets): its instances are records only, so there is nothing to \
+                 count",
+                data.display()
+            ),
+        }
         return Ok(ExitCode::SUCCESS);
+    };
+    let instances: Vec<&InstanceStatus> = hosts.iter().flat_map(|host| &host.instances).collect();
+    match (options.output, options.links) {
+        (Output::Json, true) => print_json(&hosts.iter().flat_map(links_of).collect::<Vec<_>>())?,
+        (Output::Json, false) => print_json(&instances)?,
+        (Output::Table, true) => print_links(&hosts),
+        (Output::Table, false) => print_instances(&instances, hosts.len() > 1),
     }
-    let mut table = Table::new(&["instance", "interface", "address", "from guest", "to guest", "dropped", "limits"]);
-    for instance in &instances {
+    if options.drops && options.output == Output::Table {
+        println!();
+        print_drops(&instances);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the agents say; `None`: a control plane runs there, without an agent.
+fn ask(dirs: &[PathBuf]) -> anyhow::Result<Option<Vec<HostStatus>>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match agents::status(dirs) {
+            Ok(hosts) => return Ok(Some(hosts)),
+            Err(error) if !dirs.iter().any(|dir| is_taken(dir)) => return Err(error),
+            Err(_) if Instant::now() >= deadline => return Ok(None),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Whether a cloud without an agent holds the lock of the data directory that the agent's directory is in. A cloud that starts at this
+/// very moment waits for longer than this looks.
+fn is_taken(dir: &Path) -> bool {
+    let Some(data) = dir.parent().filter(|_| !dir.join(agent::SOCKET_NAME).exists()) else { return false };
+    let lock = File::open(data.join("lock"));
+    lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+fn print_instances(instances: &[&InstanceStatus], has_hosts: bool) {
+    let mut columns = vec!["instance", "interface", "address", "from guest", "to guest", "dropped", "limits"];
+    columns.extend(has_hosts.then_some("host"));
+    let mut table = Table::new(&columns);
+    for instance in instances {
         for interface in &instance.interfaces {
             let dropped: u64 = interface.drops.iter().map(|(_, _, packets)| packets).sum();
-            table.row(&[
+            let mut row = vec![
                 instance.instance.to_string(),
                 interface.interface.to_string(),
                 interface.address.clone(),
@@ -33,18 +85,15 @@ pub fn run(options: &StatusOptions) -> anyhow::Result<ExitCode> {
                 interface.delivered.0.to_string(),
                 dropped.to_string(),
                 instance.limits.clone(),
-            ]);
+            ];
+            row.extend(has_hosts.then(|| instance.host.to_string()));
+            table.row(&row);
         }
     }
     print!("{table}");
-    if options.drops {
-        println!();
-        print_drops(&instances);
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn print_drops(instances: &[agent::InstanceStatus]) {
+fn print_drops(instances: &[&InstanceStatus]) {
     let mut table = Table::new(&["interface", "address", "reason", "packets", "what it means"]);
     for interface in instances.iter().flat_map(|instance| &instance.interfaces) {
         for (code, text, packets) in &interface.drops {
@@ -56,6 +105,65 @@ fn print_drops(instances: &[agent::InstanceStatus]) {
                 text.clone(),
             ]);
         }
+    }
+    print!("{table}");
+}
+
+/// A link as one of its ends sees it.
+#[derive(Serialize)]
+struct LinkRow<'a> {
+    of: String,
+    path_mtu: u16,
+    #[serde(flatten)]
+    link: &'a agent::LinkStatus,
+}
+
+fn links_of(host: &HostStatus) -> impl Iterator<Item = LinkRow<'_>> {
+    host.links.iter().map(|link| LinkRow { of: host.host.to_string(), path_mtu: host.path_mtu, link })
+}
+
+fn print_links(hosts: &[HostStatus]) {
+    let mut table = Table::new(&[
+        "host",
+        "",
+        "other host",
+        "from",
+        "to",
+        "permitted by",
+        "keys",
+        "cipher",
+        "post-quantum",
+        "age",
+        "rekeys",
+        "packets",
+        "bytes",
+        "replayed",
+        "not authentic",
+        "mtu",
+    ]);
+    for LinkRow { of, path_mtu, link } in hosts.iter().flat_map(links_of) {
+        let arrow = match link.direction {
+            LinkDirection::Sending => "to",
+            LinkDirection::Receiving => "from",
+        };
+        table.row(&[
+            of,
+            arrow.into(),
+            link.host.to_string(),
+            link.domain.from.to_string(),
+            link.domain.to.to_string(),
+            link.domain.scope.to_string(),
+            link.associations.to_string(),
+            link.cipher.clone(),
+            if link.is_post_quantum { "yes" } else { "no" }.into(),
+            format!("{} s", link.age.as_millis() / 1000),
+            link.rekeys.to_string(),
+            link.packets.to_string(),
+            link.bytes.to_string(),
+            link.replayed.to_string(),
+            link.authentication_failures.to_string(),
+            path_mtu.to_string(),
+        ]);
     }
     print!("{table}");
 }

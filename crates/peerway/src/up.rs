@@ -26,6 +26,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         quotas,
         wait: Duration::from_millis(options.wait),
         queues: options.queues.map_or_else(host::default_queues, usize::from),
+        hosts: options.hosts.clone(),
     };
     let prepared = plan.prepare()?;
     runtime()?.block_on(async {

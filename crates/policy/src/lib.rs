@@ -41,6 +41,7 @@ pub use denied::{Denied, NotApplicable, Reason};
 pub use flow::{Flow, FlowKey, IcmpClass, L4, TcpFlags};
 pub use leave::egress;
 pub use lifetime::Timeouts;
+pub use model::Scope;
 pub use tables::{Owner, Tables};
 pub use trail::{RouteState, RuleRef, Step, Trail};
-pub use verdict::{Admit, L2, Next, Origin, Scope, Track, Tracked};
+pub use verdict::{Admit, L2, Next, Origin, Track, Tracked};

@@ -73,12 +73,15 @@ impl Tables {
     /// Who sent a packet that arrived for an interface from another host: the link says source VPC and scope, the interface
     /// follows from the source address in the receiver's own copy of the mapping (spec 14.3, option a).
     pub fn origin(&self, to: NetworkInterfaceId, source_vpc: VpcId, scope: Scope, source: IpAddr) -> Origin {
-        let derive = || {
-            let (vpc, _) = self.endpoint(to)?;
-            vpc.owner(vpc.index_of(source_vpc)?, source).map(|owner| owner.interface)
-        };
-        let interface = if matches!(scope, Scope::RouteTarget(_)) { None } else { derive() };
+        let is_lost = matches!(scope, Scope::RouteTarget(_));
+        let interface = if is_lost { None } else { self.sender(to, source_vpc, source).map(|owner| owner.interface) };
         Origin { vpc: source_vpc, interface, scope }
+    }
+
+    /// Who owns an address of a VPC in the view of the interface's own VPC: itself, or one that it is peered with.
+    pub fn sender(&self, to: NetworkInterfaceId, source_vpc: VpcId, source: IpAddr) -> Option<Owner> {
+        let (vpc, _) = self.endpoint(to)?;
+        vpc.owner(vpc.index_of(source_vpc)?, source)
     }
 
     pub(crate) fn endpoint(&self, interface: NetworkInterfaceId) -> Option<(&VpcTables, &Endpoint)> {

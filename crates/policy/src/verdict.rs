@@ -1,6 +1,6 @@
 //! What the law answers when a packet may pass: where it goes, what must be told to the receiver, what must be remembered.
 
-use model::{Direction, HostId, NetworkInterfaceId, PeeringId, VpcId};
+use model::{Direction, HostId, NetworkInterfaceId, PeeringId, Scope, VpcId};
 
 /// How the guest addressed the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,19 +9,6 @@ pub enum L2 {
     Router,
     /// To any other unicast MAC address: a neighbour, if the destination is in the subnet (spec 4.5.3, 11.2 step 5).
     Neighbour,
-}
-
-/// The object that permits a packet to go from one VPC to another or inside one. With the two VPCs it is the cryptographic domain
-/// of a link between hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
-    /// One VPC, and the source address is the sending interface's own.
-    Vpc,
-    /// This peering, and the source address is the sending interface's own.
-    Peering(PeeringId),
-    /// To this interface: a route's target whatever the destination address, or a packet that an interface forwards for a source
-    /// that is not its own. Who sent it is lost: group references never match (spec 6.5.5).
-    RouteTarget(NetworkInterfaceId),
 }
 
 /// Who sent a packet, by authenticated identity, never by the bare address (spec 6.5.4).

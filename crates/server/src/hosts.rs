@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::intent::Intent;
-use model::{HostId, Region, World};
-use stream::{Digests, Report, ToAgent, ToServer, Update};
+use model::{Host, HostId, Region, World};
+use stream::{Bytes, Digests, JoinSecret, NoCertificate, Report, ToAgent, ToServer, Update};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
-use crate::Cloud;
 use crate::region::{Answer, Work, chain, machine_time};
+use crate::{Cloud, Trust};
+
+/// Questions before a hello: a certificate, and once more.
+const GREETINGS_MAX: usize = 4;
 
 /// What each connected host has in force, by region.
 type InForce = BTreeMap<HostId, BTreeMap<Region, u64>>;
@@ -51,21 +54,66 @@ impl Hosts {
     }
 }
 
-/// Serves one host until its connection ends.
-pub(crate) async fn serve(cloud: &Cloud, connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
-    let (mut read, write) = tokio::io::split(connection);
-    let (host, has) = match receive(&mut read).await {
-        Ok(ToServer::Hello { host, has }) => (host, has),
-        Ok(_) => return tracing::warn!("a host did not say hello"),
+/// What a host said that must be answered on its connection.
+enum Said {
+    Hello(Digests),
+    Answer(ToAgent),
+}
+
+/// Serves one host until its connection ends. `known`: whose connection it is, proven.
+pub(crate) async fn serve(
+    cloud: &Cloud,
+    known: Option<HostId>,
+    connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) {
+    let (mut read, mut write) = tokio::io::split(connection);
+    let (host, has) = match greet(cloud, known, &mut read, &mut write).await {
+        Ok(Some(greeting)) => greeting,
+        Ok(None) => return tracing::warn!("a host did not say hello"),
         Err(error) => return tracing::warn!(error = %chain(&error), "a host did not say hello"),
     };
     tracing::info!(%host, "host connected");
-    let (again, hellos) = mpsc::channel(1);
+    let (say, said) = mpsc::channel(1);
     tokio::select! {
-        result = tell(cloud, host, has, hellos, write) => log_end(host, result),
-        result = hear(cloud, host, &again, read) => log_end(host, result),
+        result = tell(cloud, host, has, said, write) => log_end(host, result),
+        result = hear(cloud, host, &say, read) => log_end(host, result),
     }
     cloud.hosts.gone(host);
+}
+
+/// What comes before and with the hello; `None`: there was none, or another host's.
+async fn greet(
+    cloud: &Cloud,
+    known: Option<HostId>,
+    read: &mut (impl AsyncRead + Unpin),
+    write: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<Option<(HostId, Digests)>> {
+    for _ in 0..GREETINGS_MAX {
+        match receive(read).await? {
+            ToServer::Certify { host, csr, token } => {
+                let answer = certify(cloud, known, host, csr, token).await;
+                send(write, &answer).await?;
+            }
+            ToServer::Hello { host, has, place } if known == Some(host) => {
+                note_place(cloud, host, place).await;
+                return Ok(Some((host, has)));
+            }
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// The authority's answer.
+async fn certify(cloud: &Cloud, known: Option<HostId>, host: HostId, csr: Bytes, token: Option<JoinSecret>) -> ToAgent {
+    let trust = cloud.trust.clone();
+    let work = move || {
+        let Trust { authority, tokens } = &*trust;
+        let certificate = authority.certify(tokens, known, host, &csr.0, token.as_ref(), machine_time());
+        certificate.map_or_else(ToAgent::NoCertificate, |certificate| certificate.message())
+    };
+    // It waits for the disk.
+    tokio::task::spawn_blocking(work).await.unwrap_or(ToAgent::NoCertificate(NoCertificate::Unavailable))
 }
 
 fn log_end(host: HostId, result: io::Result<()>) {
@@ -81,7 +129,7 @@ async fn tell(
     cloud: &Cloud,
     host: HostId,
     mut has: Digests,
-    mut hellos: mpsc::Receiver<Digests>,
+    mut said: mpsc::Receiver<Said>,
     mut write: impl AsyncWrite + Unpin,
 ) -> io::Result<()> {
     let mut worlds: Vec<_> = cloud.regions.values().map(crate::region::RegionShell::watch).collect();
@@ -94,7 +142,9 @@ async fn tell(
             .zip(worlds.iter_mut().map(|world| (**world.borrow_and_update()).clone()))
             .collect();
         let intent = control::plan::intent(&current, host);
-        let same = last.as_ref().filter(|last| last.vpcs == intent.vpcs && last.instances == intent.instances);
+        let same = last.as_ref().filter(|last| {
+            last.vpcs == intent.vpcs && last.instances == intent.instances && last.hosts == intent.hosts
+        });
         // Where nothing that this host does depends on what changed, it is in force as soon as the last intent is; a host that
         // has not said so yet is told the new revisions, or nobody ever would say them.
         if !same.is_some_and(|last| cloud.hosts.advance(host, &last.revisions, &intent.revisions)) {
@@ -105,10 +155,13 @@ async fn tell(
         last = Some(intent);
         tokio::select! {
             () = any_changed(&mut worlds) => {}
-            Some(hello) = hellos.recv() => {
-                has = hello;
-                last = None;
-            }
+            Some(said) = said.recv() => match said {
+                Said::Hello(hello) => {
+                    has = hello;
+                    last = None;
+                }
+                Said::Answer(answer) => send(&mut write, &answer).await?,
+            },
         }
     }
 }
@@ -143,18 +196,35 @@ async fn any_changed(worlds: &mut [watch::Receiver<Arc<World>>]) {
 async fn hear(
     cloud: &Cloud,
     host: HostId,
-    again: &mpsc::Sender<Digests>,
+    say: &mpsc::Sender<Said>,
     mut read: impl AsyncRead + Unpin,
 ) -> io::Result<()> {
     loop {
         match receive(&mut read).await? {
             ToServer::Applied { revisions } => cloud.hosts.set(host, revisions),
             ToServer::Report(report) => record(cloud, host, report).await,
-            ToServer::Hello { has, .. } => {
+            ToServer::Certify { csr, token, .. } => {
+                let _ = say.send(Said::Answer(certify(cloud, Some(host), host, csr, token).await)).await;
+            }
+            ToServer::Hello { has, place, .. } => {
+                note_place(cloud, host, place).await;
                 tracing::warn!(%host, "the host lost track and is told everything");
-                let _ = again.send(has).await;
+                let _ = say.send(Said::Hello(has)).await;
             }
         }
+    }
+}
+
+/// Writes down where a host is, for those that send to it.
+async fn note_place(cloud: &Cloud, host: HostId, place: Option<Host>) {
+    let Some(place) = place.filter(|place| place.id == host) else { return };
+    let home = cloud.home();
+    if control::report::place(&home.world(), &place).is_empty() {
+        return;
+    }
+    let work: Work = Box::new(move |world, _| Ok((Answer::Nothing, control::report::place(world, &place))));
+    if let Err(error) = home.write(work).await {
+        tracing::warn!(%host, code = %error.code, message = error.message, "a host's place was not recorded");
     }
 }
 

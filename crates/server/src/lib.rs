@@ -13,16 +13,18 @@
 
 mod api;
 mod auth;
+pub mod authority;
 mod federation;
 mod hosts;
 mod http;
 mod operator;
+mod private_file;
 mod records;
 mod region;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +35,7 @@ use tokio::task::JoinSet;
 pub use control::Quotas;
 pub use operator::OperatorKey;
 
+use authority::{Authority, AuthorityError, TokenError, Tokens};
 use hosts::Hosts;
 use region::RegionShell;
 
@@ -66,6 +69,13 @@ pub(crate) struct Cloud {
     options: Options,
     regions: BTreeMap<Region, RegionShell>,
     hosts: Hosts,
+    trust: Arc<Trust>,
+}
+
+/// Who certifies hosts, and who may join.
+pub(crate) struct Trust {
+    authority: Authority,
+    tokens: Tokens,
 }
 
 /// Why a server does not start. Each names what it needs.
@@ -83,6 +93,10 @@ pub enum StartError {
     NoPlaceForKey,
     #[error("cannot {what} the operator's key `{}`", path.display())]
     OperatorKey { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
 }
@@ -109,13 +123,14 @@ impl Server {
         Ok(Server { address, cloud, tasks })
     }
 
-    /// Serves a host over any connection until it ends.
+    /// Serves a host of this process over any connection until it ends.
     pub fn attach(
         &self,
+        host: HostId,
         connection: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     ) -> tokio::task::JoinHandle<()> {
         let cloud = self.cloud.clone();
-        tokio::spawn(async move { hosts::serve(&cloud, connection).await })
+        tokio::spawn(async move { hosts::serve(&cloud, Some(host), connection).await })
     }
 
     /// Stops taking requests, lets the writer finish, closes the state.
@@ -129,6 +144,14 @@ impl Server {
     }
 }
 
+impl Trust {
+    fn open(data: Option<&Path>) -> Result<Trust, StartError> {
+        let authority = Authority::open(data, region::machine_time())?;
+        let tokens = Tokens::open(data, authority.fingerprint())?;
+        Ok(Trust { authority, tokens })
+    }
+}
+
 impl Cloud {
     fn open(options: Options) -> Result<Cloud, StartError> {
         let home = *options.regions.first().ok_or(StartError::NoRegion)?;
@@ -136,8 +159,9 @@ impl Cloud {
         for region in &options.regions {
             regions.insert(*region, RegionShell::open(*region, &options)?);
         }
+        let trust = Arc::new(Trust::open(options.data.as_deref())?);
         tracing::info!(%home, regions = regions.len(), "state is open");
-        Ok(Cloud { options, regions, hosts: Hosts::default() })
+        Ok(Cloud { options, regions, hosts: Hosts::default(), trust })
     }
 
     /// Takes no more work, and waits until what was taken is done.

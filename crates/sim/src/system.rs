@@ -193,6 +193,7 @@ impl System {
             Action::Forward { port, len } => self.delivered(scene, x, port, frame, len),
             Action::Reply { .. } => odd("an answer", String::new()),
             Action::Held => odd("held", String::new()),
+            Action::Sealed => odd("sealed", String::new()),
         }
     }
 

@@ -56,11 +56,32 @@ mod tests {
             let _ = decode::<ToAgent>(&bytes);
             let _ = length(header);
         }
+
+        #[test]
+        fn certificates_travel_whole_and_secrets_are_not_printed(csr: Vec<u8>, root: Vec<u8>, random: [u8; 32]) {
+            let host = "host-1".parse().unwrap();
+            let token = Some(crate::JoinSecret::new(random));
+            let request = ToServer::Certify { host, csr: crate::Bytes(csr), token };
+            prop_assert_eq!(&decode::<ToServer>(&encode(&request).unwrap()[4..]).unwrap(), &request);
+            let printed = format!("{request:?}");
+            prop_assert!(printed.contains("***"));
+            let answer = ToAgent::Certificate { chain: vec![crate::Bytes(root.clone())], root: crate::Bytes(root) };
+            prop_assert_eq!(decode::<ToAgent>(&encode(&answer).unwrap()[4..]).unwrap(), answer);
+        }
+    }
+
+    #[test]
+    fn bytes_are_base64_with_padding() {
+        let bytes = crate::Bytes(vec![0, 255, 1, 2]);
+        assert_eq!(serde_json::to_string(&bytes).unwrap(), "\"AP8BAg==\"");
+        for wrong in ["\"AP8BAg\"", "\"AP8BAg=\"", "\"AP8 BAg==\"", "\"-_8BAg==\"", "[0]"] {
+            assert!(decode::<crate::Bytes>(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]
     fn a_message_reads_back() {
-        let message = ToServer::Hello { host: "host-1".parse().unwrap(), has: crate::Digests::default() };
+        let message = ToServer::Hello { host: "host-1".parse().unwrap(), has: crate::Digests::default(), place: None };
         let frame = encode(&message).unwrap();
         assert_eq!(length(frame[..4].try_into().unwrap()).unwrap(), frame.len() - 4);
         assert_eq!(decode::<ToServer>(&frame[4..]).unwrap(), message);

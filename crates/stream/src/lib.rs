@@ -9,28 +9,39 @@
 //!   agent ◀─ Update{what differs, digest of the whole} ── server      (again at every change)
 //!   agent ── Applied{revisions} ─▶ server                             (packets follow it now)
 //!   agent ── Report{instance, condition} ─▶ server
+//!
+//!   agent ── Certify{host, request, token} ─▶ server    (to join, with a token; to renew, without, on a connection that is its own)
+//!   agent ◀─ Certificate{chain, root} ── server
+//!          ◀─ NoCertificate(why)
 //! ```
+//!
+//! A host that joins says `Certify` before `Hello`; it believes the root whose key its token names ([`JoinToken`]) and no other.
 //!
 //! Frames are a length (32 bits, big-endian, at most [`FRAME_MAX`]) and JSON.
 
+mod bytes;
 mod digest;
 mod frame;
+mod join;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::intent::{Intent, VpcSlice};
-use model::{HostId, Instance, InstanceId, Region, VpcId};
+use model::{Host, HostId, Instance, InstanceId, Region, VpcId};
 use serde::{Deserialize, Serialize};
 
+pub use bytes::Bytes;
 pub use digest::Digest;
 pub use frame::{FRAME_MAX, FrameError, decode, encode, length};
+pub use join::{JoinSecret, JoinToken, JoinTokenError, fingerprint, host_of, host_uri};
 
 /// What a host has, by digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {
     pub vpcs: BTreeMap<VpcId, Digest>,
     pub instances: BTreeMap<InstanceId, Digest>,
+    pub hosts: BTreeMap<HostId, Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,17 +49,50 @@ pub enum ToServer {
     Hello {
         host: HostId,
         has: Digests,
+        /// How other hosts reach it; `None`: it is the only one.
+        place: Option<Host>,
     },
     /// Everything up to these revisions is in force.
     Applied {
         revisions: BTreeMap<Region, u64>,
     },
     Report(Report),
+    /// Asks for a certificate of a key that the agent made and keeps.
+    Certify {
+        host: HostId,
+        /// PKCS #10, DER, signed with the key. Names in it are not read.
+        csr: Bytes,
+        /// `None`: the connection already is this host's.
+        token: Option<JoinSecret>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToAgent {
     Update(Update),
+    Certificate {
+        /// X.509, DER; the host's own first. Without the root.
+        chain: Vec<Bytes>,
+        /// X.509, DER: where every host's chain ends.
+        root: Bytes,
+    },
+    NoCertificate(NoCertificate),
+}
+
+/// Why a host gets no certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum NoCertificate {
+    /// Which of these it is, is not said.
+    #[error("the join token is unknown, spent, expired or another host's; ask for a new one")]
+    Token,
+    /// Neither a token nor a connection that is the host's own.
+    #[error("the host is not known on this connection; give a join token")]
+    Stranger,
+    #[error("the request cannot be certified: {0}")]
+    Request(String),
+    /// The server's log says why.
+    #[error("the server cannot certify now; try again")]
+    Unavailable,
 }
 
 /// What became of an instance.
@@ -67,7 +111,9 @@ pub enum Condition {
     Stopped,
     /// Gone with its files.
     Terminated,
-    /// Could not be started, or ended by itself; the text is for the instance's state reason.
+    /// It shut itself down: its process tree is gone by its own will; its files are kept.
+    Ended,
+    /// Could not be started, or was ended by something else; the text is for the instance's state reason.
     Failed(String),
 }
 
@@ -78,16 +124,14 @@ pub struct Update {
     /// `None`: gone.
     pub vpcs: BTreeMap<VpcId, Option<Arc<VpcSlice>>>,
     pub instances: BTreeMap<InstanceId, Option<Arc<Instance>>>,
+    pub hosts: BTreeMap<HostId, Option<Arc<Host>>>,
     /// Of [`Digests::of`] the whole intent.
     pub whole: Digest,
 }
 
 impl Digests {
     pub fn of(intent: &Intent) -> Digests {
-        Digests {
-            vpcs: intent.vpcs.iter().map(|(id, slice)| (*id, Digest::of(slice))).collect(),
-            instances: intent.instances.iter().map(|(id, instance)| (*id, Digest::of(instance))).collect(),
-        }
+        Digests { vpcs: digests(&intent.vpcs), instances: digests(&intent.instances), hosts: digests(&intent.hosts) }
     }
 
     /// One digest for the whole.
@@ -112,13 +156,14 @@ impl Update {
             revisions: wants.revisions.clone(),
             vpcs: difference(&has.vpcs, &digests.vpcs, &wants.vpcs),
             instances: difference(&has.instances, &digests.instances, &wants.instances),
+            hosts: difference(&has.hosts, &digests.hosts, &wants.hosts),
             whole: digests.whole(),
         }
     }
 
     /// Nothing to tell but revisions.
     pub fn is_empty(&self) -> bool {
-        self.vpcs.is_empty() && self.instances.is_empty()
+        self.vpcs.is_empty() && self.instances.is_empty() && self.hosts.is_empty()
     }
 
     /// The intent after the update, with its digests.
@@ -128,6 +173,7 @@ impl Update {
     pub fn apply(self, mut intent: Intent) -> Result<(Intent, Digests), Diverged> {
         merge(&mut intent.vpcs, self.vpcs);
         merge(&mut intent.instances, self.instances);
+        merge(&mut intent.hosts, self.hosts);
         intent.revisions = self.revisions;
         let digests = Digests::of(&intent);
         match digests.whole() {
@@ -135,6 +181,10 @@ impl Update {
             actual => Err(Diverged { expected: self.whole, actual }),
         }
     }
+}
+
+fn digests<K: Ord + Copy, V: Serialize>(values: &BTreeMap<K, Arc<V>>) -> BTreeMap<K, Digest> {
+    values.iter().map(|(id, value)| (*id, Digest::of(value))).collect()
 }
 
 fn difference<K: Ord + Copy, V>(
@@ -192,12 +242,18 @@ mod tests {
         })
     }
 
+    fn host(n: u8, port: u16) -> (HostId, Arc<Host>) {
+        let id = format!("host-{n}").parse().unwrap();
+        let underlay = ([198, 18, 0, n], port).into();
+        (id, Arc::new(Host { id, underlay, key: model::KeyFingerprint([n; 32]) }))
+    }
+
     fn intents() -> impl Strategy<Value = Intent> {
-        proptest::collection::btree_map(0_u8..6, 0_u32..3, 0..6).prop_map(|instances| Intent {
-            instances: instances
-                .into_iter()
-                .map(|(n, starts)| (InstanceId::from_random(n.into()), instance(n, starts)))
-                .collect(),
+        let numbers = || proptest::collection::btree_map(0_u8..6, 0_u16..3, 0..6);
+        let instance = |(n, starts): (u8, u16)| (InstanceId::from_random(n.into()), instance(n, starts.into()));
+        (numbers(), numbers()).prop_map(move |(instances, hosts)| Intent {
+            instances: instances.into_iter().map(instance).collect(),
+            hosts: hosts.into_iter().map(|(n, port)| host(n, port)).collect(),
             ..Intent::default()
         })
     }

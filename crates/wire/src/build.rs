@@ -47,10 +47,26 @@ pub fn tcp_super_frame(
     payload: &[u8],
     mss: u16,
 ) -> (VnetHeader, Vec<u8>) {
-    let (header, frame) = with_partial_checksum(&tcp(link, src, dst, TcpFlags::ACK | TcpFlags::PSH, payload));
     let gso_type = if src.is_ipv4() { GsoType::TcpV4 } else { GsoType::TcpV6 };
-    let hdr_len = (frame.len() - payload.len()) as u16;
-    (VnetHeader { gso_type, gso_size: mss, hdr_len, ..header }, frame)
+    super_frame(&tcp(link, src, dst, TcpFlags::ACK | TcpFlags::PSH, payload), gso_type, payload.len(), mss)
+}
+
+/// A UDP super-frame as a TAP hands it over: cut to datagrams of `size` bytes of data, checksum left to the receiver.
+#[must_use]
+pub fn udp_super_frame(
+    link: Link,
+    src: SocketAddr,
+    dst: SocketAddr,
+    payload: &[u8],
+    size: u16,
+) -> (VnetHeader, Vec<u8>) {
+    super_frame(&udp(link, src, dst, payload), GsoType::UdpL4, payload.len(), size)
+}
+
+fn super_frame(frame: &[u8], gso_type: GsoType, payload_len: usize, gso_size: u16) -> (VnetHeader, Vec<u8>) {
+    let (header, frame) = with_partial_checksum(frame);
+    let hdr_len = (frame.len() - payload_len) as u16;
+    (VnetHeader { gso_type, gso_size, hdr_len, ..header }, frame)
 }
 
 /// An echo request or reply.

@@ -13,11 +13,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+mod offload;
+
 /// Reads `input` as a read on a TAP would give it, virtio-net header first, and follows every parser that a guest's bytes can reach.
 ///
 /// # Panics
 /// If a parser or writer breaks a law: that is what fuzzing looks for.
 pub fn frame(input: &[u8]) {
+    offload::check_esp(input);
     let Ok((vnet, frame)) = VnetHeader::split(input) else { return };
     assert_eq!(VnetHeader::split(&vnet.to_bytes()), Ok((vnet, &[][..])), "a virtio-net header survives its own bytes");
     check_frame(vnet, frame);
@@ -58,6 +61,9 @@ fn check_frame(vnet: VnetHeader, frame: &[u8]) {
             check_ip(frame, &packet, ip);
             check_vnet(vnet, frame, &packet, ip);
             check_services(frame, ip);
+            offload::check_cut(&vnet, frame, ip);
+            offload::check_joined(&[ip.l3_bytes(frame), ip.l3_bytes(frame)]);
+            offload::check_sealed(ip.l3_bytes(frame));
         }
     }
 }
@@ -189,6 +195,7 @@ fn seeds_v4() -> Vec<(&'static str, Vec<u8>)> {
     let syn = build::tcp(LINK, src, dst, TcpFlags::SYN, &[]);
     let query = build::udp(LINK, src, v4(53).1, b"question");
     let (super_vnet, super_frame) = build::tcp_super_frame(LINK, src, dst, &[0x5a; 3000], 1460);
+    let (datagrams_vnet, datagrams) = build::udp_super_frame(LINK, src, v4(53).1, &[0x5a; 3000], 1000);
     let (partial_vnet, partial) = build::with_partial_checksum(&query);
     let unreachable = icmp::Fields { kind: icmp::v4::UNREACHABLE, code: 3, rest: [0; 4] };
     let large = build::udp(LINK, src, dst, &[0xa5; 64]);
@@ -198,6 +205,7 @@ fn seeds_v4() -> Vec<(&'static str, Vec<u8>)> {
         ("v4-tcp-syn", plain(&syn)),
         ("v4-tcp-super-frame", build::with_vnet(&super_vnet, &super_frame)),
         ("v4-udp", plain(&query)),
+        ("v4-udp-super-frame", build::with_vnet(&datagrams_vnet, &datagrams)),
         ("v4-udp-partial-checksum", build::with_vnet(&partial_vnet, &partial)),
         ("v4-ping", plain(&build::icmp_echo(LINK, GUEST.into(), PEER.into(), true, 1, 1, b"ping"))),
         ("v4-unreachable", plain(&build::icmp(LINK, GUEST.into(), PEER.into(), unreachable, &query[14..]))),
@@ -212,6 +220,7 @@ fn seeds_v6() -> Vec<(&'static str, Vec<u8>)> {
     let syn = build::tcp(LINK, src, dst, TcpFlags::SYN, &[]);
     let query = build::udp(LINK, src, v6(53).1, b"question");
     let (super_vnet, super_frame) = build::tcp_super_frame(LINK, src, dst, &[0x5a; 3000], 1440);
+    let (datagrams_vnet, datagrams) = build::udp_super_frame(LINK, src, v6(53).1, &[0x5a; 3000], 1000);
     let too_big = icmp::Fields { kind: icmp::v6::PACKET_TOO_BIG, code: 0, rest: [0, 0, 5, 0] };
     let fragments = build::fragments(&build::udp(LINK, src, dst, &[0xa5; 64]), 7, 40);
     let padding = [0, 0, 1, 4, 0, 0, 0, 0];
@@ -220,6 +229,7 @@ fn seeds_v6() -> Vec<(&'static str, Vec<u8>)> {
         ("v6-tcp-syn", plain(&syn)),
         ("v6-tcp-super-frame", build::with_vnet(&super_vnet, &super_frame)),
         ("v6-udp", plain(&query)),
+        ("v6-udp-super-frame", build::with_vnet(&datagrams_vnet, &datagrams)),
         ("v6-ping", plain(&build::icmp_echo(LINK, GUEST_V6.into(), PEER_V6.into(), true, 1, 1, b"ping"))),
         ("v6-too-big", plain(&build::icmp(LINK, GUEST_V6.into(), PEER_V6.into(), too_big, &query[14..]))),
         ("v6-options", plain(&build::with_extension(&options, extension::HOP_BY_HOP, &padding))),

@@ -9,21 +9,21 @@ pub const HEADER_LEN: usize = 20;
 /// The largest packet in bytes, header included.
 pub const PACKET_LEN_MAX: usize = 65535;
 
-mod field {
+pub(crate) mod field {
     use super::{Be16, Octets, U8};
-    pub(super) const VERSION_IHL: U8<0> = U8;
-    pub(super) const TOS: U8<1> = U8;
-    pub(super) const TOTAL_LENGTH: Be16<2> = Be16;
-    pub(super) const ID: Be16<4> = Be16;
-    pub(super) const FLAGS_OFFSET: Be16<6> = Be16;
-    pub(super) const TTL: U8<8> = U8;
-    pub(super) const PROTOCOL: U8<9> = U8;
-    pub(super) const CHECKSUM: Be16<10> = Be16;
-    pub(super) const SRC: Octets<12, 4> = Octets;
-    pub(super) const DST: Octets<16, 4> = Octets;
+    pub(crate) const VERSION_IHL: U8<0> = U8;
+    pub(crate) const TOS: U8<1> = U8;
+    pub(crate) const TOTAL_LENGTH: Be16<2> = Be16;
+    pub(crate) const ID: Be16<4> = Be16;
+    pub(crate) const FLAGS_OFFSET: Be16<6> = Be16;
+    pub(crate) const TTL: U8<8> = U8;
+    pub(crate) const PROTOCOL: U8<9> = U8;
+    pub(crate) const CHECKSUM: Be16<10> = Be16;
+    pub(crate) const SRC: Octets<12, 4> = Octets;
+    pub(crate) const DST: Octets<16, 4> = Octets;
 }
 
-const DONT_FRAGMENT: u16 = 0x4000;
+pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
 

@@ -36,14 +36,14 @@ pub mod extension {
     pub const EXPERIMENTS: [u8; 2] = [253, 254];
 }
 
-mod field {
+pub(crate) mod field {
     use super::{Be16, Be32, Octets, U8};
-    pub(super) const VERSION_CLASS_FLOW: Be32<0> = Be32;
-    pub(super) const PAYLOAD_LENGTH: Be16<4> = Be16;
-    pub(super) const NEXT_HEADER: U8<6> = U8;
-    pub(super) const HOP_LIMIT: U8<7> = U8;
-    pub(super) const SRC: Octets<8, 16> = Octets;
-    pub(super) const DST: Octets<24, 16> = Octets;
+    pub(crate) const VERSION_CLASS_FLOW: Be32<0> = Be32;
+    pub(crate) const PAYLOAD_LENGTH: Be16<4> = Be16;
+    pub(crate) const NEXT_HEADER: U8<6> = U8;
+    pub(crate) const HOP_LIMIT: U8<7> = U8;
+    pub(crate) const SRC: Octets<8, 16> = Octets;
+    pub(crate) const DST: Octets<24, 16> = Octets;
 }
 
 mod fragment_field {

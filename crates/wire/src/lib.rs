@@ -8,7 +8,8 @@
 //!   [`EmitError`] when that is too small. Only [`build`], DHCP messages and router advertisements own heap memory.
 //!
 //! The way in for a guest's frame is [`Packet::parse`]; the ways out are [`emit`] (any frame), [`reply`] (the answers of the VPC router)
-//! and [`build`] (owned frames, for tests and the simulator). There is no policy here: nothing in this crate knows a VPC.
+//! and [`build`] (owned frames, for tests and the simulator). Between hosts a super-frame is cut by [`segment`], each packet travels in
+//! [`esp`], and [`coalesce`] joins them again. There is no policy here: nothing in this crate knows a VPC.
 #![no_std]
 
 extern crate alloc;
@@ -22,9 +23,11 @@ mod names;
 pub mod arp;
 pub mod build;
 pub mod checksum;
+pub mod coalesce;
 pub mod dhcpv4;
 pub mod dhcpv6;
 pub mod emit;
+pub mod esp;
 pub mod ethernet;
 #[doc(hidden)]
 pub mod fuzz;
@@ -35,6 +38,7 @@ pub mod ipv6;
 pub mod ndp;
 pub mod packet;
 pub mod reply;
+pub mod segment;
 pub mod tcp;
 pub mod udp;
 pub mod vnet;

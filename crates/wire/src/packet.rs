@@ -141,6 +141,19 @@ impl Packet {
 }
 
 impl Ip {
+    /// Reads an IP packet that came without a frame, as one out of a tunnel does. The offsets count as if an Ethernet header stood in
+    /// front of it.
+    ///
+    /// # Errors
+    /// As [`Packet::parse`]; [`Malformed::Version`] if it is neither IPv4 nor IPv6.
+    pub fn parse(packet: &[u8]) -> Result<Ip, Malformed> {
+        match packet.first().ok_or(Malformed::ShortIpHeader)? >> 4 {
+            4 => parse_ipv4(packet),
+            6 => parse_ipv6(packet),
+            _ => Err(Malformed::Version),
+        }
+    }
+
     /// Where the packet ends; the frame may go on with padding.
     #[must_use]
     pub fn end(&self) -> usize {

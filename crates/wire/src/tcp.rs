@@ -10,16 +10,16 @@ pub const HEADER_LEN: usize = 20;
 /// Where the checksum stands in the header, for virtio-net's `csum_offset`.
 pub const CHECKSUM_OFFSET: u16 = 16;
 
-mod field {
+pub(crate) mod field {
     use super::{Be16, Be32, U8};
-    pub(super) const SRC_PORT: Be16<0> = Be16;
-    pub(super) const DST_PORT: Be16<2> = Be16;
-    pub(super) const SEQ: Be32<4> = Be32;
-    pub(super) const ACK: Be32<8> = Be32;
-    pub(super) const DATA_OFFSET: U8<12> = U8;
-    pub(super) const FLAGS: U8<13> = U8;
-    pub(super) const WINDOW: Be16<14> = Be16;
-    pub(super) const CHECKSUM: Be16<16> = Be16;
+    pub(crate) const SRC_PORT: Be16<0> = Be16;
+    pub(crate) const DST_PORT: Be16<2> = Be16;
+    pub(crate) const SEQ: Be32<4> = Be32;
+    pub(crate) const ACK: Be32<8> = Be32;
+    pub(crate) const DATA_OFFSET: U8<12> = U8;
+    pub(crate) const FLAGS: U8<13> = U8;
+    pub(crate) const WINDOW: Be16<14> = Be16;
+    pub(crate) const CHECKSUM: Be16<16> = Be16;
 }
 
 /// The control bits.

@@ -8,12 +8,12 @@ pub const HEADER_LEN: usize = 8;
 /// Where the checksum stands in the header, for virtio-net's `csum_offset`.
 pub const CHECKSUM_OFFSET: u16 = 6;
 
-mod field {
+pub(crate) mod field {
     use super::Be16;
-    pub(super) const SRC_PORT: Be16<0> = Be16;
-    pub(super) const DST_PORT: Be16<2> = Be16;
-    pub(super) const LENGTH: Be16<4> = Be16;
-    pub(super) const CHECKSUM: Be16<6> = Be16;
+    pub(crate) const SRC_PORT: Be16<0> = Be16;
+    pub(crate) const DST_PORT: Be16<2> = Be16;
+    pub(crate) const LENGTH: Be16<4> = Be16;
+    pub(crate) const CHECKSUM: Be16<6> = Be16;
 }
 
 /// Source and destination port.
@@ -73,9 +73,14 @@ pub(crate) fn emit(
     field::CHECKSUM.put(header, 0);
     let pseudo = checksum::pseudo_header(addresses, ip::protocol::UDP, usize::from(length));
     let sum = pseudo.plus(header).plus(payload).finish();
-    // RFC 768: a sum of zero is sent as all ones, for zero means that there is none.
-    field::CHECKSUM.put(header, if sum == 0 { 0xffff } else { sum });
+    field::CHECKSUM.put(header, nonzero(sum));
     Ok(())
+}
+
+/// The checksum as it is sent. RFC 768: a sum of zero is sent as all ones, for zero means that there is none. The two are the same number,
+/// so all ones is right for every protocol.
+pub(crate) const fn nonzero(checksum: u16) -> u16 {
+    if checksum == 0 { 0xffff } else { checksum }
 }
 
 #[cfg(test)]

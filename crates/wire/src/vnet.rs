@@ -173,6 +173,11 @@ impl VnetHeader {
             Kind::Arp(_) if self.is_super_frame() => return Err(VnetError::GsoOfOther),
             Kind::Arp(_) => return Ok(()),
         };
+        self.check_ip(ip)
+    }
+
+    /// As [`VnetHeader::check`], of the IP packet in the frame.
+    pub(crate) fn check_ip(&self, ip: &Ip) -> Result<(), VnetError> {
         if self.needs_csum {
             self.check_csum(ip)?;
         }
@@ -246,8 +251,7 @@ impl VnetHeader {
         let sum = checksum::of(covered);
         let at = usize::from(self.csum_offset);
         let Some(place) = covered.get_mut(at..at + 2) else { return };
-        // All ones and zero are the same number; only UDP gives zero a meaning, so all ones is right for every protocol.
-        place.copy_from_slice(&(if sum == 0 { 0xffff } else { sum }).to_be_bytes());
+        place.copy_from_slice(&udp::nonzero(sum).to_be_bytes());
         *self = VnetHeader { needs_csum: false, csum_start: 0, csum_offset: 0, ..*self };
     }
 }

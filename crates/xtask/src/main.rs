@@ -11,6 +11,7 @@ const HELP: &str = "Peerway's tools
   cargo xtask test                all tests, with real clients and real packets; installs what they need
   cargo xtask tidy                format, lints and the shape of the house
   cargo xtask bench local         packets between two instances of one host, beside others
+  cargo xtask bench link          packets between two hosts, encrypted, beside others
   cargo xtask bench api           the API, beside an emulator
   cargo xtask bench NAME --quick  the same in a minute, to see that it runs
 ";

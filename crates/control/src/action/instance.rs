@@ -15,6 +15,7 @@ use super::interface::{self, address_items, attached_to, group_items, ip_name, i
 use crate::Cloud;
 use crate::addresses::Wanted;
 use crate::describe::{Describe, Query};
+use crate::report;
 
 /// The longest user data, in bytes before base 64.
 const USER_DATA_MAX: usize = 16_384;
@@ -400,6 +401,7 @@ impl Describe for Instance {
             "owner-id" => vec![self.owner.to_string()],
             "private-dns-name" => one(primary.map(|p| ip_name(cloud, p.primary_ip()))),
             "private-ip-address" => one(primary.map(|p| p.primary_ip().to_string())),
+            "reason" => one(Some(transition_reason(self)).filter(|reason| !reason.is_empty())),
             "reservation-id" => vec![self.reservation.to_string()],
             "root-device-name" => vec![ROOT_DEVICE.into()],
             "root-device-type" => vec!["ebs".into()],
@@ -429,6 +431,16 @@ pub(super) fn groups_of(cloud: &Cloud<'_>, instance: InstanceId) -> Vec<GroupIde
     primary(cloud, instance).map(|primary| group_items(cloud, &primary.groups)).unwrap_or_default()
 }
 
+/// What AWS shows as StateTransitionReason.
+fn transition_reason(instance: &Instance) -> String {
+    match &instance.state_reason {
+        // Whoever shuts down from inside is a user too, and no time is shown.
+        Some((code, _)) if code == report::SHUT_ITSELF_DOWN => "User initiated".into(),
+        Some((_, message)) => message.clone(),
+        None => String::new(),
+    }
+}
+
 /// An instance as the API shows it; once terminated it has neither subnet nor address.
 fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
     let primary = primary(cloud, instance.id);
@@ -443,7 +455,7 @@ fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
         instance_state: instance.state.into(),
         private_dns_name: primary.map(|p| ip_name(cloud, p.primary_ip())).unwrap_or_default(),
         dns_name: String::new(),
-        reason: instance.state_reason.as_ref().map(|(_, message)| message.clone()).unwrap_or_default(),
+        reason: transition_reason(instance),
         key_name: instance.key_name.clone(),
         ami_launch_index: instance.launch_index,
         instance_type: instance.instance_type.clone(),

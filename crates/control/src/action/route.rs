@@ -16,9 +16,9 @@ impl Handle for CreateRoute {
         let CreateRoute(asked) = self;
         let destination = asked_destination(&asked)?;
         let wanted = wanted_target(&RouteInput { local_target: None, ..asked.clone() })?;
-        let table = cloud.owned::<RouteTable>(asked.route_table_id)?;
+        let (table, vpc) = table_and_vpc(cloud, asked.route_table_id)?;
         check_destination(destination)?;
-        let existing = table.route(destination);
+        let existing = table.route(&vpc, destination);
         if existing.is_some_and(|route| route.origin == RouteOrigin::CreateRoute) {
             return Err(already_exists(destination));
         }
@@ -30,7 +30,7 @@ impl Handle for CreateRoute {
                 "Local routes come with the blocks of the VPC; give another target.",
             ));
         }
-        check_inside(cloud, &table, destination, target)?;
+        check_inside(cloud, &vpc, destination, target)?;
         if existing.is_some() {
             return Err(already_exists(destination));
         }
@@ -47,9 +47,9 @@ impl Handle for ReplaceRoute {
         let ReplaceRoute(asked) = self;
         let destination = asked_destination(&asked)?;
         let wanted = wanted_target(&asked)?;
-        let table = cloud.owned::<RouteTable>(asked.route_table_id)?;
+        let (table, vpc) = table_and_vpc(cloud, asked.route_table_id)?;
         check_destination(destination)?;
-        let Some(existing) = table.route(destination) else {
+        let Some(existing) = table.route(&vpc, destination) else {
             let message =
                 format!("There is no route defined for '{destination}' in the route table. Use CreateRoute instead.");
             return Err(Error::invalid_value(message));
@@ -64,12 +64,15 @@ impl Handle for ReplaceRoute {
                 );
                 return Err(Error::invalid_value(message));
             }
-            (RouteOrigin::CreateRoute, _) => check_inside(cloud, &table, destination, target)?,
+            (RouteOrigin::CreateRoute, _) => check_inside(cloud, &vpc, destination, target)?,
         }
         cloud.update::<RouteTable, _>(table.id, |table| {
-            for route in table.routes.iter_mut().filter(|route| route.destination == destination) {
-                route.target = target;
+            let route = Route { target, ..existing };
+            match table.routes.iter_mut().find(|other| other.destination == destination) {
+                Some(other) => *other = route,
+                None => table.routes.push(route),
             }
+            table.routes.retain(|route| route.target != RouteTarget::Local);
             Ok(Done::TRUE)
         })
     }
@@ -82,7 +85,8 @@ impl Handle for DeleteRoute {
             self.destination_ipv6_cidr_block,
             self.destination_prefix_list_id,
         )?;
-        cloud.update::<RouteTable, _>(self.route_table_id, |table| match table.route(destination) {
+        let (table, vpc) = table_and_vpc(cloud, self.route_table_id)?;
+        match table.route(&vpc, destination) {
             None => {
                 let what = match destination {
                     Destination::Cidr(Cidr::V4(_)) => "destination-cidr-block",
@@ -96,12 +100,18 @@ impl Handle for DeleteRoute {
                 "cannot remove local route {destination} in route table {}",
                 table.id
             ))),
-            Some(_) => {
+            Some(_) => cloud.update::<RouteTable, _>(table.id, |table| {
                 table.routes.retain(|route| route.destination != destination);
                 Ok(Done::TRUE)
-            }
-        })
+            }),
+        }
     }
+}
+
+fn table_and_vpc(cloud: &Cloud<'_>, id: RouteTableId) -> Result<(Arc<RouteTable>, Arc<Vpc>), Error> {
+    let table = cloud.owned::<RouteTable>(id)?;
+    let vpc = cloud.owned::<Vpc>(table.vpc)?;
+    Ok((table, vpc))
 }
 
 fn asked_destination(asked: &RouteInput) -> Result<Destination, Error> {
@@ -138,7 +148,7 @@ fn wanted_target(asked: &RouteInput) -> Result<Wanted, Error> {
     };
     let given = [
         asked.local_target.filter(|local| *local).map(|_| Wanted::Local),
-        asked.gateway_id.clone().map(|id| if id == "local" { Wanted::Local } else { Wanted::Gateway(id) }),
+        asked.gateway_id.clone().map(wanted_gateway),
         asked.vpc_peering_connection_id.map(Wanted::Peering),
         asked.network_interface_id.map(Wanted::NetworkInterface),
         asked.instance_id.map(Wanted::Instance),
@@ -153,6 +163,20 @@ fn wanted_target(asked: &RouteInput) -> Result<Wanted, Error> {
     ];
     let names = "GatewayId, VpcPeeringConnectionId, NetworkInterfaceId, InstanceId, NatGatewayId, TransitGatewayId or EgressOnlyInternetGatewayId";
     exactly_one(given.into_iter().flatten().collect(), names)
+}
+
+/// GatewayId is taken at its word whatever kind of target its value names; the route then shows the target under its own name,
+/// VpcPeeringConnectionId and so on. AWS is as forgiving, and amazon.aws.ec2_vpc_route_table relies on it for peerings.
+fn wanted_gateway(id: String) -> Wanted {
+    fn absent<Id: IdCodes>(id: &str) -> Option<Wanted> {
+        id.parse::<Id>().ok().map(|id| Wanted::Absent(Error::not_found(id)))
+    }
+    if id == "local" {
+        return Wanted::Local;
+    }
+    let peering = id.parse::<PeeringId>().ok().map(Wanted::Peering);
+    let other = peering.or_else(|| absent::<NatGatewayId>(&id)).or_else(|| absent::<TransitGatewayId>(&id));
+    other.or_else(|| absent::<EgressOnlyInternetGatewayId>(&id)).unwrap_or(Wanted::Gateway(id))
 }
 
 fn exactly_one<T>(mut given: Vec<T>, names: &str) -> Result<T, Error> {
@@ -253,13 +277,7 @@ fn only_interface(cloud: &Cloud<'_>, id: InstanceId) -> Result<Arc<NetworkInterf
 }
 
 /// Inside the VPC's own blocks a route may only send a whole subnet to an interface (spec 4.3.2).
-fn check_inside(
-    cloud: &Cloud<'_>,
-    table: &RouteTable,
-    destination: Destination,
-    target: RouteTarget,
-) -> Result<(), Error> {
-    let vpc = cloud.owned::<Vpc>(table.vpc)?;
+fn check_inside(cloud: &Cloud<'_>, vpc: &Vpc, destination: Destination, target: RouteTarget) -> Result<(), Error> {
     let Destination::Cidr(cidr) = destination else { return Ok(()) };
     if !vpc.blocks().any(|block| block.contains_all(&cidr)) {
         return Ok(());

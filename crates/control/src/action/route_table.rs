@@ -37,7 +37,7 @@ fn create(cloud: &mut Cloud<'_>, vpc: VpcId, tags: Tags) -> Result<RouteTableId,
         return Err(Error::new("RouteTableLimitExceeded", "The maximum number of route tables has been reached."));
     }
     let id = cloud.draw.id();
-    cloud.put(RouteTable { id, vpc: vpc.id, owner: vpc.owner, routes: vpc.blocks().map(Route::local).collect(), tags });
+    cloud.put(RouteTable { id, vpc: vpc.id, owner: vpc.owner, routes: Vec::new(), tags });
     Ok(id)
 }
 
@@ -202,11 +202,7 @@ impl Describe for RouteTable {
 
     fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
         if let Some(name) = filter.strip_prefix("route.") {
-            return self
-                .routes
-                .iter()
-                .flat_map(|route| route_values(&route_item(cloud, self.vpc, route), name))
-                .collect();
+            return route_items(cloud, self).iter().flat_map(|route| route_values(route, name)).collect();
         }
         let associations = || associations(cloud, self).into_iter();
         match filter {
@@ -263,11 +259,16 @@ fn item(cloud: &Cloud<'_>, table: &RouteTable) -> RouteTableItem {
         route_table_id: table.id,
         vpc_id: table.vpc,
         owner_id: table.owner,
-        route_set: table.routes.iter().map(|route| route_item(cloud, table.vpc, route)).collect(),
+        route_set: route_items(cloud, table),
         association_set: associations(cloud, table),
         propagating_vgw_set: Vec::new(),
         tag_set: table.tags.clone(),
     }
+}
+
+fn route_items(cloud: &Cloud<'_>, table: &RouteTable) -> Vec<RouteItem> {
+    let vpc = cloud.world().find::<Vpc>(&table.vpc).into_iter();
+    vpc.flat_map(|vpc| table.all_routes(vpc)).map(|route| route_item(cloud, table.vpc, &route)).collect()
 }
 
 fn route_item(cloud: &Cloud<'_>, vpc: VpcId, route: &Route) -> RouteItem {

@@ -67,13 +67,7 @@ fn create(cloud: &mut Cloud<'_>, cidr: Ipv4Cidr, tags: Tags, instance_tenancy: S
         enable_network_address_usage_metrics: false,
         tags,
     };
-    cloud.put(RouteTable {
-        id: vpc.main.route_table,
-        vpc: vpc.id,
-        owner,
-        routes: vec![Route::local(cidr.into())],
-        tags: Tags::new(),
-    });
+    cloud.put(RouteTable { id: vpc.main.route_table, vpc: vpc.id, owner, routes: Vec::new(), tags: Tags::new() });
     let group = default_group(cloud, &vpc);
     cloud.put(group);
     cloud.put(default_acl(&vpc));

@@ -82,14 +82,7 @@ impl Handle for DisassociateVpcCidrBlock {
             return Err(Error::new("DependencyViolation", message));
         }
         cloud.put(vpc.clone());
-        for mut table in tables_of(cloud, vpc.id) {
-            let is_gone = |route: &Route| {
-                route.origin == RouteOrigin::CreateRouteTable
-                    && matches!(route.destination, Destination::Cidr(cidr) if gone.contains(&cidr))
-            };
-            table.routes.retain(|route| !is_gone(route));
-            cloud.put(table);
-        }
+        forget_replaced(cloud, vpc.id, &gone);
         blocks_changed(cloud, vpc.id);
         Ok(VpcCidrBlockResponse {
             vpc_id: vpc.id,
@@ -103,8 +96,19 @@ fn take<C>(blocks: &mut Vec<CidrAssociation<C>>, id: VpcCidrAssociationId) -> Op
     blocks.iter().position(|block| block.id == id).map(|at| blocks.remove(at))
 }
 
-fn tables_of(cloud: &Cloud<'_>, vpc: VpcId) -> Vec<RouteTable> {
-    cloud.route_tables_of(vpc).map(|table| RouteTable::clone(table)).collect()
+/// The local routes of these blocks are gone; a block that comes again must not find the target that an earlier one was given.
+/// Tables that hold no such target are not touched: there may be more of them than a transaction takes.
+fn forget_replaced(cloud: &mut Cloud<'_>, vpc: VpcId, gone: &[Cidr]) {
+    let is_gone = |route: &Route| {
+        (route.origin, route.target != RouteTarget::Local) == (RouteOrigin::CreateRouteTable, true)
+            && matches!(route.destination, Destination::Cidr(cidr) if gone.contains(&cidr))
+    };
+    let touched = cloud.route_tables_of(vpc).filter(|table| table.routes.iter().any(is_gone));
+    let touched: Vec<RouteTable> = touched.map(|table| RouteTable::clone(table)).collect();
+    for mut table in touched {
+        table.routes.retain(|route| !is_gone(route));
+        cloud.put(table);
+    }
 }
 
 /// There are no pools of addresses here but the one that AmazonProvidedIpv6CidrBlock draws from.
@@ -158,7 +162,7 @@ fn check_routes(cloud: &Cloud<'_>, vpc: &Vpc, block: Cidr) -> Result<(), Error> 
     let hidden =
         |route: &Route| matches!(route.destination, Destination::Cidr(destination) if block.contains_all(&destination));
     for table in cloud.route_tables_of(vpc.id) {
-        if let Some(route) = table.routes.iter().find(|route| hidden(route)) {
+        if let Some(route) = table.all_routes(vpc).find(hidden) {
             let message = format!(
                 "The CIDR '{block}' is equal to or larger than the destination '{}' of a route in {}. Delete that route first.",
                 route.destination, table.id
@@ -216,8 +220,8 @@ pub(super) fn draw_ipv6(cloud: &mut Cloud<'_>) -> Result<Ipv6Cidr, Error> {
     })
 }
 
-/// Adds a block, the local route to it in every table, and, with the first IPv6 block, the default rules for that family
-/// where the user has not changed them (spec 2.3.5, 2.6).
+/// Adds a block, and, with the first IPv6 block, the default rules for that family where the user has not changed them (spec
+/// 2.3.5, 2.6). The local routes to it follow from it.
 pub(super) fn add(cloud: &mut Cloud<'_>, vpc: VpcId, block: Cidr) -> Result<(), Error> {
     let id = cloud.draw.id();
     cloud.update::<Vpc, _>(vpc, |vpc| {
@@ -227,12 +231,6 @@ pub(super) fn add(cloud: &mut Cloud<'_>, vpc: VpcId, block: Cidr) -> Result<(), 
         }
         Ok(())
     })?;
-    for mut table in tables_of(cloud, vpc) {
-        // Locals come first, as AWS lists them.
-        let at = table.routes.iter().take_while(|route| route.origin == RouteOrigin::CreateRouteTable).count();
-        table.routes.insert(at, Route::local(block));
-        cloud.put(table);
-    }
     if !block.is_ipv4() {
         let vpc = cloud.owned::<Vpc>(vpc)?;
         open_acl(cloud, vpc.default_acl)?;

@@ -24,6 +24,11 @@ pub fn put<E: Entity>(cloud: &mut Harness, value: E) {
     cloud.world = cloud.world.apply(&[Change::put(value)]);
 }
 
+/// Every route of a table, the local ones too.
+pub fn all_routes(cloud: &Harness, table: &RouteTable) -> Vec<Route> {
+    table.all_routes(cloud.world.find::<Vpc>(&table.vpc).unwrap()).collect()
+}
+
 /// An instance in that subnet with one interface attached at index 0, and the interface.
 pub fn instance(cloud: &mut Harness, subnet: &str, address: &str) -> (InstanceId, NetworkInterfaceId) {
     let id = InstanceId::from_random(rand(seed()));

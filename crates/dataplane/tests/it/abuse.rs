@@ -88,6 +88,7 @@ proptest! {
                     answered += 1;
                 }
                 Action::Held => held += 1,
+                Action::Sealed => panic!("there is no other host"),
             }
         }
         let late = host.transmits().len() as u64;

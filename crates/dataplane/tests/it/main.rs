@@ -5,4 +5,5 @@ mod answers;
 mod cache;
 mod forward;
 mod fragments;
+mod links;
 mod world;

@@ -1,16 +1,21 @@
 //! Links, addresses and routes of one network namespace, over a blocking routing-netlink socket (rtnetlink(7)).
 //!
 //! A [`Netlink`] belongs to the namespace in which the thread that opened it was at that moment, and stays there
-//! wherever it is used later. Every error names the operation and the device.
+//! wherever it is used later. Every error names the operation and the device. The offloads of a device are the business
+//! of [`Ethtool`], in the same manner.
 
+mod ethtool;
 mod message;
+mod virtual_links;
+
+pub use ethtool::{Ethtool, FEATURES_MAX};
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use message::{Message, Request, attributes, i32_at, messages, text, u32_at};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 use thiserror::Error;
 
 /// The most datagrams one answer may have (each holds many links, addresses or routes).
@@ -40,8 +45,14 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is set up (not: whether it has a carrier).
     pub up: bool,
-    /// Largest super-frame in bytes that the stack makes for it.
+    /// Whether it has a carrier and carries packets: its operational state is `up` (RFC 2863). Devices that never look,
+    /// like a loopback, do not have that state.
+    pub running: bool,
+    /// Largest super-frame in bytes that the stack makes for it; for IPv6 only where there is a
+    /// [`gso_ipv4_max_size`](Self::gso_ipv4_max_size).
     pub gso_max_size: Option<u32>,
+    /// Largest super-frame in bytes of IPv4; `None` where the kernel has no such limit of its own (before 6.3).
+    pub gso_ipv4_max_size: Option<u32>,
 }
 
 /// What [`Netlink::set`] changes of a link; `None` stays as it is. The link must be down to be renamed by old kernels.
@@ -102,10 +113,14 @@ impl Netlink {
     /// # Errors
     /// The kernel's.
     pub fn open() -> Result<Self, NetlinkError> {
+        // No protocol is protocol 0, NETLINK_ROUTE.
+        Self::open_protocol(None)
+    }
+
+    fn open_protocol(protocol: Option<Protocol>) -> Result<Self, NetlinkError> {
         let open = || {
-            // No protocol is protocol 0, NETLINK_ROUTE.
             let (family, flags) = (AddressFamily::NETLINK, SocketFlags::CLOEXEC);
-            let socket = rustix::net::socket_with(family, SocketType::RAW, flags, None)?;
+            let socket = rustix::net::socket_with(family, SocketType::RAW, flags, protocol)?;
             rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, 0))?;
             Ok(socket)
         };
@@ -181,26 +196,6 @@ impl Netlink {
         self.command(request, format!("delete link `{name}`"))
     }
 
-    /// Makes a veth pair: `name` here, `peer` in `peer_netns` (here too when `None`). Both are down.
-    ///
-    /// # Errors
-    /// When a name is taken.
-    pub fn add_veth(&mut self, name: &str, peer: &str, peer_netns: Option<BorrowedFd<'_>>) -> Result<(), NetlinkError> {
-        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-        let mut request = Request::new(libc::RTM_NEWLINK, flags, &link_header(0, 0, 0));
-        request.text(libc::IFLA_IFNAME, name).nest(libc::IFLA_LINKINFO, |info| {
-            info.text(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, |data| {
-                data.nest(VETH_INFO_PEER, |other| {
-                    other.fixed(&link_header(0, 0, 0)).text(libc::IFLA_IFNAME, peer);
-                    if let Some(netns) = peer_netns {
-                        other.attribute(libc::IFLA_NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
-                    }
-                });
-            });
-        });
-        self.command(request, format!("make veth pair `{name}` and `{peer}`"))
-    }
-
     /// All addresses of all links.
     ///
     /// # Errors
@@ -210,7 +205,8 @@ impl Netlink {
         self.ask(request, "list addresses", libc::RTM_NEWADDR, parse_address)
     }
 
-    /// Adds an address to a link. With `nodad` an IPv6 address is usable at once, without duplicate detection.
+    /// Adds an address to a link. With `nodad` no duplicates of an IPv6 address are looked for; on a link that is up it is
+    /// usable as soon as the kernel gets to it ([`wait_local`](Self::wait_local)).
     ///
     /// # Errors
     /// When the link is missing or has the address already.
@@ -357,13 +353,12 @@ const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_CREATE: u16 = 0x400;
 const IFF_UP: u32 = 1;
+const IFLA_OPERSTATE: u16 = 16;
+const IF_OPER_UP: u8 = 6;
 const IFLA_GSO_MAX_SIZE: u16 = 41;
 const IFLA_GRO_MAX_SIZE: u16 = 58;
 const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
 const IFLA_GRO_IPV4_MAX_SIZE: u16 = 64;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const VETH_INFO_PEER: u16 = 1;
 const IFA_F_NODAD: u32 = 2;
 const IFA_F_TENTATIVE: u32 = 0x40;
 const RTNH_F_ONLINK: u32 = 4;
@@ -397,14 +392,18 @@ fn parse_link(payload: &[u8]) -> Option<Link> {
         mac: None,
         mtu: 0,
         up: u32_at(payload, 8)? & IFF_UP != 0,
+        running: false,
         gso_max_size: None,
+        gso_ipv4_max_size: None,
     };
     for (kind, value) in attributes(payload.get(16..)?) {
         match kind {
             libc::IFLA_IFNAME => link.name = text(value),
             libc::IFLA_ADDRESS => link.mac = value.try_into().ok(),
             libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
+            IFLA_OPERSTATE => link.running = value == [IF_OPER_UP],
             IFLA_GSO_MAX_SIZE => link.gso_max_size = u32_at(value, 0),
+            IFLA_GSO_IPV4_MAX_SIZE => link.gso_ipv4_max_size = u32_at(value, 0),
             _ => {}
         }
     }

@@ -14,6 +14,7 @@ use rustix::process::{DumpableBehavior, Pid, WaitOptions};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::console::Console;
+use super::initctl::{Initctl, Wish};
 use super::launch::Job;
 use super::root::{self, Prepared};
 use super::user_data::{self, Plan};
@@ -25,6 +26,8 @@ use crate::signals::{self, Signals};
 
 /// How long programs have between TERM and KILL when the instance is stopped. The maker's own patience may be shorter.
 const GRACE: Duration = Duration::from_secs(30);
+/// How BusyBox's `poweroff` asks.
+const POWER_OFF: libc::c_int = libc::SIGUSR2;
 
 /// PID 1, set up.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub(super) struct Init {
     plan: Plan,
     console: Console,
     signals: Signals,
+    initctl: Initctl,
     watch: Watch,
     /// The console as programs write to it: our reading end, and what the first program gets.
     output: OwnedFd,
@@ -61,6 +65,7 @@ pub(super) fn set_up(job: &Job, prepared: &Prepared) -> Result<Init, Failure> {
     // Users other than root may ping: file capabilities do not count here (`no_new_privs`).
     let _ = std::fs::write("/proc/sys/net/ipv4/ping_group_range", format!("0 {last_group}"));
     etc::fill(job, prepared)?;
+    let initctl = Initctl::make().step("make /dev/initctl")?;
     let plan = user_data::plan(&job.spec.user_data);
     if plan != Plan::Nothing {
         etc::install(Path::new(user_data::FILE), &job.spec.user_data, 0o600).step("write the user data")?;
@@ -74,10 +79,10 @@ pub(super) fn set_up(job: &Job, prepared: &Prepared) -> Result<Init, Failure> {
     rustix::fs::fcntl_setfl(&input, rustix::fs::OFlags::empty()).step("make the console")?;
     let watch = Watch::new(job);
     super::set_resource_limits(&job.spec.limits, &job.confinement).step("set the resource limits")?;
-    let signals = Signals::collect(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT]).step("collect signals")?;
+    let signals = Signals::collect(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, POWER_OFF]).step("collect signals")?;
     keep_capabilities(privilege::INIT).step("give up capabilities")?;
     privilege::lock().step("install the system-call filter")?;
-    Ok(Init { plan, console, signals, watch, output, input, user_data: None, stopping: None })
+    Ok(Init { plan, console, signals, initctl, watch, output, input, user_data: None, stopping: None })
 }
 
 impl Init {
@@ -104,22 +109,39 @@ impl Init {
         // While stopping, processes that are not our children end unnoticed: look often.
         let patience = if self.stopping.is_some() { Duration::from_millis(20) } else { self.watch.patience() };
         let timeout = crate::poll::timespec(patience);
-        let mut set = [PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&self.output, PollFlags::IN)];
+        let mut set = [
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.output, PollFlags::IN),
+            PollFd::new(&self.initctl, PollFlags::IN),
+        ];
         match rustix::event::poll(&mut set, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         self.drain();
         while let Some(signal) = self.signals.next()? {
-            if signal != libc::SIGCHLD && self.stopping.is_none() {
-                self.console.note("the instance is being stopped");
-                signals::to_all_but_init(libc::SIGTERM);
-                self.stopping = Some(Instant::now() + GRACE);
+            if signal != libc::SIGCHLD {
+                self.stop();
             }
+        }
+        match self.initctl.wish() {
+            Some(Wish::ShutDown) => self.stop(),
+            Some(Wish::Restart) => {
+                self.console.note("the instance cannot restart itself; use `aws ec2 reboot-instances` from outside");
+            }
+            None => {}
         }
         self.reap();
         self.watch.look(&mut self.console);
         Ok(())
+    }
+
+    fn stop(&mut self) {
+        if self.stopping.is_none() {
+            self.console.note("the instance is being stopped");
+            signals::to_all_but_init(libc::SIGTERM);
+            self.stopping = Some(Instant::now() + GRACE);
+        }
     }
 
     /// Moves what programs wrote to the log; at most a megabyte at a time.

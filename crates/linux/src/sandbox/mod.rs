@@ -30,6 +30,7 @@ mod console;
 mod enter;
 mod etc;
 mod init;
+mod initctl;
 mod launch;
 mod remove;
 mod root;
@@ -185,6 +186,15 @@ impl Record {
     }
 }
 
+/// How an instance ended that nobody asked to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By its own will: something inside told init to shut down.
+    ShutDown,
+    /// Init failed, or was killed from outside: what happened to it.
+    Broken(String),
+}
+
 /// A running instance. Dropping the value leaves a started instance running (its [`Record`] finds it again) and ends one
 /// that was never started.
 #[derive(Debug)]
@@ -250,6 +260,30 @@ impl Sandbox {
     /// The kernel's.
     pub fn is_running(&self) -> io::Result<bool> {
         Ok(!process::wait(&self.pidfd, Duration::ZERO)?)
+    }
+
+    /// How the instance ended; `None` while init runs.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn ending(&self) -> io::Result<Option<Ending>> {
+        if self.is_running()? {
+            return Ok(None);
+        }
+        // Its status stays for [`Sandbox::kill`].
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let broken = |how: String| Some(Ending::Broken(format!("the instance's first process {how}")));
+        match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+            Ok(Some(status)) => Ok(match (status.exit_status(), status.terminating_signal()) {
+                (Some(0), _) => Some(Ending::ShutDown),
+                (Some(code), _) => broken(format!("ended with exit code {code}; its console says why")),
+                (None, Some(signal)) => broken(format!("was killed by signal {signal} from outside of the instance")),
+                (None, None) => broken("ended".to_owned()),
+            }),
+            // Another process made it, and has its status.
+            Ok(None) | Err(rustix::io::Errno::CHILD) => Ok(broken("ended".to_owned())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Starts a command inside. The child is a helper that hands on signals (TERM, INT, HUP, QUIT, USR1, USR2) and ends

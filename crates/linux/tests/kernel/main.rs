@@ -2,6 +2,8 @@
 //!
 //! Not the usual harness: instances and probes are this program again, so `main` must begin with `helper_main`.
 
+mod capture;
+mod links;
 mod network;
 mod sandbox;
 mod support;
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     assert!(rustix::process::geteuid().is_root(), "these tests make namespaces and need root: run them as root");
-    let tests = [network::TESTS, sandbox::TESTS, unprivileged::TESTS].concat();
+    let tests = [network::TESTS, links::TESTS, capture::TESTS, sandbox::TESTS, unprivileged::TESTS].concat();
     if arguments.iter().any(|a| a == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

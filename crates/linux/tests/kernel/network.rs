@@ -6,11 +6,12 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use linux::namespace::{self, in_netns};
-use linux::netlink::{LinkChange, Netlink, Route};
+use linux::netlink::{Ethtool, LinkChange, Netlink, Route};
 use linux::poll::{Event, Interest, Poll};
 use linux::tap::{self, FRAME_BUFFER_LEN, Offloads, Tap};
 
 use crate::Test;
+use crate::support::eventually;
 
 pub(crate) const TESTS: &[Test] = &[
     ("network::a_new_namespace_is_empty", a_new_namespace_is_empty),
@@ -19,6 +20,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("network::a_deleted_tap_is_told", a_deleted_tap_is_told),
     ("network::links_addresses_and_routes", links_addresses_and_routes),
     ("network::errors_name_device_and_operation", errors_name_device_and_operation),
+    ("network::bridges_have_ports", bridges_have_ports),
+    ("network::super_frames_of_a_tap_keep_its_limit", super_frames_of_a_tap_keep_its_limit),
+    ("network::features_are_switched_and_said", features_are_switched_and_said),
 ];
 
 fn ip(text: &str) -> IpAddr {
@@ -159,12 +163,14 @@ fn links_addresses_and_routes() {
         netlink.set("veth0", &change).expect("changed");
         let link = netlink.link("uplink").expect("found");
         assert_eq!((link.mtu, link.mac, link.up), (1400, Some([2, 0, 0, 0, 0, 7]), true));
-        assert_eq!(link.gso_max_size, Some(20_000));
+        assert_eq!((link.gso_max_size, link.gso_ipv4_max_size.unwrap_or(20_000)), (Some(20_000), 20_000));
         netlink.add_address("uplink", ip("10.9.0.1"), 24, false).expect("v4");
         netlink.add_address("uplink", ip("fd00::1"), 64, true).expect("v6");
         let addresses = netlink.addresses().expect("listed");
         let v6 = addresses.iter().find(|a| a.address == ip("fd00::1")).expect("there");
         assert_eq!((v6.link, v6.prefix_len, v6.tentative), (link.index, 64, false));
+        let error = netlink.wait_local(ip("fd00::2"), Duration::from_millis(20)).expect_err("not ours");
+        assert_eq!(error.to_string(), "cannot see packets to `fd00::2` end here");
         let route = |destination: &str, len, gateway: Option<&str>, onlink| Route {
             destination: (ip(destination), len),
             gateway: gateway.map(ip),
@@ -217,6 +223,92 @@ fn errors_name_device_and_operation() {
         netlink.add_address("v0", ip("10.0.0.1"), 8, false).expect("added");
         let text = netlink.add_address("v0", ip("10.0.0.1"), 8, false).expect_err("twice").to_string();
         assert_eq!(text, "cannot add address 10.0.0.1/8 to link `v0`");
+    })
+    .expect("entered");
+}
+
+fn bridges_have_ports() {
+    let netns = namespace::create().expect("a namespace");
+    in_netns(&netns, || {
+        let mut netlink = Netlink::open().expect("netlink");
+        netlink.add_bridge("br0").expect("a bridge");
+        netlink.add_veth("v0", "v1", None).expect("a pair");
+        netlink.set_master("v0", Some("br0")).expect("a port");
+        for name in ["br0", "v0"] {
+            netlink.set_up(name, true).expect("up");
+        }
+        let text = netlink.wait_running("v0", Duration::from_millis(20)).expect_err("no carrier").to_string();
+        assert_eq!(text, "cannot see a carrier on link `v0`");
+        assert!(!netlink.link("br0").expect("there").running);
+        netlink.set_up("v1", true).expect("up");
+        for name in ["v0", "v1", "br0"] {
+            netlink.wait_running(name, Duration::from_secs(5)).expect("running");
+        }
+        netlink.set_master("v0", None).expect("no port");
+        eventually("the bridge has no carrier", || !netlink.link("br0").expect("there").running);
+        let text = netlink.set_master("v0", Some("v1")).expect_err("no bridge").to_string();
+        assert_eq!(text, "cannot make link `v0` a port of v1");
+        let text = netlink.add_bridge("br0").expect_err("taken").to_string();
+        assert_eq!(text, "cannot make bridge `br0`");
+    })
+    .expect("entered");
+}
+
+fn super_frames_of_a_tap_keep_its_limit() {
+    const TOTAL: usize = 4 << 20;
+    const LIMIT: u32 = 30_000;
+    let ((left, a), (right, b)) = (guest("eth0", "10.77.0.1", 1), guest("eth0", "10.77.0.2", 1));
+    for netns in [&left, &right] {
+        in_netns(netns, || {
+            let mut netlink = Netlink::open().expect("netlink");
+            assert!(netlink.set_gso_max_size("eth0", LIMIT).expect("limited"), "this kernel knows the limit");
+            let link = netlink.link("eth0").expect("there");
+            assert_eq!((link.gso_max_size, link.gso_ipv4_max_size.unwrap_or(LIMIT)), (Some(LIMIT), LIMIT));
+            let error = netlink.set_gso_max_size("eth0", 1 << 30).expect_err("too much");
+            assert_eq!(error.to_string(), "cannot set gso_max_size 1073741824 of link `eth0`");
+        })
+        .expect("entered");
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let longest = std::thread::scope(|scope| {
+        let splicer = scope.spawn(|| splice(&a, &b, &stop));
+        let listener = in_netns(&right, || TcpListener::bind("10.77.0.2:80")).expect("entered").expect("bound");
+        let receiver = scope.spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            std::io::copy(&mut stream, &mut std::io::sink()).expect("all")
+        });
+        let mut stream = in_netns(&left, || TcpStream::connect("10.77.0.2:80")).expect("entered").expect("connected");
+        stream.write_all(&vec![7; TOTAL]).expect("sent");
+        drop(stream);
+        assert_eq!(receiver.join().expect("received"), TOTAL as u64);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        splicer.join().expect("spliced")
+    });
+    // The limit is of the packet; the frame has the virtio-net and Ethernet headers as well.
+    assert!((9_100..=LIMIT as usize + 24).contains(&longest), "the longest frame had {longest} bytes");
+}
+
+fn features_are_switched_and_said() {
+    let netns = namespace::create().expect("a namespace");
+    in_netns(&netns, || {
+        Netlink::open().expect("netlink").add_veth("v0", "v1", None).expect("a pair");
+        let mut ethtool = Ethtool::open().expect("ethtool");
+        let before = ethtool.features("v0").expect("listed");
+        assert!(before.contains("tx-udp-segmentation") && before.contains("tx-tcp-segmentation"), "{before:?}");
+        let change = [("tx-udp-segmentation", false), ("rx-gro", false), ("rx-udp-gro-forwarding", true)];
+        ethtool.set_features("v0", &change).expect("changed");
+        let mut wanted = before.clone();
+        wanted.extend(["rx-udp-gro-forwarding".to_owned()]);
+        wanted.retain(|feature| !["tx-udp-segmentation", "rx-gro"].contains(&feature.as_str()));
+        assert_eq!(ethtool.features("v0").expect("listed"), wanted, "these and no others");
+        assert_eq!(ethtool.features("v1").expect("listed"), before, "not the other end");
+        ethtool.set_features("v0", &[("tx-udp-segmentation", true)]).expect("changed back");
+        let error = ethtool.set_features("v0", &[("tx-nonsense", true)]).expect_err("unknown");
+        assert_eq!(error.to_string(), "cannot set tx-nonsense on of link `v0`");
+        let error = ethtool.set_features("v0", &[("netns-local", true)]).expect_err("fixed");
+        assert_eq!(error.to_string(), "cannot set netns-local on of link `v0`");
+        let text = ethtool.features("none0").expect_err("missing").to_string();
+        assert_eq!(text, "cannot list the features of link `none0`");
     })
     .expect("entered");
 }

@@ -14,8 +14,8 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
 
 use crate::Test;
-use crate::sandbox;
 use crate::support::{Place, sh, sh_fails};
+use crate::{links, sandbox};
 
 pub(crate) const OUTER_WORD: &str = "unprivileged-outer";
 pub(crate) const INNER_WORD: &str = "unprivileged-inner";
@@ -31,6 +31,7 @@ pub(crate) const BARE: &[Test] = &[("unprivileged::doctor_names_what_is_missing"
 pub(crate) const INNER: &[Test] = &[
     ("unprivileged::doctor", doctor),
     ("unprivileged::enter", enter),
+    ("unprivileged::links", links::without_privileges),
     ("unprivileged::sees_only_its_own", sandbox::sees_only_its_own),
     ("unprivileged::user_data_serves_on_loopback", sandbox::user_data_serves_on_loopback),
     ("unprivileged::exit_codes_and_signals_pass_through", sandbox::exit_codes_and_signals_pass_through),

@@ -48,6 +48,7 @@ pub fn run(options: &DemoOptions) -> anyhow::Result<ExitCode> {
         quotas: server::Quotas::default(),
         wait: Duration::from_secs(1),
         queues: host::default_queues(),
+        hosts: options.hosts.clone(),
     };
     let prepared = plan.prepare()?;
     let result = up::runtime()?.block_on(perform(options, prepared));
@@ -66,9 +67,9 @@ async fn perform(options: &DemoOptions, prepared: Prepared) -> anyhow::Result<bo
 async fn tell(options: &DemoOptions, running: &Running) -> anyhow::Result<bool> {
     let is_cancelled = Arc::new(AtomicBool::new(false));
     let mut report = Report::new(options.output, story::STEPS);
-    let (address, agent, cancelled) = (running.address, host::agent_dir(Some(&running.data))?, is_cancelled.clone());
+    let (address, agents, cancelled) = (running.address, host::agent_dirs(Some(&running.data))?, is_cancelled.clone());
     let mut playing = tokio::task::spawn_blocking(move || {
-        let stage = story::play(&mut report, address, &agent, &cancelled);
+        let stage = story::play(&mut report, address, &agents, &cancelled);
         let cast = stage.as_ref().map(Cast::of);
         (report, cast)
     });

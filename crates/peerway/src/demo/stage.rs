@@ -1,10 +1,9 @@
 //! The demo's cloud: two accounts, two regions, three VPCs with two instances each; and what a step can ask of it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use agent::{Answer, InstanceStatus, Question};
 use anyhow::{Context, bail};
 use model::NetworkInterfaceId;
 
@@ -12,6 +11,7 @@ use super::api::Api;
 use super::build::{BLUEPRINTS, Plot};
 use super::probe::{Flow, Guest, Kind, Seen, Wait};
 use super::report::Finding;
+use crate::agents;
 use crate::client::{Call, CallError, Side};
 
 /// Multicast and broadcast: what guests say by themselves and no step ever sends.
@@ -25,7 +25,7 @@ pub struct Stage {
     /// Of A and B.
     pub peering: String,
     api: Rc<Api>,
-    agent: PathBuf,
+    agents: Vec<PathBuf>,
 }
 
 pub struct Vpc {
@@ -56,19 +56,19 @@ impl Stage {
     ///
     /// # Errors
     /// What the API refused, or what did not come up.
-    pub fn set_up(api: &Rc<Api>, agent: &Path) -> anyhow::Result<Stage> {
+    pub fn set_up(api: &Rc<Api>, agents: &[PathBuf]) -> anyhow::Result<Stage> {
         let plots =
             BLUEPRINTS.iter().map(|blueprint| Plot::make(api, blueprint)).collect::<anyhow::Result<Vec<_>>>()?;
         for plot in &plots {
             plot.wait_until_running(api)?;
         }
-        let running = instances(agent)?;
+        let running = agents::instances(agents)?;
         let mut vpcs = Vec::new();
         for plot in plots {
             vpcs.push(plot.finish(&running)?);
         }
         let Ok([a, b, c]) = <[Vpc; 3]>::try_from(vpcs) else { bail!("three VPCs were to be made") };
-        Ok(Stage { a, b, c, peering: String::new(), api: api.clone(), agent: agent.to_owned() })
+        Ok(Stage { a, b, c, peering: String::new(), api: api.clone(), agents: agents.to_owned() })
     }
 
     pub fn api(&self) -> &Api {
@@ -209,7 +209,7 @@ impl Stage {
 
     /// Counted since these interfaces were plugged in.
     fn drops(&self) -> anyhow::Result<BTreeMap<(NetworkInterfaceId, String), (String, u64)>> {
-        let instances = instances(&self.agent)?;
+        let instances = agents::instances(&self.agents)?;
         let interfaces = instances.into_iter().flat_map(|instance| instance.interfaces);
         let drops = interfaces.flat_map(|interface| {
             let id = interface.interface;
@@ -255,12 +255,4 @@ impl Stage {
 
 fn is_counted(drops: &[Drop], code: &str, at: &Actor) -> bool {
     drops.iter().any(|drop| drop.code == code && drop.interface == at.guest.interface)
-}
-
-fn instances(agent: &Path) -> anyhow::Result<Vec<InstanceStatus>> {
-    match agent::ask(agent, &Question::Status, &[]).context("the agent does not answer")? {
-        Answer::Status(instances) => Ok(instances),
-        Answer::Refused(why) => bail!("{why}"),
-        Answer::Exited(_) => bail!("the agent answered another question"),
-    }
 }

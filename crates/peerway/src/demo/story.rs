@@ -1,7 +1,7 @@
 //! The mission, step by step: what is done, what must come of it (spec ch. 5, appendix B).
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,10 +47,10 @@ const SCENES: &[Scene] = &[
 pub const STEPS: usize = SCENES.len() + 1;
 
 /// Plays until the end, until something fails that the rest needs, or until told to stop. The cloud, where it was built.
-pub fn play(report: &mut Report, address: SocketAddr, agent: &Path, is_cancelled: &AtomicBool) -> Option<Stage> {
+pub fn play(report: &mut Report, address: SocketAddr, agents: &[PathBuf], is_cancelled: &AtomicBool) -> Option<Stage> {
     let api = Rc::new(Api::new(address));
     report.begin(SET_UP.0);
-    let (stage, finding) = match Stage::set_up(&api, agent) {
+    let (stage, finding) = match Stage::set_up(&api, agents) {
         Ok(stage) => {
             let running = stage.vpcs().iter().map(|vpc| vpc.guests.len()).sum::<usize>();
             (Some(stage), Finding::new(running == 6, format!("{running} instances run")))

@@ -37,7 +37,7 @@ fn a_deleted_device_is_made_again() {
 }
 
 #[test]
-fn an_instance_that_ends_by_itself_is_reported_stopped_and_starts_again() {
+fn an_instance_that_shuts_itself_down_is_stopped_and_starts_again() {
     let place = Place::new();
     let up = Up::start(&place, &[]);
     let mut alice = up.client(ALICE);
@@ -46,24 +46,61 @@ fn an_instance_that_ends_by_itself_is_reported_stopped_and_starts_again() {
     let (ended, other) = (&guests[0], &guests[1]);
     up.wait_until_reached(&other.id, &ended.address);
 
-    up.exec(&ended.id, &["kill", "-TERM", "1"]);
-    wait_for_state(&mut alice, &ended.id, "stopped");
-    let reason = described(&mut alice, &ended.id);
-    assert!(reason.0.contains("<stateReason>") && reason.0.contains("ended by itself"), "{}", reason.0);
-    eventually("its address answers no more", || !up.reaches(&other.id, &ended.address));
-    assert_eq!(state_of(&mut alice, &other.id), "running");
-
-    alice.ok(&format!("Action=StartInstances&InstanceId.1={}", ended.id));
-    wait_for_state(&mut alice, &ended.id, "running");
-    up.wait_until_reached(&other.id, &ended.address);
+    for ask in ["kill -TERM 1", "busybox poweroff", POWEROFF] {
+        up.exec(&ended.id, &["sh", "-c", ask]);
+        wait_for_state(&mut alice, &ended.id, "stopped");
+        let shown = described(&mut alice, &ended.id).0;
+        assert!(
+            shown.contains(SHUT_ITSELF_DOWN) && shown.contains("<reason>User initiated</reason>"),
+            "{ask}: {shown}"
+        );
+        eventually("its address answers no more", || !up.reaches(&other.id, &ended.address));
+        assert_eq!(state_of(&mut alice, &other.id), "running");
+        alice.ok(&format!("Action=StartInstances&InstanceId.1={}", ended.id));
+        wait_for_state(&mut alice, &ended.id, "running");
+        up.wait_until_reached(&other.id, &ended.address);
+    }
+    let is_done = up.exec(&ended.id, &["sh", "-c", &format!("head -c 100000 /dev/zero > /dev/initctl; {REBOOT}")]);
+    assert!(is_done.status.success(), "junk and what cannot be done do not block who writes it: {is_done:?}");
+    assert_eq!(state_of(&mut alice, &ended.id), "running");
 
     // Its first process cannot be killed from inside, but the machine's root can.
     up.sh(&ended.id, "kill -KILL 1 || true; kill -0 1");
     let (_, pid) = up.processes().into_iter().find(|(id, _)| *id == ended.id).expect("it runs");
     kill_process(Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid"), Signal::KILL).expect("killed");
     wait_for_state(&mut alice, &ended.id, "stopped");
+    let shown = described(&mut alice, &ended.id).0;
+    assert!(shown.contains("<code>Server.InternalError</code>") && shown.contains("killed by signal 9"), "{shown}");
     alice.ok(&format!("Action=StartInstances&InstanceId.1={}", ended.id));
     up.wait_until_reached(&other.id, &ended.address);
+    up.stop();
+}
+
+const SHUT_ITSELF_DOWN: &str = "<stateReason><code>Client.InstanceInitiatedShutdown</code>\
+                                <message>Client.InstanceInitiatedShutdown: Instance initiated shutdown</message></stateReason>";
+/// What `poweroff` and `reboot` of systemd and sysvinit write where no service manager answers.
+const POWEROFF: &str =
+    "python3 -c 'import struct; open(\"/dev/initctl\", \"wb\").write(struct.pack(\"3i372x\", 0x03091969, 1, 0x30))'";
+const REBOOT: &str =
+    "python3 -c 'import struct; open(\"/dev/initctl\", \"wb\").write(struct.pack(\"3i372x\", 0x03091969, 1, 0x36))'";
+
+#[test]
+fn an_instance_that_is_to_terminate_at_shutdown_does() {
+    let place = Place::new();
+    let up = Up::start(&place, &[]);
+    let mut alice = up.client(ALICE);
+    let network = network(&mut alice, "10.16");
+    let guest = guests(&mut alice, &network.subnet, 1, "").remove(0);
+    let behavior = "InstanceInitiatedShutdownBehavior.Value=terminate";
+    alice.ok(&format!("Action=ModifyInstanceAttribute&InstanceId={}&{behavior}", guest.id));
+    let files: PathBuf = up.data.join("host/instances").join(&guest.id);
+    assert!(files.exists());
+    up.exec(&guest.id, &["kill", "-TERM", "1"]);
+    wait_for_state(&mut alice, &guest.id, "terminated");
+    let shown = described(&mut alice, &guest.id).0;
+    assert!(shown.contains(SHUT_ITSELF_DOWN), "{shown}");
+    eventually("its files are removed", || !files.exists());
+    assert!(up.processes().is_empty());
     up.stop();
 }
 

@@ -39,6 +39,32 @@ fn a_data_directory_in_use() {
     up.stop();
 }
 
+/// Nothing is refused there: the instances are records, so nothing of them runs on this machine.
+#[test]
+fn status_of_a_cloud_without_packets() {
+    let place = Place::new();
+    let status = |arguments: &[&str]| {
+        let output =
+            peerway().args(["status", "--data"]).arg(place.data()).args(arguments).output().expect("it starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, _, error) = status(&[]);
+    assert_eq!(code, Some(1));
+    says(&error, &["no peerway runs", "peerway up"]);
+    let up = Up::start(&place, &["--no-packets"]);
+    let (code, told, error) = status(&[]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    says(&told, &["the control plane runs", "without packets", "--no-packets", &place.data().display().to_string()]);
+    let (code, told, _) = status(&["--output", "json", "--drops"]);
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((code, told), (Some(0), serde_json::json!([])));
+    up.stop();
+    let (code, told, error) = status(&["--output", "json"]);
+    assert_eq!((code, told.as_str()), (Some(1), ""));
+    says(&error, &["no peerway runs"]);
+}
+
 #[test]
 fn a_lock_that_outlives_its_holder_by_a_moment() {
     let place = Place::new();

@@ -14,9 +14,10 @@ use super::first_packet;
 use super::http::Client;
 use super::janitor::Janitor;
 use super::load::{Load, Pairs, Served};
+use super::numbers::percentile;
 use super::options::Options;
 use super::peerway::{Peerway, REGION, TwoInstances};
-use super::report::{Report, percentile};
+use super::report::Report;
 use super::tools;
 
 const PEERINGS: usize = 100;

@@ -156,7 +156,7 @@ fn percent_encode(text: &str, into: &mut String) {
 }
 
 /// Seconds since 1970 in ISO 8601's basic format, as in `20260115T120000Z`.
-fn basic_time(seconds: u64) -> String {
+pub(super) fn basic_time(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Days in the era of 400 years that begins on the first of March 2000 minus some eras; March first, so that the leap day is
     // the last of its year.

@@ -13,6 +13,9 @@ const PORT: &str = "5201";
 /// How long a server has to come up, or to be done with the last client.
 const READY: Duration = Duration::from_secs(10);
 
+/// How long a stream has to reach its speed.
+const RISE: Duration = Duration::from_secs(1);
+
 /// One transfer.
 #[derive(Debug)]
 pub(super) struct Transfer {
@@ -49,6 +52,18 @@ pub(super) fn measure(peer: &dyn Peer, length: Duration, streams: u32, reverse: 
             Err(error) => return Err(error).with_context(|| format!("iperf3 failed: {}", outcome.stderr.trim())),
         }
     }
+}
+
+/// Does `work` while one stream is sent to the far guest, which must go on for `length` at least.
+pub(super) fn under_load<T>(peer: &dyn Peer, length: Duration, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (address, seconds) = (peer.address().to_string(), (length + 2 * RISE).as_secs().to_string());
+    let load = peer.client(&["iperf3", "-c", &address, "-p", PORT, "-t", &seconds, "-J"])?;
+    let load = std::thread::spawn(move || process::finish(load, length + Duration::from_secs(20)));
+    std::thread::sleep(RISE);
+    let done = work();
+    let outcome = load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    read(&outcome.stdout).with_context(|| format!("the load failed: {}", outcome.stderr.trim()))?;
+    done
 }
 
 /// Gb/s and GB of the final report.

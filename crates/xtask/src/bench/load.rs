@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::http::Client;
-use super::report::percentile;
+use super::numbers::percentile;
 
 /// Where, how many, how long.
 #[derive(Clone, Copy, Debug)]

@@ -21,15 +21,17 @@ use super::ping;
 use super::report::Report;
 use super::tools;
 
-const TCP_1: &str = "TCP, 1 stream, Gb/s";
-const TCP_4: &str = "TCP, 4 streams, Gb/s";
-const TCP_REVERSE: &str = "TCP, reverse, Gb/s";
+pub(super) const TCP_1: &str = "TCP, 1 stream, Gb/s";
+pub(super) const TCP_4: &str = "TCP, 4 streams, Gb/s";
+pub(super) const TCP_REVERSE: &str = "TCP, reverse, Gb/s";
 const UDP: &str = "UDP of 64 B, packets/s";
 const UDP_LOSS: &str = "UDP of 64 B, loss in %";
 const PING_MEDIAN: &str = "ping p50, us";
 const PING_P99: &str = "ping p99, us";
 const BALANCE: &str = "4 streams, second busiest thread / busiest";
 
+/// How long is pinged: 300 times.
+const PINGS: Duration = Duration::from_secs(3);
 /// How long a peer has to come up.
 const READY: Duration = Duration::from_secs(30);
 
@@ -47,7 +49,7 @@ pub(super) fn run(options: &Options) -> Result<Report> {
     let mut report = Report::new("local");
     report.fact(tools::machine());
     let (rounds, seconds) = (options.rounds, options.length.as_secs());
-    report.fact(format!("{rounds} interleaved rounds of {seconds} s each, MTU {} in all guests", options.mtu));
+    report.fact(format!("{rounds} interleaved rounds of {seconds} s each, MTU {} in all guests", options.mtus[0]));
     report.fact("CPU-s/GB: of the switching processes; `machine` counts both guests and everything else that ran");
     report
         .fact("UDP: one thread sends unpaced, one system call a packet, the same program for every peer; what arrived");
@@ -62,23 +64,23 @@ pub(super) fn run(options: &Options) -> Result<Report> {
 
 fn peers(janitor: &Janitor, options: &Options) -> Result<Vec<Box<dyn Peer>>> {
     let mut peers: Vec<Box<dyn Peer>> = Vec::new();
-    let directory = tools::directory(janitor)?;
+    let (directory, mtu) = (tools::directory(janitor)?, options.mtus[0]);
     if options.wants("kernel") {
-        peers.push(Box::new(KernelRouter::new(janitor, options.mtu, false)?));
+        peers.push(Box::new(KernelRouter::new(janitor, mtu, false)?));
     }
     if options.wants("nftables") {
         tools::need(&[("nft", "nftables")], options)?;
-        peers.push(Box::new(KernelRouter::new(janitor, options.mtu, true)?));
+        peers.push(Box::new(KernelRouter::new(janitor, mtu, true)?));
     }
     for (name, segments) in [("ovs", false), ("ovs-tso", true)] {
         if options.wants(name) {
             tools::need(&[("ovs-vswitchd", "openvswitch-switch"), ("ethtool", "ethtool")], options)?;
-            peers.push(Box::new(OpenVSwitch::new(janitor, &directory, options.mtu, segments)?));
+            peers.push(Box::new(OpenVSwitch::new(janitor, &directory, mtu, segments)?));
         }
     }
     if options.wants("peerway") {
         let cloud = Peerway::start(janitor, &tools::peerway(options)?, &directory, &[])?;
-        peers.push(Box::new(TwoInstances::new(cloud, options.mtu)?));
+        peers.push(Box::new(TwoInstances::new(cloud, mtu)?));
     }
     Ok(peers)
 }
@@ -107,9 +109,9 @@ fn measure(peers: &[Box<dyn Peer>], janitor: &Janitor, options: &Options, report
         report.add(peer.name(), UDP_LOSS, blast.loss * 100.0);
     }
     for peer in peers {
-        let (median, p99) = ping::measure(&**peer).with_context(|| format!("{}: ping", peer.name()))?;
-        report.add(peer.name(), PING_MEDIAN, median);
-        report.add(peer.name(), PING_P99, p99);
+        let times = ping::measure(&**peer, PINGS, 9).with_context(|| format!("{}: ping", peer.name()))?;
+        report.add(peer.name(), PING_MEDIAN, times.median);
+        report.add(peer.name(), PING_P99, times.p99);
     }
     Ok(())
 }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   cargo xtask bench local   packets of one host, beside a kernel router, nftables and Open vSwitch
+//!   cargo xtask bench link    packets between two hosts, encrypted, beside WireGuard's user-space programs and Nebula
 //!   cargo xtask bench api     requests, beside moto_server; from CreateRoute to the first packet
 //! ```
 //!
 //! Every peer runs in the same run, in interleaved rounds, so that ratios hold although the machine's speed does not. What a
-//! round measures is in [`local`] and [`api`]; what holds for both:
+//! round measures is in [`local`], [`link`] and [`api`]; what holds for all:
 //!
 //! - all that is made (namespaces, processes, directories) carries this process's id, and the [`janitor`] removes it however
 //!   the run ends;
@@ -16,13 +17,18 @@
 mod api;
 mod datagrams;
 mod first_packet;
+mod flood;
+mod gate;
 mod http;
 mod iperf;
 mod janitor;
 mod kernel;
+mod link;
 mod load;
 mod local;
+mod nebula;
 mod network;
+mod numbers;
 mod options;
 mod ovs;
 mod peer;
@@ -31,6 +37,9 @@ mod ping;
 mod process;
 mod report;
 mod tools;
+mod two_hosts;
+mod underlay;
+mod wireguard;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -41,13 +50,18 @@ use options::Options;
 
 const HELP: &str = "\
 cargo xtask bench local [--only kernel,nftables,ovs,ovs-tso,peerway] [--mtu N] [common options]
+cargo xtask bench link  [--peers veth,peerway,gotatun,boringtun,wireguard-go,nebula] [--mtu 1500,9000] [--offload on,off]
+                        [--wireguard-go PATH] [common options]
 cargo xtask bench api   [common options]
+
+  --offload        whether the wire between the hosts has UDP segmentation offload (default: once with, once without)
+  --wireguard-go   also measure this build of wireguard-go, as wireguard-go-new
 
 Common options:
   --quick          one round of two seconds, to see that everything runs; gates are shown and do not count
   --rounds N       interleaved rounds (default 5)
-  --seconds N      length of each measurement (default 5; api: 3)
-  --output json    the results as one JSON document
+  --seconds N      length of each measurement (default 5; link and api: 3)
+  --output FORMAT  table (default), or json: the results as one document
   --peerway PATH   the program to measure (default: built for release)
   --no-build       measure the release build that is there
   --no-install     name missing programs instead of installing them
@@ -64,16 +78,21 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     match words[..] {
         [janitor::WORD] => janitor::main(),
         [datagrams::WORD, ref rest @ ..] => datagrams::main(rest),
-        ["local" | "api", ..] if words.iter().any(|word| ["--help", "-h"].contains(word)) => {
+        [flood::WORD, ref rest @ ..] => flood::main(rest),
+        ["local" | "link" | "api", ..] if words.iter().any(|word| ["--help", "-h"].contains(word)) => {
             println!("{HELP}");
             Ok(())
         }
-        [which @ ("local" | "api"), ref rest @ ..] => {
+        [which @ ("local" | "link" | "api"), ref rest @ ..] => {
             let options = Options::parse(which, rest)?;
             if cfg!(debug_assertions) {
                 return in_release(args, &options);
             }
-            let report = if which == "local" { local::run(&options)? } else { api::run(&options)? };
+            let report = match which {
+                "local" => local::run(&options)?,
+                "link" => link::run(&options, &words)?,
+                _ => api::run(&options)?,
+            };
             report.print(options.json);
             if !options.quick && !report.passes() {
                 bail!("a gate failed");
@@ -84,7 +103,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
-        _ => bail!("expected `local` or `api`\n{HELP}"),
+        _ => bail!("expected `local`, `link` or `api`\n{HELP}"),
     }
 }
 

@@ -16,7 +16,7 @@ use super::process;
 
 pub(super) const REGION: &str = "us-east-1";
 /// Where the load generator lies in an instance.
-const GENERATOR: &str = "/root/load-generator";
+pub(super) const GENERATOR: &str = "/root/load-generator";
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 17, 1, 10);
 /// How long the program, then an instance, has to come up.
 const READY: Duration = Duration::from_secs(30);
@@ -54,11 +54,65 @@ impl Peerway {
         Client::new(self.address, REGION)
     }
 
-    fn exec(&self, instance: &str, argv: &[&str]) -> Command {
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn exec(&self, instance: &str, argv: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("exec").arg("--data").arg(&self.data).args([instance, "--"]).args(argv);
         command
     }
+
+    /// What `peerway status --output json` says.
+    pub(super) fn status(&self) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command.arg("status").arg("--data").arg(&self.data).args(["--output", "json"]);
+        process::succeed(command, READY)
+    }
+
+    /// Waits for the instance, gives it the load generator and, if one is named, another MTU than it was told.
+    pub(super) fn prepare(&self, instance: &str, mtu: Option<u32>) -> Result<()> {
+        let deadline = Instant::now() + READY;
+        loop {
+            let outcome = process::finish(self.exec(instance, &["true"]), READY)?;
+            if outcome.status.success() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                bail!(
+                    "instance {instance} is not up after {READY:?}: {}{}",
+                    outcome.stdout.trim(),
+                    outcome.stderr.trim()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if let Some(mtu) = mtu {
+            process::succeed(self.exec(instance, &["ip", "link", "set", "eth0", "mtu", &mtu.to_string()]), READY)?;
+        }
+        let copy = format!("cat > {GENERATOR} && chmod 755 {GENERATOR}");
+        let program = std::env::current_exe().context("this program has no path")?;
+        let mut command = self.exec(instance, &["sh", "-c", &copy]);
+        let status = command.stdin(Stdio::from(File::open(program)?)).status().context("cannot start peerway")?;
+        if !status.success() {
+            bail!("the load generator cannot be copied to instance {instance} ({status})");
+        }
+        Ok(())
+    }
+}
+
+/// Launches an instance; its id.
+pub(super) fn launch(api: &mut Client, subnet: &str, address: &str) -> Result<String> {
+    let launch = [
+        ("ImageId", "ami-0123456789abcdef0"),
+        ("InstanceType", "t3.micro"),
+        ("MinCount", "1"),
+        ("MaxCount", "1"),
+        ("SubnetId", subnet),
+        ("PrivateIpAddress", address),
+    ];
+    api.ask("RunInstances", &launch, "instanceId")
 }
 
 /// Instances in two peered VPCs of one account; each default security group lets the other's network in.
@@ -96,42 +150,13 @@ impl TwoInstances {
             peering,
         };
         for instance in [&instances.near, &instances.far] {
-            instances.prepare(instance, mtu)?;
+            instances.cloud.prepare(instance, Some(mtu))?;
         }
         Ok(instances)
     }
 
     pub(super) fn client_of_api(&self) -> Client {
         self.cloud.client()
-    }
-
-    /// Waits for the instance and gives it the load generator and the MTU of the other peers.
-    fn prepare(&self, instance: &str, mtu: u32) -> Result<()> {
-        let deadline = Instant::now() + READY;
-        loop {
-            let outcome = process::finish(self.cloud.exec(instance, &["true"]), READY)?;
-            if outcome.status.success() {
-                break;
-            }
-            if Instant::now() >= deadline {
-                bail!(
-                    "instance {instance} is not up after {READY:?}: {}{}",
-                    outcome.stdout.trim(),
-                    outcome.stderr.trim()
-                );
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let set = self.cloud.exec(instance, &["ip", "link", "set", "eth0", "mtu", &mtu.to_string()]);
-        process::succeed(set, READY)?;
-        let copy = format!("cat > {GENERATOR} && chmod 755 {GENERATOR}");
-        let program = std::env::current_exe().context("this program has no path")?;
-        let mut command = self.cloud.exec(instance, &["sh", "-c", &copy]);
-        let status = command.stdin(Stdio::from(File::open(program)?)).status().context("cannot start peerway")?;
-        if !status.success() {
-            bail!("the load generator cannot be copied to instance {instance} ({status})");
-        }
-        Ok(())
     }
 }
 
@@ -158,15 +183,7 @@ impl Side {
         api.call("AuthorizeSecurityGroupIngress", &rule)?;
         let route_table = api.ask("DescribeRouteTables", &of_vpc, "routeTableId")?;
         let address = format!("{network}.1.10");
-        let launch = [
-            ("ImageId", "ami-0123456789abcdef0"),
-            ("InstanceType", "t3.micro"),
-            ("MinCount", "1"),
-            ("MaxCount", "1"),
-            ("SubnetId", &subnet),
-            ("PrivateIpAddress", &address),
-        ];
-        let instance = api.ask("RunInstances", &launch, "instanceId")?;
+        let instance = launch(api, &subnet, &address)?;
         Ok(Side { vpc, route_table, instance })
     }
 }

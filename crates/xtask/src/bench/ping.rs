@@ -4,24 +4,36 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::numbers::percentile;
 use super::peer::Peer;
 use super::process;
-use super::report::percentile;
 
-const COUNT: usize = 300;
-/// Under a lost packet here and there the percentiles still mean something.
-const ANSWERED_MIN: usize = COUNT * 9 / 10;
+const INTERVAL: Duration = Duration::from_millis(10);
 
-/// Median and 99th percentile of [`COUNT`] pings at 10 ms, in microseconds.
-pub(super) fn measure(peer: &dyn Peer) -> Result<(f64, f64)> {
+/// Round-trip times in microseconds.
+#[derive(Debug)]
+pub(super) struct RoundTrips {
+    pub(super) median: f64,
+    pub(super) average: f64,
+    pub(super) p99: f64,
+}
+
+/// Pings every 10 ms for `length`. Under a lost packet here and there the percentiles still mean something; how many of ten must
+/// be answered is the caller's to say.
+pub(super) fn measure(peer: &dyn Peer, length: Duration, answered_of_ten: usize) -> Result<RoundTrips> {
     let address = peer.address().to_string();
-    let command = peer.client(&["ping", "-n", "-i", "0.01", "-c", &COUNT.to_string(), &address])?;
-    let outcome = process::finish(command, Duration::from_secs(30))?;
+    let count = (length.as_millis() / INTERVAL.as_millis()) as usize;
+    let command = peer.client(&["ping", "-n", "-i", "0.01", "-c", &count.to_string(), &address])?;
+    let outcome = process::finish(command, length + Duration::from_secs(30))?;
     let times = times(&outcome.stdout);
-    if times.len() < ANSWERED_MIN {
-        bail!("{} of {COUNT} pings were answered: {}", times.len(), outcome.stderr.trim());
+    if times.len() * 10 < count * answered_of_ten {
+        bail!("{} of {count} pings were answered: {}", times.len(), outcome.stderr.trim());
     }
-    Ok((percentile(&times, 50.0), percentile(&times, 99.0)))
+    Ok(RoundTrips {
+        median: percentile(&times, 50.0),
+        average: times.iter().sum::<f64>() / times.len().max(1) as f64,
+        p99: percentile(&times, 99.0),
+    })
 }
 
 fn times(text: &str) -> Vec<f64> {

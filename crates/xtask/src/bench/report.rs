@@ -1,8 +1,13 @@
 //! What was measured, as a table for people or JSON for programs.
+//!
+//! A report has one section for each condition under which all was measured; most have one condition, which has no title.
 
 use std::fmt::Write;
 
-/// All values of one metric of one peer, one for each round.
+use super::gate::{Gate, Limit};
+use super::numbers::{extremes, median, number, spread};
+
+/// All values of one metric of one peer, one for each round; not a number where the measurement failed.
 #[derive(Debug)]
 struct Series {
     peer: String,
@@ -10,38 +15,30 @@ struct Series {
     values: Vec<f64>,
 }
 
-/// A ratio that must be reached.
-#[derive(Debug)]
-struct Gate {
-    text: String,
-    need: f64,
-    /// Whether the need is the most, not the least, that is allowed.
-    at_most: bool,
-    values: Vec<f64>,
-}
-
-impl Gate {
-    fn measured(&self) -> f64 {
-        median(&self.values)
-    }
-
-    fn passes(&self) -> bool {
-        let measured = self.measured();
-        if self.at_most { measured <= self.need } else { measured >= self.need }
-    }
-}
-
+/// What was measured under one condition.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    name: &'static str,
-    facts: Vec<String>,
+struct Section {
+    title: Option<String>,
+    /// Rounds before the current one.
+    rounds: usize,
+    /// Peers that could not take part, and why.
+    absent: Vec<(String, String)>,
     series: Vec<Series>,
     gates: Vec<Gate>,
 }
 
+#[derive(Debug)]
+pub(super) struct Report {
+    name: &'static str,
+    facts: Vec<String>,
+    /// All but the current one.
+    done: Vec<Section>,
+    current: Section,
+}
+
 impl Report {
     pub(super) fn new(name: &'static str) -> Report {
-        Report { name, ..Report::default() }
+        Report { name, facts: Vec::new(), done: Vec::new(), current: Section::default() }
     }
 
     /// Something a reader must know to understand the numbers.
@@ -49,41 +46,82 @@ impl Report {
         self.facts.push(text.into());
     }
 
+    /// All that comes from here on was measured under this condition.
+    pub(super) fn section(&mut self, title: String) {
+        let section = Section { title: Some(title), ..Section::default() };
+        let before = std::mem::replace(&mut self.current, section);
+        if before.title.is_some() || !before.series.is_empty() {
+            self.done.push(before);
+        }
+    }
+
+    /// A peer that was asked for takes no part; said at once, and in the table.
+    pub(super) fn absent(&mut self, peer: &str, why: &anyhow::Error) {
+        let why = format!("{why:#}");
+        eprintln!("ABSENT: {peer}: {why}");
+        self.current.absent.push((peer.into(), why));
+    }
+
+    /// Round `n`, from 1, begins: a peer that had no value of a metric in an earlier one gets no other round's place.
+    pub(super) fn round(&mut self, n: usize) {
+        self.current.rounds = n.saturating_sub(1);
+    }
+
     /// Adds a round's value, and says so while the run goes on; peers and metrics are shown in the order in which they first
     /// come.
     pub(super) fn add(&mut self, peer: &str, metric: &str, value: f64) {
         eprintln!("  {metric}: {peer} {}", number(value));
-        match self.series.iter_mut().find(|series| series.peer == peer && series.metric == metric) {
-            Some(series) => series.values.push(value),
-            None => self.series.push(Series { peer: peer.into(), metric: metric.into(), values: vec![value] }),
-        }
+        let Section { series: all, rounds, .. } = &mut self.current;
+        let known = all.iter().position(|series| series.peer == peer && series.metric == metric);
+        let place = known.unwrap_or_else(|| {
+            all.push(Series { peer: peer.into(), metric: metric.into(), values: Vec::new() });
+            all.len() - 1
+        });
+        let values = &mut all[place].values;
+        values.resize(values.len().max(*rounds), f64::NAN);
+        values.push(value);
+    }
+
+    /// A round's value could not be had.
+    pub(super) fn miss(&mut self, peer: &str, metric: &str) {
+        self.add(peer, metric, f64::NAN);
     }
 
     pub(super) fn values(&self, peer: &str, metric: &str) -> &[f64] {
-        let found = self.series.iter().find(|series| series.peer == peer && series.metric == metric);
-        found.map_or(&[], |series| &series.values)
+        self.current.values(peer, metric)
     }
 
     /// `a` must be `need` times `b` in this metric, round by round; nothing is asked when one of them was not measured.
     pub(super) fn gate_ratio(&mut self, metric: &str, a: &str, b: &str, need: f64) {
-        let pairs = self.values(a, metric).iter().zip(self.values(b, metric));
-        let values: Vec<f64> = pairs.map(|(a, b)| a / b).collect();
-        if !values.is_empty() {
-            self.gates.push(Gate { text: format!("{metric}: {a} / {b}"), need, at_most: false, values });
+        let measured = |peer| !self.values(peer, metric).is_empty();
+        if measured(a) && measured(b) {
+            self.gate_pair(metric, a, b, Limit::at_least(need));
         }
+    }
+
+    /// As [`Self::gate_ratio`], and it stays open when one of them was not measured.
+    pub(super) fn gate_pair(&mut self, metric: &str, a: &str, b: &str, limit: Limit) {
+        let pairs = self.values(a, metric).iter().zip(self.values(b, metric)).map(|(a, b)| a / b);
+        let gate = Gate::new(format!("{metric}: {a} / {b}"), limit, pairs);
+        self.current.gates.push(gate);
     }
 
     /// A metric of one peer must be at least, or at most, `need`.
     pub(super) fn gate_value(&mut self, metric: &str, peer: &str, need: f64, at_most: bool) {
         let values = self.values(peer, metric).to_vec();
         if !values.is_empty() {
-            self.gates.push(Gate { text: format!("{metric}: {peer}"), need, at_most, values });
+            let limit = Limit { at_most, ..Limit::at_least(need) };
+            self.current.gates.push(Gate::new(format!("{metric}: {peer}"), limit, values));
         }
+    }
+
+    fn sections(&self) -> impl Iterator<Item = &Section> {
+        self.done.iter().chain([&self.current])
     }
 
     /// Whether every gate is reached.
     pub(super) fn passes(&self) -> bool {
-        self.gates.iter().all(Gate::passes)
+        self.sections().flat_map(|section| &section.gates).all(Gate::passes)
     }
 
     pub(super) fn print(&self, json: bool) {
@@ -95,20 +133,50 @@ impl Report {
         for fact in &self.facts {
             let _ = writeln!(text, "- {fact}");
         }
-        let _ = write!(text, "\n{}", table(&self.rows()));
-        if !self.gates.is_empty() {
-            text.push_str("\nGates (median of the rounds, pair by pair):\n");
+        for section in self.sections() {
+            let _ = write!(text, "\n{}", section.text());
         }
-        for gate in &self.gates {
-            let verdict = if gate.passes() { "pass" } else { "FAIL" };
-            let relation = if gate.at_most { "<=" } else { ">=" };
-            let _ = writeln!(
-                text,
-                "{verdict}  {} = {}, need {relation} {}",
-                gate.text,
-                spread(&gate.values),
-                number(gate.need)
-            );
+        text
+    }
+
+    fn json(&self) -> String {
+        let facts: Vec<String> = self.facts.iter().map(|fact| quoted(fact)).collect();
+        let list = |items: Vec<String>| format!("[\n    {}\n  ]", items.join(",\n    "));
+        let all = |of: fn(&Section) -> Vec<String>| list(self.sections().flat_map(of).collect());
+        let parts = [
+            ("bench", quoted(self.name)),
+            ("facts", list(facts)),
+            ("absent", all(Section::json_absent)),
+            ("series", all(Section::json_series)),
+            ("gates", all(Section::json_gates)),
+            ("passes", self.passes().to_string()),
+        ];
+        let parts: Vec<String> = parts.iter().map(|(key, value)| format!("  {}: {value}", quoted(key))).collect();
+        format!("{{\n{}\n}}\n", parts.join(",\n"))
+    }
+}
+
+impl Section {
+    fn values(&self, peer: &str, metric: &str) -> &[f64] {
+        let found = self.series.iter().find(|series| series.peer == peer && series.metric == metric);
+        found.map_or(&[], |series| &series.values)
+    }
+
+    fn text(&self) -> String {
+        let mut text = self.title.as_ref().map_or_else(String::new, |title| format!("### {title}\n\n"));
+        for (peer, why) in &self.absent {
+            let _ = writeln!(text, "- ABSENT: {peer}: {}", why.replace('\n', "; "));
+        }
+        if !self.absent.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&table(&self.rows()));
+        if !self.gates.is_empty() {
+            text.push_str("\n```text\nGates (median of the rounds, pair by pair):\n");
+            for gate in &self.gates {
+                let _ = writeln!(text, "{}", gate.line());
+            }
+            text.push_str("```\n");
         }
         text
     }
@@ -124,11 +192,13 @@ impl Report {
             }
             seen
         };
-        let peers = unique(self.series.iter().map(|series| series.peer.as_str()).collect());
+        let measured = self.series.iter().map(|series| series.peer.as_str());
+        let peers = unique(measured.chain(self.absent.iter().map(|(peer, _)| peer.as_str())).collect());
         let metrics = unique(self.series.iter().map(|series| series.metric.as_str()).collect());
         let heading = std::iter::once("median (min-max)".to_owned()).chain(peers.iter().cloned()).collect();
         let row = |metric: &String| {
             let cell = |peer: &String| match self.values(peer, metric) {
+                [] if self.absent.iter().any(|(absent, _)| absent == peer) => "absent".to_owned(),
                 [] => "-".to_owned(),
                 values => spread(values),
             };
@@ -137,74 +207,37 @@ impl Report {
         std::iter::once(heading).chain(metrics.iter().map(row)).collect()
     }
 
-    fn json(&self) -> String {
-        let facts: Vec<String> = self.facts.iter().map(|fact| quoted(fact)).collect();
+    fn condition(&self) -> Vec<(&'static str, String)> {
+        self.title.iter().map(|title| ("condition", quoted(title))).collect()
+    }
+
+    fn json_absent(&self) -> Vec<String> {
+        let names = |(peer, why): &(String, String)| [("peer", quoted(peer)), ("why", quoted(why))];
+        self.absent.iter().map(|absent| object(self.condition().into_iter().chain(names(absent)))).collect()
+    }
+
+    fn json_series(&self) -> Vec<String> {
         let series = self.series.iter().map(|series| {
             let names = [("peer", quoted(&series.peer)), ("metric", quoted(&series.metric))];
-            object(names.into_iter().chain(summary(&series.values)))
+            object(self.condition().into_iter().chain(names).chain(summary(&series.values)))
         });
+        series.collect()
+    }
+
+    fn json_gates(&self) -> Vec<String> {
         let gates = self.gates.iter().map(|gate| {
-            let at = if gate.at_most { "at_most" } else { "at_least" };
-            let names =
-                [("gate", quoted(&gate.text)), (at, json_number(gate.need)), ("passes", gate.passes().to_string())];
-            object(names.into_iter().chain(summary(&gate.values)))
+            let at = if gate.limit.at_most { "at_most" } else { "at_least" };
+            let bound = |bound: Option<f64>| bound.map_or_else(|| "null".into(), json_number);
+            let names = [
+                ("gate", quoted(&gate.text)),
+                (at, bound(gate.limit.need)),
+                ("reach", bound(gate.limit.reach)),
+                ("open", gate.is_open().to_string()),
+                ("passes", gate.passes().to_string()),
+            ];
+            object(self.condition().into_iter().chain(names).chain(summary(&gate.values)))
         });
-        let list = |items: Vec<String>| format!("[\n    {}\n  ]", items.join(",\n    "));
-        let parts = [
-            ("bench", quoted(self.name)),
-            ("facts", list(facts)),
-            ("series", list(series.collect())),
-            ("gates", list(gates.collect())),
-            ("passes", self.passes().to_string()),
-        ];
-        let parts: Vec<String> = parts.iter().map(|(key, value)| format!("  {}: {value}", quoted(key))).collect();
-        format!("{{\n{}\n}}\n", parts.join(",\n"))
-    }
-}
-
-/// The value in the middle; 0 when there is none.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let sorted = sorted(values);
-    match sorted.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
-}
-
-/// The smallest value that `percent` of all are not above (nearest rank); 0 when there is none.
-pub(super) fn percentile(values: &[f64], percent: f64) -> f64 {
-    let sorted = sorted(values);
-    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0)
-}
-
-fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
-}
-
-fn extremes(values: &[f64]) -> (f64, f64) {
-    let sorted = sorted(values);
-    (sorted.first().copied().unwrap_or(0.0), sorted.last().copied().unwrap_or(0.0))
-}
-
-fn spread(values: &[f64]) -> String {
-    let (min, max) = extremes(values);
-    match values {
-        [value] => number(*value),
-        _ => format!("{} ({}-{})", number(median(values)), number(min), number(max)),
-    }
-}
-
-/// Three significant digits.
-fn number(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".into(),
-        size if size < 10.0 => format!("{value:.2}"),
-        size if size < 100.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
+        gates.collect()
     }
 }
 
@@ -262,16 +295,6 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn middle_and_rank() {
-        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
-        assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
-        let values: Vec<f64> = (1..=100).map(f64::from).collect();
-        assert!((percentile(&values, 99.0) - 99.0).abs() < 1e-9);
-        assert!((percentile(&values[..50], 99.0) - 50.0).abs() < 1e-9);
-        assert!(percentile(&[], 99.0).abs() < 1e-9);
-    }
-
     fn report() -> Report {
         let mut report = Report::new("local");
         for (a, b) in [(10.0, 1.0), (30.0, 2.0), (8.0, 1.0)] {
@@ -287,11 +310,68 @@ mod tests {
         report.gate_ratio("TCP", "peerway", "ovs", 10.0);
         assert!(report.passes());
         report.gate_ratio("TCP", "peerway", "nobody", 10.0);
-        assert_eq!(report.gates.len(), 1);
+        assert_eq!(report.current.gates.len(), 1);
         report.gate_value("TCP", "peerway", 9.0, true);
         assert!(!report.passes());
         assert!(report.text().contains("pass  TCP: peerway / ovs = 10.0 (8.00-15.0), need >= 10.0"));
         assert!(report.text().contains("FAIL  TCP: peerway"));
+    }
+
+    #[test]
+    fn an_unmeasured_gate_is_not_passed() {
+        let limit = Limit { reach: Some(12.0), values_min: 3, ..Limit::at_least(10.0) };
+        let mut report = report();
+        report.gate_pair("TCP", "peerway", "ovs", limit);
+        assert!(report.passes());
+        assert!(
+            report
+                .text()
+                .contains("pass  TCP: peerway / ovs = 10.0 (8.00-15.0), need >= 10.0, reach for >= 12.0: not reached")
+        );
+        report.gate_pair("TCP", "peerway", "nobody", limit);
+        assert!(!report.passes());
+        assert!(report.text().contains("FAIL  TCP: peerway / nobody = not measured"), "{}", report.text());
+    }
+
+    #[test]
+    fn a_failed_round_counts_for_nothing_and_moves_nothing() {
+        let mut report = Report::new("link");
+        for (n, a, b) in [(1, Some(8.0), 1.0), (2, None, 1.0), (3, Some(30.0), 2.0)] {
+            report.round(n);
+            match a {
+                Some(a) => ["TCP", "CPU"].map(|metric| report.add("peerway", metric, a)).into_iter().collect(),
+                None => report.miss("peerway", "TCP"),
+            }
+            report.add("gotatun", "TCP", b);
+        }
+        assert!(report.values("peerway", "CPU")[1].is_nan() && report.values("peerway", "CPU").len() == 3);
+        let limit = |values_min| Limit { values_min, ..Limit::at_least(11.0) };
+        report.gate_pair("TCP", "peerway", "gotatun", limit(2));
+        assert!(report.passes());
+        assert!(report.text().contains("= 11.5 (8.00-15.0)"), "{}", report.text());
+        report.gate_pair("TCP", "peerway", "gotatun", limit(3));
+        assert!(!report.passes());
+        assert!(report.text().contains("(2 of the 3 rounds that count)"));
+    }
+
+    #[test]
+    fn sections_keep_to_themselves_and_the_absent_are_named() {
+        let mut report = Report::new("link");
+        report.section("MTU 1500".into());
+        report.add("peerway", "TCP", 7.0);
+        report.absent("nebula", &anyhow::anyhow!("no package"));
+        report.gate_pair("TCP", "peerway", "peerway", Limit::at_least(1.0));
+        report.section("MTU 9000".into());
+        assert!(report.values("peerway", "TCP").is_empty());
+        report.add("peerway", "TCP", 9.0);
+        report.gate_pair("TCP", "peerway", "peerway", Limit::at_least(2.0));
+        assert!(!report.passes());
+        let text = report.text();
+        let (first, second) = text.split_once("### MTU 9000").expect("both sections are there");
+        assert!(first.contains("### MTU 1500") && first.contains("- ABSENT: nebula: no package"));
+        assert!(first.contains("| absent") && first.contains("pass  ") && !second.contains("nebula"));
+        assert!(second.contains("FAIL  ") && second.contains("9.00"));
+        assert!(report.json().contains("\"condition\": \"MTU 9000\", \"peer\": \"peerway\""));
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
+use super::http::basic_time;
 use super::janitor::Janitor;
+use super::numbers::median;
 use super::options::Options;
-use super::report::median;
 use crate::run::has;
 
 /// Synced writes that are timed.
@@ -40,6 +41,51 @@ pub(super) fn need(tools: &[Tool], options: &Options) -> Result<()> {
         Some((program, package)) => bail!("`{program}` is not there although package {package} is installed"),
         None => Ok(()),
     }
+}
+
+/// A program that cargo builds from the package registry: always this version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crate {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+    pub(super) program: &'static str,
+}
+
+impl Crate {
+    pub(super) fn shown(self) -> String {
+        format!("{} {} of the package registry", self.name, self.version)
+    }
+
+    /// Where the program is, below cargo's target directory; built if it is not there yet.
+    pub(super) fn need(self, options: &Options) -> Result<String> {
+        let Crate { name, version, program } = self;
+        let root = target_directory()?.join("peers").join(format!("{name}-{version}"));
+        let path = root.join("bin").join(program);
+        let text = |path: &Path| path.to_str().map(String::from).context("the target directory is not UTF-8");
+        if !path.is_file() {
+            let (root, build) = (text(&root)?, root.join("build"));
+            let words = ["install", name, "--version", version, "--locked", "--root", &root];
+            install("cargo", &[&words[..], &["--target-dir", &text(&build)?]].concat(), options)?;
+            // Hundreds of megabytes that nobody needs any more.
+            std::fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
+        }
+        text(&path)
+    }
+}
+
+/// The version of an installed Debian package, or what else is known.
+pub(super) fn package_version(package: &str) -> String {
+    let output = Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]).output();
+    match output {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        _ => "of a version that dpkg does not know".into(),
+    }
+}
+
+/// The first line that a program says of its version.
+pub(super) fn own_version(program: &str) -> Result<String> {
+    let said = super::process::run(program, &["--version"])?;
+    Ok(format!("{program}, {}", said.lines().next().unwrap_or("which names no version")))
 }
 
 /// Makes sure that moto's server is there.
@@ -107,6 +153,13 @@ pub(super) fn machine() -> String {
     let load = read("/proc/loadavg");
     let load = load.split(' ').next().unwrap_or_default();
     format!("{processors} x {model}, Linux {}, load average {load} before the run", kernel.trim())
+}
+
+/// The day of the run, as in `2026-01-15`.
+pub(super) fn today() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let time = basic_time(seconds);
+    format!("{}-{}-{}", &time[..4], &time[4..6], &time[6..8])
 }
 
 /// Median time of a synced write of one page below `directory`, in microseconds: what an acknowledged change costs at least.

@@ -169,6 +169,16 @@ impl Cloud {
         group.rules = numbered.collect();
     }
 
+    /// Puts a guest on a host, in every view of it.
+    pub(crate) fn place(&mut self, guest: Guest, host: HostId) {
+        self.endpoint(guest).host = Some(host);
+        for peer in self.slices.values_mut().flat_map(|slice| &mut slice.peers) {
+            for member in peer.members.iter_mut().filter(|member| member.interface == guest.eni()) {
+                member.host = Some(host);
+            }
+        }
+    }
+
     /// What stops being true when the peering is deleted (spec 5.11): its state in both views, and what each side knows of the other.
     pub(crate) fn delete_peering(&mut self) {
         for vpc in [A, B] {

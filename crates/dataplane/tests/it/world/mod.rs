@@ -1,6 +1,7 @@
 //! A host in memory: one worker, a clock, a small cloud, and frames in and out.
 
 pub(crate) mod cloud;
+pub(crate) mod pair;
 
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(crate) enum Outcome {
     Answered(Vec<u8>),
     Denied(Denied),
     Held,
+    /// For another host.
+    Sealed,
 }
 
 impl Outcome {
@@ -45,6 +48,7 @@ impl Outcome {
             Outcome::Answered(_) => "answered",
             Outcome::Denied(denied) => denied.code(),
             Outcome::Held => "held",
+            Outcome::Sealed => "sealed",
         }
     }
 }
@@ -103,8 +107,7 @@ impl Host {
         let slices = cloud.arcs();
         let slices = || slices.iter().map(|slice| &**slice);
         let tables = Tables::compile(slices(), shared.generation() + 1);
-        let binding = |guest: &Guest| Binding { port: port_of(*guest), interface: guest.eni(), mtu: mtu(*guest) };
-        let bindings: Vec<Binding> = GUESTS.iter().map(binding).collect();
+        let bindings: Vec<Binding> = GUESTS.iter().map(|guest| binding(*guest, mtu(*guest))).collect();
         let before = shared.generation();
         assert_eq!(shared.apply(Arc::new(tables), Ports::new(slices(), &bindings)), before + 1);
     }
@@ -134,13 +137,14 @@ impl Host {
             Action::Forward { port, len } => Outcome::Delivered(guest_of(port), checked(&self.buf[..len])),
             Action::Reply { len } => Outcome::Answered(checked(&self.buf[..len])),
             Action::Held => Outcome::Held,
+            Action::Sealed => Outcome::Sealed,
         }
     }
 
     pub(crate) fn transmits(&mut self) -> Vec<(Guest, Vec<u8>)> {
         let next = |worker: &mut Worker| worker.poll_transmit();
         std::iter::from_fn(|| next(&mut self.worker))
-            .map(|Transmit { port, frame }| (guest_of(port), checked(&frame)))
+            .map(|Transmit { port, frame, .. }| (guest_of(port), checked(&frame)))
             .collect()
     }
 
@@ -149,8 +153,12 @@ impl Host {
     }
 }
 
+pub(crate) fn binding(guest: Guest, mtu: u16) -> Binding {
+    Binding { port: port_of(guest), interface: guest.eni(), mtu }
+}
+
 /// The frame behind a header that holds against it.
-fn checked(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn checked(bytes: &[u8]) -> Vec<u8> {
     let (header, frame) = VnetHeader::split(bytes).unwrap();
     let packet = Packet::parse(frame).unwrap();
     assert_eq!(header.check(&packet), Ok(()));
