@@ -27,20 +27,34 @@ pub(crate) fn device_name(device_index: u32) -> String {
     format!("eth{device_index}")
 }
 
-/// Makes the interface's device, down and without addresses: nothing passes before its port is known.
+/// A device as the packet threads need it.
+pub(crate) struct Made {
+    pub(crate) queues: Vec<TapQueue>,
+    /// It takes UDP super-frames.
+    pub(crate) takes_uso: bool,
+}
+
+/// Makes the interface's device, down and without addresses: nothing passes before its port is known. `super_frame_max`: bytes of a
+/// super-frame that goes to another host in one send.
 pub(crate) fn make(
     netns: BorrowedFd<'_>,
     interface: &NetworkInterface,
     device_index: u32,
     queues: usize,
     mtu: u16,
-) -> Result<Vec<TapQueue>, DeviceError> {
+    super_frame_max: Option<u32>,
+) -> Result<Made, DeviceError> {
     let name = device_name(device_index);
-    let work = || -> Result<Vec<TapQueue>, DeviceError> {
+    let work = || -> Result<Made, DeviceError> {
         let tap = Tap::create(&name, queues, &Offloads::LADDER)?;
         let change = LinkChange { mac: Some(interface.mac.0), mtu: Some(mtu.into()), ..LinkChange::default() };
-        Netlink::open()?.set(&name, &change)?;
-        Ok(tap.queues)
+        let mut netlink = Netlink::open()?;
+        netlink.set(&name, &change)?;
+        if let Some(max) = super_frame_max {
+            // Without it longer ones take a second send: slower, not wrong.
+            netlink.set_gso_max_size(&name, max)?;
+        }
+        Ok(Made { takes_uso: tap.offloads.uso, queues: tap.queues })
     };
     linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
 }

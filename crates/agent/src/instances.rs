@@ -294,10 +294,12 @@ fn plug(
         return Ok(());
     };
     let netns = std::os::fd::AsFd::as_fd(&netns);
-    let queues =
-        guest::make(netns, interface, device_index, shared.options.queues, shared.options.mtu).map_err(failed)?;
-    shared.force.bind(|bindings| bindings.push(Binding { port, interface: interface.id, mtu: shared.options.mtu }));
-    shared.engine.plug(port, queues);
+    let Options { queues, mtu, underlay, .. } = &shared.options;
+    let super_frame_max = underlay.as_ref().map(|underlay| dataplane::super_frame_max(underlay.tunnel_mtu()));
+    let made = guest::make(netns, interface, device_index, *queues, *mtu, super_frame_max).map_err(failed)?;
+    let binding = Binding { port, interface: interface.id, mtu: *mtu, takes_uso: made.takes_uso };
+    shared.force.bind(|bindings| bindings.push(binding));
+    shared.engine.plug(port, made.queues);
     let device = Device { port, interface: interface.clone(), device_index };
     if let Some(running) = shared.instances.running().get_mut(&id) {
         running.devices.push(device);

@@ -158,7 +158,8 @@ impl<'a> Step<'a> {
                 let flow = flow_of(ip).ok_or(Denied::Malformed)?;
                 let way = self.judge_arrival(plug, sender, &flow)?;
                 let key = flow.key();
-                if let Some(run) = Run::start(&bytes[FRONT..]) {
+                let run = Run::start(&bytes[FRONT..]).filter(|run| plug.port.takes_uso || !run.kind().is_udp());
+                if let Some(run) = run {
                     self.begin_stream(sender, &way, key, run, bytes, write);
                     return Ok(());
                 }

@@ -55,7 +55,7 @@ pub use entitled::Entitled;
 pub use fragment::{DATAGRAMS_MAX, DATAGRAMS_PER_PORT, HELD_BYTES_PER_PORT, HELD_PER_DATAGRAM, LIFE as FRAGMENT_LIFE};
 pub use inbound::HEADROOM;
 pub use limit::{ANSWERS_AT_ONCE, ANSWERS_PER_SECOND};
-pub use outbox::Datagrams;
+pub use outbox::{Datagrams, super_frame_max};
 pub use port::{Binding, DhcpSettings, MTU_MIN, PORTS_MAX, Port, PortId, Ports, ROUTER_LINK_LOCAL, router_mac};
 pub use router::dhcpv4::LEASE_SECS as DHCPV4_LEASE_SECS;
 pub use router::dhcpv6::PREFERRED_SECS as DHCPV6_PREFERRED_SECS;

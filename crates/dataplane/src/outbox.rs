@@ -6,12 +6,28 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use wire::esp::sealed_len;
+
 /// Datagrams of one send: what every kernel with the offload takes (Linux `UDP_MAX_SEGMENTS` before 6.9).
 const DATAGRAMS_MAX: u16 = 64;
 /// Bytes of one send: the largest UDP datagram over IPv4.
 const RUN_BYTES_MAX: usize = 65_507;
 /// Buffers that are kept; more are made where a frame needs them, and given back.
 const SPARE_MAX: usize = 16;
+
+/// What a device's `gso_max_size` must be, in bytes, so that the pieces of one TCP super-frame, of at most `mtu` bytes each, go in one
+/// send. A longer one takes two, the second of them short.
+pub fn super_frame_max(mtu: u16) -> u32 {
+    let pieces = (RUN_BYTES_MAX / sealed_len(mtu.into())).min(DATAGRAMS_MAX.into());
+    let data = usize::from(mtu).saturating_sub(HEADERS_USUAL);
+    u32::try_from(pieces * data + KERNEL_RESERVE).unwrap_or(u32::MAX)
+}
+
+/// IPv4 and TCP with timestamps.
+const HEADERS_USUAL: usize = 52;
+/// What the kernel leaves for headers of all kinds before it fills a super-frame with data (Linux `MAX_TCP_HEADER`, a little over 300),
+/// and some: it fills by whole pieces.
+const KERNEL_RESERVE: usize = 400;
 
 /// Datagrams for one send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +143,19 @@ mod tests {
             drain(&mut outbox, true, &mut sent);
             prop_assert_eq!(sent, expected);
             prop_assert!(outbox.spare.len() <= SPARE_MAX);
+        }
+    }
+
+    #[test]
+    fn a_super_frame_of_the_longest_length_is_one_send() {
+        for mtu in [1280_u16, 1438, 1480, 8938, 9001] {
+            for reserve in [256, 320, 384] {
+                let data = usize::from(mtu) - HEADERS_USUAL;
+                let pieces = (super_frame_max(mtu) as usize - reserve) / data;
+                let bytes = pieces * sealed_len(mtu.into());
+                assert!(bytes <= RUN_BYTES_MAX && pieces <= usize::from(DATAGRAMS_MAX), "{mtu}");
+                assert!(bytes + sealed_len(mtu.into()) > RUN_BYTES_MAX, "{mtu}: one more would fit");
+            }
         }
     }
 

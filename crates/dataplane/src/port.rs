@@ -50,6 +50,8 @@ pub struct Binding {
     pub interface: NetworkInterfaceId,
     /// The largest IP packet that the device takes, in bytes.
     pub mtu: u16,
+    /// The device takes UDP super-frames (virtio-net USO), which older kernels do not.
+    pub takes_uso: bool,
 }
 
 /// One network interface on this host, with all that the router must know to answer it.
@@ -72,6 +74,8 @@ pub struct Port {
     /// Where the VPC's resolver answers, besides 169.254.169.253 (spec 9.1).
     pub resolver: Ipv4Addr,
     pub mtu: u16,
+    /// Its device takes UDP super-frames.
+    pub takes_uso: bool,
     pub dhcp: Arc<DhcpSettings>,
     neighbours: Arc<Neighbours>,
 }
@@ -221,6 +225,7 @@ impl Shared<'_> {
             router: subnet.router(),
             resolver: self.slice.vpc.resolver(),
             mtu: binding.mtu.max(MTU_MIN),
+            takes_uso: binding.takes_uso,
             dhcp: Arc::clone(&self.dhcp),
             neighbours: Arc::clone(&self.neighbours),
         }

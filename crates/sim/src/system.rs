@@ -129,6 +129,7 @@ impl System {
             port: *port,
             interface: *interface,
             mtu: 8900,
+            takes_uso: true,
         };
         let bindings: Vec<Binding> = self.ports.iter().map(binding).collect();
         self.shared.apply(tables, Ports::new(&slices, &bindings));

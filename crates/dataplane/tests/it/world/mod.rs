@@ -154,7 +154,7 @@ impl Host {
 }
 
 pub(crate) fn binding(guest: Guest, mtu: u16) -> Binding {
-    Binding { port: port_of(guest), interface: guest.eni(), mtu }
+    Binding { port: port_of(guest), interface: guest.eni(), mtu, takes_uso: true }
 }
 
 /// The frame behind a header that holds against it.
