@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use dataplane::{Entitled, Tunnels, Want};
 use linux::udp::UdpSocket;
 use model::intent::Intent;
-use model::{HostId, Time};
+use model::{Host, HostId, Time};
 use tunnel::{Agreement, Effect, KeyMaterial, Message, SessionId, message};
 
 pub use tunnel::{LinkDirection, LinkStatus};
@@ -266,7 +266,12 @@ impl Keys {
 
     fn follow(&mut self, intent: Arc<Intent>, now: Time) {
         let is_moved = self.intent.hosts != intent.hosts;
+        let has_other_key = |known: &Host| intent.hosts.get(&known.id).is_some_and(|host| host.key != known.key);
+        let changed: Vec<HostId> =
+            self.intent.hosts.values().filter(|known| has_other_key(known)).map(|host| host.id).collect();
         self.intent = intent;
+        // What a revoked key has agreed on ends with it.
+        changed.into_iter().for_each(|host| self.agreement.distrust(host, now));
         if is_moved {
             let peers = self.intent.hosts.iter().map(|(id, host)| (*id, host.key)).collect();
             self.command(Command::SetPeers(peers));

@@ -11,10 +11,17 @@
 //!                 a fragment: its first one's ruling          D34            ─▶ Held
 //!                 cache of this generation, or
 //!                   egress at X   (conntrack, groups, ACL, routes, peering)  D02-D14, D39
-//!                   where is Y?   elsewhere                   D15
+//!                   where is Y?
 //!                   path MTU      and the router says so      D16            ─▶ Reply
-//!                   ingress at Y  (claim, ACL, groups)        D18-D23
+//!                   on another host: cut, seal, lay out       D15            ─▶ Sealed, or Held until there are keys
+//!                   here: ingress at Y (claim, ACL, groups)   D18-D23
 //!                 new MAC addresses in place                                 ─▶ Forward
+//!
+//!  datagrams ───▶ SPI, replay window, open                    D17
+//!                 the next piece of a stream that grows                      ─▶ kept, until it is full or the batch ends
+//!                 Packet::parse, whose it is, who sealed it   D32 D14 D18
+//!                 cache, or ingress at Y                      D18-D23
+//!                 a stream begins, or it goes by itself                      ─▶ written
 //! ```
 //!
 //! What holds here:
@@ -27,7 +34,7 @@
 //!   come before their first may.
 //! - *Everything ends in a counter* ([`Counters`]).
 //!
-//! Not here yet: tunnels to other hosts (a packet for one is D15), and the resolver, instance metadata and time (D04).
+//! Not here yet: the resolver, instance metadata and time (D04).
 
 mod cache;
 mod coalescer;

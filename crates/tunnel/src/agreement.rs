@@ -212,11 +212,23 @@ impl Agreement {
     /// Everything ends and is asked for anew: the machine was restored from a snapshot or cloned, and another one may be using its keys.
     pub fn reset(&mut self, now: Time) {
         self.advance(now);
-        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
-        for link in self.sending.keys().copied().collect::<Vec<_>>() {
+        self.end_all(|_| true);
+    }
+
+    /// Everything with this host ends and is asked for anew: it has another key than the one that it was known by.
+    pub fn distrust(&mut self, host: HostId, now: Time) {
+        self.advance(now);
+        self.end_all(|other| other == host);
+    }
+
+    fn end_all(&mut self, is_meant: impl Fn(HostId) -> bool) {
+        let sessions: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| is_meant(session.host)).map(|(id, _)| *id).collect();
+        for link in self.sending.keys().filter(|link| is_meant(link.host)).copied().collect::<Vec<_>>() {
             self.end_sending(link, None);
         }
-        for spi in self.receiving.keys().copied().collect::<Vec<_>>() {
+        let receiving = self.receiving.iter().filter(|(_, receiving)| is_meant(receiving.link.host));
+        for spi in receiving.map(|(spi, _)| *spi).collect::<Vec<_>>() {
             self.end_receiving(spi, true);
         }
         sessions.into_iter().for_each(|session| self.lose(session));

@@ -8,14 +8,14 @@ use std::hint::black_box;
 
 use aws_lc_rs::aead as aws_lc;
 use ring::aead as ring_aead;
+use wire::esp::ICV_LEN;
 use zeroize::{Zeroize, ZeroizeOnDrop};
-
-use crate::bytes::ICV;
 
 /// Bytes of key and salt together.
 pub const KEY_MATERIAL: usize = KEY + SALT;
 const KEY: usize = 32;
 const SALT: usize = 4;
+const IV: usize = 8;
 
 /// From this underlay MTU on, in bytes, aws-lc is the faster one.
 const JUMBO: u16 = 4000;
@@ -95,16 +95,20 @@ impl Key {
         key
     }
 
-    pub(crate) fn salt(&self) -> [u8; SALT] {
-        self.salt
+    /// The salt, then the IV (RFC 4106 section 4).
+    pub(crate) fn nonce(&self, iv: [u8; IV]) -> [u8; SALT + IV] {
+        let mut nonce = [0; SALT + IV];
+        nonce[..SALT].copy_from_slice(&self.salt);
+        nonce[SALT..].copy_from_slice(&iv);
+        nonce
     }
 
     /// Encrypts in place and returns the ICV. A nonce must never come twice.
     ///
     /// # Panics
     /// If there are more than 2^36 - 32 bytes.
-    pub(crate) fn seal(&self, nonce: [u8; 12], additional: &[u8], plain: &mut [u8]) -> [u8; ICV] {
-        let mut icv = [0; ICV];
+    pub(crate) fn seal(&self, nonce: [u8; 12], additional: &[u8], plain: &mut [u8]) -> [u8; ICV_LEN] {
+        let mut icv = [0; ICV_LEN];
         match &self.expanded {
             Expanded::Ring(key) => {
                 let nonce = ring_aead::Nonce::assume_unique_for_key(nonce);

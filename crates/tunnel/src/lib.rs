@@ -23,11 +23,12 @@
 //!
 //! Specified in `spec/semantics.md` chapter 14: ESP with AES-256-GCM-16 (RFC 4303, RFC 4106), RFC 6479, RFC 8446 7.5.
 //!
-//! Not here: UDP, fragmentation, the meaning of the inner packet, TLS.
+//! Not here: the bytes of ESP (`wire::esp`), UDP, fragmentation, the meaning of the inner packet, TLS.
 
 mod agreement;
-mod bytes;
 mod context;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod keys;
 pub mod limits;
 pub mod message;
@@ -46,8 +47,6 @@ pub use context::{EXPORTER_LABEL, Exporter, SessionId};
 pub use keys::{Cipher, KEY_MATERIAL, KeyMaterial};
 pub use message::{Message, Reason};
 pub use replay::{Stale, WINDOW, Window};
-pub use sa::{
-    DUMMY, HEADER, IPV4, IPV6, Identity, Inbound, OVERHEAD_MAX, OpenError, Opened, Opener, Outbound, Spent, sealed_len,
-};
+pub use sa::{Identity, Inbound, OpenError, Opened, Opener, Outbound, Spent};
 pub use table::Sas;
 pub use wire::esp::inner_mtu;

@@ -1,7 +1,8 @@
 //! Nothing is allocated to seal or open a packet, good or bad: a counting allocator says so.
 
 use model::{Domain, Scope};
-use tunnel::{Cipher, HEADER, IPV4, Identity, Inbound, KeyMaterial, OpenError, Outbound, Sas, sealed_len};
+use tunnel::{Cipher, Identity, Inbound, KeyMaterial, OpenError, Outbound, Sas};
+use wire::esp::{HEADER_LEN, next_header, sealed_len};
 
 fn ends(cipher: Cipher) -> (Outbound, Inbound) {
     let vpc = "vpc-0123456789abcdef0".parse().unwrap();
@@ -29,9 +30,11 @@ fn sealing_and_opening_allocates_nothing() {
                 let outbound = sas.outbound(domain, host, shard).unwrap();
                 let first = outbound.reserve(32, 32 * inner_len as u64).unwrap();
                 for (packet, sequence) in buf.chunks_exact_mut(len).zip(first..) {
-                    outbound.seal(sequence, packet, inner_len, IPV4);
+                    packet[HEADER_LEN..][..2].copy_from_slice(&[0x45, 0]);
+                    packet[HEADER_LEN + 2..][..2].copy_from_slice(&(inner_len as u16).to_be_bytes());
+                    outbound.seal(sequence, packet, inner_len, next_header::IPV4);
                 }
-                buf[HEADER + 3] ^= 1;
+                buf[HEADER_LEN + 3] ^= 1;
                 let mut batch = sas.inbound(spi).unwrap().lock();
                 for at in 0..32 {
                     let opened = batch.open(&mut buf, at * len..(at + 1) * len, at * len);

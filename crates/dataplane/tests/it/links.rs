@@ -9,6 +9,7 @@ use model::{Domain, Duration, Scope};
 use policy::Denied;
 use proptest::prelude::*;
 use tunnel::{LinkDirection, Permits};
+use wire::esp::{next_header, sealed_len};
 use wire::vnet::{GsoType, VnetHeader};
 use wire::{TcpFlags, build};
 
@@ -282,10 +283,10 @@ fn a_host_speaks_only_for_the_interfaces_that_it_carries() {
         pair.agree(0, domain);
         let frame = udp(from, to, false, b"lie");
         let sa = pair.outbound[0][0].clone();
-        let mut datagram = vec![0; tunnel::sealed_len(frame.len() - 14)];
+        let mut datagram = vec![0; sealed_len(frame.len() - 14)];
         datagram[16..][..frame.len() - 14].copy_from_slice(&frame[14..]);
         let first = sa.reserve(1, 100).unwrap();
-        let len = sa.seal(first, &mut datagram, frame.len() - 14, tunnel::IPV4);
+        let len = sa.seal(first, &mut datagram, frame.len() - 14, next_header::IPV4);
         assert_eq!(pair.give(1, &[(datagram, len as u16)]), [], "{what}");
         let denied = |counters: dataplane::Counters| {
             Denied::ALL.iter().zip(counters.denied).find(|(_, seen)| seen.packets > 0).map(|(reason, _)| reason.code)
@@ -335,7 +336,7 @@ proptest! {
     fn whatever_an_honest_key_seals_is_judged(inner in prop::collection::vec(any::<u8>(), 0..200), next_header in any::<u8>()) {
         let mut pair = Pair::new(Cloud::open());
         let sa = pair.outbound[0][0].clone();
-        let mut datagram = vec![0; tunnel::sealed_len(inner.len())];
+        let mut datagram = vec![0; sealed_len(inner.len())];
         datagram[16..][..inner.len()].copy_from_slice(&inner);
         let first = sa.reserve(1, 100).unwrap();
         let len = sa.seal(first, &mut datagram, inner.len(), next_header);

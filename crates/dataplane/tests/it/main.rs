@@ -3,6 +3,7 @@
 mod abuse;
 mod answers;
 mod cache;
+mod corpus;
 mod forward;
 mod fragments;
 mod links;

@@ -4,15 +4,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::bytes::{self, ALIGNMENT, HEADER, Header, ICV, TRAILER};
+use wire::esp::{HEADER_LEN, Header, Inner};
+
 use crate::keys::{Cipher, Key, KeyMaterial};
 use crate::limits::{self, charged};
 use crate::replay::{Stale, Window};
 use crate::sa::{EXPIRED, Identity, LIVE, Life, REVOKED};
-
-/// The shortest ESP packet: nothing inside but padding and trailer.
-const LEN_MIN: usize = HEADER + ALIGNMENT + ICV;
-const _: () = assert!(TRAILER <= ALIGNMENT);
 
 /// Why a packet is dropped, in silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,10 +31,10 @@ pub enum OpenError {
 /// What was sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Where it lies in the buffer. The sender may have added bytes behind the inner packet to hide its length: the packet's own length
-    /// field decides.
+    /// Where the inner packet lies in the buffer, as long as its own length field says: the sender may have added bytes behind it to hide
+    /// its length. Empty for a dummy.
     pub inner: Range<usize>,
-    /// [`IPV4`](crate::IPV4), [`IPV6`](crate::IPV6), or [`DUMMY`](crate::DUMMY), which is to be forgotten.
+    /// One of [`wire::esp::next_header`]: an IPv4 or IPv6 packet of that version, or a dummy, which is to be forgotten.
     pub next_header: u8,
 }
 
@@ -137,7 +134,7 @@ impl Opener<'_> {
     /// Opens the ESP packet in `buf[packet]` and puts what was sealed to `buf[dest..]`, without another buffer; `dest` is at most 16 behind
     /// the packet's beginning. Bytes from `dest` to the packet's end are overwritten, whatever the outcome; none before `dest`.
     ///
-    /// The order is that of spec 14.1.8: number, authenticity, only then the window is marked, then the trailer.
+    /// The order is that of spec 14.1.8: number, authenticity, only then the window is marked, then what was sealed.
     ///
     /// # Errors
     /// See [`OpenError`]; ranges that do not fit the buffer are `Malformed`.
@@ -158,30 +155,26 @@ impl Opener<'_> {
 
     fn try_open(&mut self, buf: &mut [u8], packet: Range<usize>, dest: usize) -> Result<Opened, OpenError> {
         let datagram = buf.get(packet.clone()).ok_or(OpenError::Malformed)?;
-        let sealed = packet.start + HEADER;
-        if datagram.len() < LEN_MIN || !datagram.len().is_multiple_of(ALIGNMENT) || dest > sealed {
-            return Err(OpenError::Malformed);
-        }
-        let header = Header::parse(datagram).ok_or(OpenError::Malformed)?;
+        let header = Header::parse(datagram).map_err(|_| OpenError::Malformed)?;
+        let sealed = packet.start + HEADER_LEN;
         let is_number = header.sequence != 0 && header.sequence < limits::PACKETS_HARD;
-        if header.spi != self.sa.identity.spi || !is_number {
+        if dest > sealed || header.spi != self.sa.identity.spi || !is_number {
             return Err(OpenError::Malformed);
         }
         self.permitted()?;
         self.window.check(header.sequence).map_err(OpenError::from)?;
-        let nonce = header.nonce(self.sa.key.salt());
-        let plain_len = self
-            .sa
-            .key
-            .open(nonce, &header.additional_data(), &mut buf[dest..packet.end], sealed - dest)
+        let key = &self.sa.key;
+        let plain_len = key
+            .open(key.nonce(header.iv()), &header.aad(), &mut buf[dest..packet.end], sealed - dest)
             .ok_or(OpenError::Authentication)?;
         self.window.mark(header.sequence).map_err(OpenError::from)?;
-        let (inner_len, next_header) =
-            bytes::parse_trailer(&buf[dest..dest + plain_len]).ok_or(OpenError::Malformed)?;
-        match next_header {
-            super::IPV4 | super::IPV6 | super::DUMMY => Ok(Opened { inner: dest..dest + inner_len, next_header }),
-            _ => Err(OpenError::Malformed),
-        }
+        let plain = &buf[dest..dest + plain_len];
+        let next_header = plain[plain_len - 1]; // the sealed part has 4 bytes or more
+        let inner_len = match Inner::parse(plain).map_err(|_| OpenError::Malformed)? {
+            Inner::Packet(inner) => inner.len(),
+            Inner::Dummy => 0,
+        };
+        Ok(Opened { inner: dest..dest + inner_len, next_header })
     }
 
     fn permitted(&self) -> Result<(), OpenError> {
@@ -228,16 +221,18 @@ mod tests {
     use super::*;
     use crate::sa::Outbound;
     use crate::sa::tests::{identity, material};
+    use wire::esp;
 
     fn sealed(outbound: &Outbound, sequence: u64) -> Vec<u8> {
-        let mut packet = vec![0; crate::sealed_len(40)];
-        assert_eq!(outbound.seal(sequence, &mut packet, 40, crate::IPV4), packet.len());
+        let mut packet = vec![0; esp::sealed_len(40)];
+        packet[HEADER_LEN..][..4].copy_from_slice(&[0x45, 0, 0, 40]);
+        assert_eq!(outbound.seal(sequence, &mut packet, 40, esp::next_header::IPV4), packet.len());
         packet
     }
 
     fn open(inbound: &Inbound, packet: &[u8]) -> Result<Opened, OpenError> {
         let mut buf = packet.to_vec();
-        inbound.lock().open(&mut buf, 0..packet.len(), HEADER)
+        inbound.lock().open(&mut buf, 0..packet.len(), HEADER_LEN)
     }
 
     #[test]
@@ -269,7 +264,7 @@ mod tests {
         let inbound = Inbound::new(identity(), &material(), Cipher::Ring);
         outbound.skip_to(10, 0);
         let mut batch = inbound.lock();
-        let len = crate::sealed_len(40);
+        let len = esp::sealed_len(40);
         assert!(batch.open(&mut sealed(&outbound, 1), 0..len, 0).is_ok());
         inbound.revoke();
         assert_eq!(batch.open(&mut sealed(&outbound, 2), 0..len, 0), Err(OpenError::Revoked));

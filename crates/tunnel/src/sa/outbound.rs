@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::bytes::{self, HEADER, Header, ICV};
+use wire::esp::{self, HEADER_LEN, Header, ICV_LEN};
+
 use crate::keys::{Cipher, Key, KeyMaterial};
 use crate::limits::{self, charged};
 use crate::sa::{EXPIRED, Identity, LIVE, Life, REVOKED};
@@ -59,21 +60,22 @@ impl Outbound {
         Ok(self.next.fetch_add(n.into(), Ordering::Relaxed))
     }
 
-    /// Seals one packet where it lies: [`HEADER`](crate::HEADER) bytes of room, the inner packet, room for trailer and ICV. Returns the
-    /// length of all. The number must come from [`reserve`](Self::reserve) of this association and be used once: the same number on two
+    /// Seals one packet where it lies: [`HEADER_LEN`] bytes of room, the inner packet, room for trailer and ICV. Returns the length of
+    /// all. The number must come from [`reserve`](Self::reserve) of this association and be used once: the same number on two
     /// packets gives both away.
     ///
     /// # Panics
-    /// If `packet` is shorter than [`sealed_len`](crate::sealed_len).
+    /// If `packet` is shorter than [`esp::sealed_len`].
     pub fn seal(&self, sequence: u64, packet: &mut [u8], inner_len: usize, next_header: u8) -> usize {
         debug_assert!(sequence < self.next.load(Ordering::Relaxed), "a number that was not reserved");
-        let (head, body) = packet.split_at_mut(HEADER);
+        let (head, body) = packet.split_at_mut(HEADER_LEN);
         let header = Header { spi: self.identity.spi, sequence };
-        head.copy_from_slice(&header.emit());
-        let plain_len = bytes::emit_trailer(body, inner_len, next_header);
+        head.copy_from_slice(&header.to_bytes());
+        let plain_len = esp::put_trailer(body, inner_len, next_header).expect("the packet has room for its trailer");
         let (plain, rest) = body.split_at_mut(plain_len);
-        rest[..ICV].copy_from_slice(&self.key.seal(header.nonce(self.key.salt()), &header.additional_data(), plain));
-        HEADER + plain_len + ICV
+        let icv = self.key.seal(self.key.nonce(header.iv()), &header.aad(), plain);
+        rest[..ICV_LEN].copy_from_slice(&icv);
+        HEADER_LEN + plain_len + ICV_LEN
     }
 
     /// Packets that numbers were reserved for.

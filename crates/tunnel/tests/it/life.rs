@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use model::{Duration, Time};
 use tunnel::{
-    Agreement, Config, Effect, Entitlements, Exporter, GRACE, IDLE, IPV4, KeyMaterial, LINGER, LinkDirection, Message,
+    Agreement, Config, Effect, Entitlements, Exporter, GRACE, IDLE, KeyMaterial, LINGER, LinkDirection, Message,
     NoLink, OpenError, Reason, Role, SHARDS_MAX, SessionId, Spent,
 };
+
+use wire::esp::{HEADER_LEN, next_header::IPV4, sealed_len};
 
 use crate::world::{Faults, Right, World, domain, host};
 
@@ -133,7 +135,8 @@ fn late_packets_open_for_the_grace_and_no_longer() {
         let old = world.outbound(0, 1, domain(0, 1)).unwrap();
         let held = world.inbound(1, old.identity().spi).unwrap();
         let sequence = old.reserve(1, 40).unwrap();
-        let mut late = vec![7; tunnel::sealed_len(40)];
+        let mut late = vec![7; sealed_len(40)];
+        late[HEADER_LEN..][..4].copy_from_slice(&[0x45, 0, 0, 40]);
         let len = old.seal(sequence, &mut late, 40, IPV4);
         old.reserve(1, tunnel::limits::BYTES_SOFT).unwrap();
         // Counters are read every 10 s, so the switch is at 10 s.
@@ -245,6 +248,26 @@ fn a_restarted_sender_begins_with_a_new_key() {
         assert_ne!(spi(&world), before.identity().spi);
     }
     assert_eq!(world.hosts[1].sas.counts().1, tunnel::RECEIVING_PER_LINK, "what a forgetful sender leaves is bounded");
+}
+
+#[test]
+fn what_a_revoked_key_has_agreed_on_ends_with_it_and_nothing_else_does() {
+    let mut world = World::new(3, 1);
+    let rights: BTreeSet<Right> =
+        [(1, 0, domain(1, 0)), (0, 1, domain(0, 1)), (0, 2, domain(0, 2)), (2, 0, domain(2, 0))].into();
+    world.entitle_all(&rights);
+    for (from, to, of) in [(0, 1, domain(0, 1)), (1, 0, domain(1, 0)), (0, 2, domain(0, 2))] {
+        world.send(from, to, of, 0);
+        world.run(Duration::millis(200));
+        assert!(world.send(from, to, of, 0));
+    }
+    let outbound = [1_u8, 2].map(|to| world.outbound(0, to.into(), domain(0, to)).unwrap());
+    let now = world.now;
+    world.hosts[0].agreement.distrust(host(1), now);
+    assert_eq!(outbound[0].reserve(1, 1), Err(Spent::Revoked));
+    assert!(outbound[1].reserve(1, 1).is_ok(), "the other host is not meant");
+    world.drain(0);
+    assert_eq!(world.hosts[0].sas.counts(), (1, 0), "nor is anything of the revoked key opened");
 }
 
 #[test]
@@ -413,7 +436,7 @@ fn the_same_spi_again_has_another_key() {
     agreement.message(SessionId(1), Message::Grant { request: first, spi: 300, epoch: 1 }, NOW, &Bare);
     let sealed = |agreement: &Agreement| {
         let sa = agreement.sas().outbound(domain(0, 1), host(1), 0).unwrap().clone();
-        let mut packet = vec![0; tunnel::sealed_len(40)];
+        let mut packet = vec![0; sealed_len(40)];
         assert_eq!(sa.reserve(1, 40), Ok(1));
         sa.seal(1, &mut packet, 40, IPV4);
         packet

@@ -1,12 +1,14 @@
 //! What is sealed opens once, unaltered, wherever its place is; nothing else opens.
 
 use proptest::prelude::*;
-use tunnel::{
-    Cipher, HEADER, IPV4, IPV6, Identity, Inbound, KeyMaterial, OVERHEAD_MAX, OpenError, Opened, Outbound, WINDOW,
-    sealed_len,
-};
+use tunnel::{Cipher, Identity, Inbound, KeyMaterial, OpenError, Opened, Outbound, WINDOW};
+use wire::esp::next_header::{DUMMY, IPV4, IPV6};
+use wire::esp::{HEADER_LEN, ICV_LEN, TRAILER_LEN_MAX, sealed_len};
 
 use crate::world::{domain, host};
+
+/// What a packet grows by at most.
+const OVERHEAD_MAX: usize = HEADER_LEN + TRAILER_LEN_MAX + ICV_LEN;
 
 const CIPHERS: [Cipher; 2] = [Cipher::Ring, Cipher::AwsLc];
 
@@ -26,8 +28,20 @@ fn ends(cipher: Cipher) -> (Outbound, Inbound) {
     (Outbound::new(identity(), &material(9), cipher), Inbound::new(identity(), &material(9), cipher))
 }
 
+/// Of an IPv4 packet: version and length, then whatever.
 fn inner(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 % 251) as u8).collect()
+    let mut packet: Vec<u8> = (0..len).map(|at| (at * 31 % 251) as u8).collect();
+    packet[0] = 0x45;
+    packet[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+    packet
+}
+
+/// The same of an IPv6 packet.
+fn inner_v6(len: usize) -> Vec<u8> {
+    let mut packet = inner(len);
+    packet[0] = 0x60;
+    packet[4..6].copy_from_slice(&(len as u16 - 40).to_be_bytes());
+    packet
 }
 
 fn seal(sa: &Outbound, inner: &[u8], next_header: u8) -> Vec<u8> {
@@ -36,7 +50,7 @@ fn seal(sa: &Outbound, inner: &[u8], next_header: u8) -> Vec<u8> {
 }
 
 fn seal_as(sa: &Outbound, sequence: u64, inner: &[u8], next_header: u8) -> Vec<u8> {
-    let mut packet = vec![0xdd; HEADER];
+    let mut packet = vec![0xdd; HEADER_LEN];
     packet.extend(inner);
     packet.resize(inner.len() + OVERHEAD_MAX, 0xdd);
     let len = sa.seal(sequence, &mut packet, inner.len(), next_header);
@@ -47,7 +61,7 @@ fn seal_as(sa: &Outbound, sequence: u64, inner: &[u8], next_header: u8) -> Vec<u
 
 fn open(sa: &Inbound, packet: &[u8]) -> Result<(Vec<u8>, u8), OpenError> {
     let mut buf = packet.to_vec();
-    let opened = sa.lock().open(&mut buf, 0..packet.len(), HEADER)?;
+    let opened = sa.lock().open(&mut buf, 0..packet.len(), HEADER_LEN)?;
     Ok((buf[opened.inner].to_vec(), opened.next_header))
 }
 
@@ -70,7 +84,8 @@ fn every_size_opens() {
     for cipher in CIPHERS {
         let (outbound, inbound) = ends(cipher);
         for len in 20..=9000 {
-            let (inner, next_header) = (inner(len), if len % 2 == 0 { IPV4 } else { IPV6 });
+            let is_v6 = len >= 40 && len % 2 == 1;
+            let (inner, next_header) = if is_v6 { (inner_v6(len), IPV6) } else { (inner(len), IPV4) };
             let packet = seal(&outbound, &inner, next_header);
             assert_eq!(packet.len() % 4, 0);
             assert!(packet.len() <= len + OVERHEAD_MAX);
@@ -86,11 +101,11 @@ fn every_shift_opens() {
         for len in [20, 21, 1399, 1400, 8940] {
             let packet = seal(&ends(cipher).0, &inner(len), IPV4);
             for start in [0, 1, 60, 200] {
-                for dest in 0..=start + HEADER {
+                for dest in 0..=start + HEADER_LEN {
                     assert_eq!(open_shifted(cipher, &packet, start, dest).as_deref(), Ok(&inner(len)[..]));
                 }
             }
-            assert_eq!(open_shifted(cipher, &packet, 60, 60 + HEADER + 1), Err(OpenError::Malformed));
+            assert_eq!(open_shifted(cipher, &packet, 60, 60 + HEADER_LEN + 1), Err(OpenError::Malformed));
         }
     }
 }
@@ -169,12 +184,34 @@ fn by_hand(sequence: u64, plain: &[u8]) -> Vec<u8> {
 fn what_another_implementation_seals_opens_with_any_padding() {
     let (_, inbound) = ends(Cipher::Ring);
     for padding in 0..=255_u8 {
-        let mut plain = inner(300 - 2 - usize::from(padding));
+        let mut plain = inner_v6(300 - 2 - usize::from(padding));
         plain.extend(1..=padding);
         plain.extend([padding, IPV6]);
         let inner = plain[..298 - usize::from(padding)].to_vec();
         assert_eq!(open(&inbound, &by_hand(1 + u64::from(padding), &plain)), Ok((inner, IPV6)));
     }
+}
+
+#[test]
+fn bytes_that_hide_the_length_are_left_out() {
+    let (_, inbound) = ends(Cipher::Ring);
+    let plain = [&inner(40)[..], &[0xff; 26], &[0, IPV4]].concat();
+    assert_eq!(open(&inbound, &by_hand(1, &plain)), Ok((inner(40), IPV4)));
+    let dummy = [&[0xff; 66][..], &[0, DUMMY]].concat();
+    assert_eq!(open(&inbound, &by_hand(2, &dummy)), Ok((vec![], DUMMY)));
+    assert_eq!((inbound.packets(), inbound.bytes()), (2, 40));
+}
+
+#[test]
+fn an_inner_packet_of_another_version_or_length_is_malformed() {
+    let (outbound, inbound) = ends(Cipher::Ring);
+    let mut long = inner(40);
+    long[3] = 41;
+    for (inner, next_header) in [(inner(40), IPV6), (inner_v6(40), IPV4), (long, IPV4), (vec![], IPV4), (vec![], IPV6)]
+    {
+        assert_eq!(open(&inbound, &seal(&outbound, &inner, next_header)), Err(OpenError::Malformed), "{inner:?}");
+    }
+    assert_eq!((inbound.packets(), inbound.malformed()), (0, 5));
 }
 
 #[test]
@@ -193,7 +230,7 @@ proptest! {
     fn any_size_at_any_place_opens(len in 20_usize..9000, start in 0_usize..300, back in 0_usize..316, is_aws: bool) {
         let cipher = CIPHERS[usize::from(is_aws)];
         let packet = seal(&ends(cipher).0, &inner(len), IPV4);
-        let dest = (start + HEADER).saturating_sub(back);
+        let dest = (start + HEADER_LEN).saturating_sub(back);
         prop_assert_eq!(open_shifted(cipher, &packet, start, dest), Ok(inner(len)));
     }
 

@@ -1,15 +1,17 @@
 //! Hosts, key sessions and a network between them, in one thread from one seed, with a clock of its own.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Domain, Duration, HostId, PeeringId, ResourceId, Scope, Time, VpcId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use tunnel::{
-    Agreement, Config, Effect, Entitlements, Exporter, HEADER, IPV4, Inbound, KEY_MATERIAL, KeyMaterial, Message,
-    OVERHEAD_MAX, OpenError, Outbound, Role, Sas, SessionId, message,
+    Agreement, Config, Effect, Entitlements, Exporter, Inbound, KEY_MATERIAL, KeyMaterial, Message, OpenError,
+    Outbound, Role, Sas, SessionId, message,
 };
+use wire::esp::{HEADER_LEN, next_header, sealed_len};
 
 pub fn host(n: usize) -> HostId {
     format!("host-{n}").parse().unwrap()
@@ -102,6 +104,8 @@ pub struct World {
 }
 
 const OVERHEARD_MAX: usize = 300;
+/// Where the packet's number is in the inner packet: over the addresses.
+const SERIAL: Range<usize> = 12..20;
 
 impl World {
     pub fn new(hosts: usize, seed: u64) -> World {
@@ -193,12 +197,14 @@ impl World {
         };
         assert!(sender.rights.contains(&(from, to, domain)), "sealed in a domain that is not permitted");
         self.serial += 1;
-        let mut inner = self.serial.to_be_bytes().to_vec();
+        let mut inner = vec![0; 20];
+        (inner[0], inner[3]) = (0x45, size as u8);
+        inner[SERIAL].copy_from_slice(&self.serial.to_be_bytes());
         inner.resize_with(size, || self.rng.next_u32() as u8);
-        let mut packet = [&[0; HEADER][..], &inner, &[0; OVERHEAD_MAX]].concat();
-        let len = sa.seal(sequence, &mut packet, size, IPV4);
-        packet.truncate(len);
-        assert!(!packet.windows(16).any(|bytes| bytes == &inner[8..24]), "in clear");
+        let mut packet = vec![0; sealed_len(size)];
+        packet[HEADER_LEN..][..size].copy_from_slice(&inner);
+        sa.seal(sequence, &mut packet, size, next_header::IPV4);
+        assert!(!packet.windows(16).any(|bytes| bytes == &inner[20..36]), "in clear");
         self.sent.insert(self.serial, inner);
         self.carry(from, to, &packet);
         true
@@ -306,7 +312,7 @@ impl World {
         match sa.lock().open(&mut buf, 0..bytes.len(), 0) {
             Ok(opened) => {
                 let inner = &buf[opened.inner];
-                let number = u64::from_be_bytes(inner[..8].try_into().unwrap());
+                let number = u64::from_be_bytes(inner[SERIAL].try_into().unwrap());
                 assert_eq!(Some(inner), self.sent.get(&number).map(|inner| &inner[..]), "altered");
                 assert_eq!(sa.identity().host, host(from), "from another host");
                 let right = (from, to, sa.identity().domain);

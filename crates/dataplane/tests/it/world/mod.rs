@@ -1,6 +1,7 @@
 //! A host in memory: one worker, a clock, a small cloud, and frames in and out.
 
 pub(crate) mod cloud;
+pub(crate) mod fuzz;
 pub(crate) mod pair;
 
 use std::sync::Arc;
