@@ -1,5 +1,5 @@
 //! What the command line asks an agent on its own machine, over a Unix socket in the data directory: run a command in an
-//! instance, show what was counted.
+//! instance, show what was counted, capture packets.
 //!
 //! One question a connection; a frame is a length (32 bits, big-endian) and JSON, as in `stream`.
 
@@ -17,6 +17,7 @@ use linux::sandbox::Exec;
 use model::{HostId, InstanceId, NetworkInterfaceId};
 use serde::{Deserialize, Serialize};
 
+use crate::capture::{self, CaptureOrder, CaptureSummary};
 use crate::links::{LinkStatus, Links, Underlay};
 use crate::{Options, Shared, StartError, instances};
 
@@ -44,6 +45,10 @@ pub enum Question {
         exec: Exec,
     },
     Status,
+    /// Answered by [`Answer::Streams`], the stream and [`Answer::Captured`].
+    Capture(CaptureOrder),
+    /// The keys of this host's links, in the same way.
+    EspKeys,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +56,8 @@ pub enum Answer {
     /// The command's exit code.
     Exited(i32),
     Status(Box<HostStatus>),
+    Streams,
+    Captured(CaptureSummary),
     Refused(String),
 }
 
@@ -176,6 +183,8 @@ fn converse(shared: &Arc<Shared>, mut connection: UnixStream, conversations: &Ar
 fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, connection: &UnixStream) -> Answer {
     match question {
         Question::Status => Answer::Status(Box::new(status(shared))),
+        Question::Capture(order) => captured(capture::run(shared, &order, connection, || streams(connection))),
+        Question::EspKeys => captured(capture::run_esp_keys(shared, connection, || streams(connection))),
         Question::Exec { instance, exec } => {
             let Ok(stdio) = <[OwnedFd; 3]>::try_from(descriptors) else {
                 return Answer::Refused("a command needs standard input, output and error".into());
@@ -186,6 +195,14 @@ fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, connec
                 .map_or_else(|error| Answer::Refused(error.to_string()), Answer::Exited)
         }
     }
+}
+
+fn streams(mut connection: &UnixStream) -> io::Result<()> {
+    connection.write_all(&frame(&Answer::Streams)?)
+}
+
+fn captured(result: io::Result<CaptureSummary>) -> Answer {
+    result.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Captured)
 }
 
 /// Waits for the command; asks it to end when the client goes away.
@@ -249,16 +266,75 @@ fn interface_status(shared: &Shared, device: &instances::Device) -> InterfaceSta
 /// # Errors
 /// The kernel's; `NotFound` or `ConnectionRefused` where no agent runs.
 pub fn ask(data: &Path, question: &Question, descriptors: &[BorrowedFd<'_>]) -> io::Result<Answer> {
+    read_answer(&put(data, question, descriptors)?)
+}
+
+fn put(data: &Path, question: &Question, descriptors: &[BorrowedFd<'_>]) -> io::Result<UnixStream> {
     let (_open, path) = short(data)?;
     let mut connection = UnixStream::connect(path)?;
     let frame = frame(question)?;
     let sent = linux::fds::send(&connection, &frame, descriptors)?;
     connection.write_all(&frame[sent..])?;
+    Ok(connection)
+}
+
+fn read_answer(mut connection: &UnixStream) -> io::Result<Answer> {
     let mut header = [0; 4];
     connection.read_exact(&mut header)?;
     let mut json = vec![0; length(header)?];
     connection.read_exact(&mut json)?;
     Ok(serde_json::from_slice(&json)?)
+}
+
+/// An answer that goes on until it is stopped, or ends by itself.
+#[derive(Debug)]
+pub struct Stream(UnixStream);
+
+/// Ends a [`Stream`], from another thread too.
+#[derive(Debug)]
+pub struct Stopper(UnixStream);
+
+impl Stream {
+    /// Asks for a capture or for keys; another answer than a stream is handed back.
+    ///
+    /// # Errors
+    /// As [`ask`].
+    pub fn open(data: &Path, question: &Question) -> io::Result<Result<Stream, Answer>> {
+        let connection = put(data, question, &[])?;
+        Ok(match read_answer(&connection)? {
+            Answer::Streams => Ok(Stream(connection)),
+            other => Err(other),
+        })
+    }
+
+    /// # Errors
+    /// The kernel's: no descriptor is left.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        Ok(Stopper(self.0.try_clone()?))
+    }
+
+    /// Hands on all that comes; the last answer.
+    ///
+    /// # Errors
+    /// The connection's, and what `take` returns.
+    pub fn follow(self, take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Answer> {
+        capture::follow(&self.0, take)?;
+        read_answer(&self.0)
+    }
+}
+
+impl Stopper {
+    /// # Errors
+    /// The kernel's: no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Stopper> {
+        Ok(Stopper(self.0.try_clone()?))
+    }
+
+    /// Asks for the end. What was seen before it still comes.
+    pub fn stop(&self) {
+        // It may have ended by itself.
+        let _ = self.0.shutdown(std::net::Shutdown::Write);
+    }
 }
 
 /// Runs a command in an instance with this process's standard input, output and error; its exit code.

@@ -11,8 +11,10 @@
 //! The agent holds no authority but the last intent. What it made is written down (`files`), so that the next start after a
 //! kill cleans up what was left.
 
+mod capture;
 mod desk;
 mod engine;
+mod esp_keys;
 mod files;
 mod force;
 mod guest;
@@ -34,7 +36,10 @@ use std::thread::JoinHandle;
 use linux::sandbox::Limits;
 use model::HostId;
 
-pub use desk::{Answer, HostStatus, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, ask, exec};
+pub use capture::{CAPTURES_MAX, CaptureFormat, CaptureOrder, CaptureSummary, CaptureTarget, ESP_KEYS_LIFE};
+pub use desk::{
+    Answer, HostStatus, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, Stopper, Stream, ask, exec,
+};
 pub use links::{LinkDirection, LinkStatus, PORT, Underlay};
 
 use engine::Engine;
@@ -57,6 +62,8 @@ pub struct Options {
     pub prefix: String,
     /// How it reaches other hosts; `None`: it is the only one.
     pub underlay: Option<Underlay>,
+    /// Keep the keys of links, so that `peerway capture --esp-keys` can show them. For tests.
+    pub allow_esp_keys: bool,
 }
 
 /// AWS's figure inside a region (spec 5.8.3).
@@ -97,6 +104,7 @@ pub(crate) struct Shared {
     links: Option<Links>,
     identity: Option<Mutex<Identity>>,
     instances: instances::Board,
+    captures: capture::Slots,
 }
 
 impl Agent {
@@ -126,15 +134,15 @@ impl Agent {
         };
         let engine = Arc::new(Engine::start(&plane, wires).map_err(StartError::Thread)?);
         let start = |(opened, underlay): (links::Opened, &Underlay)| {
-            opened.start(options.host, underlay, plane.clone(), engine.clone())
+            opened.start(options.host, underlay, plane.clone(), engine.clone(), options.allow_esp_keys)
         };
         let links = links.map(start).transpose()?;
         let (link, reader) = link::open(connection).map_err(StartError::Connection)?;
         let force = Force::new(plane);
         let desk = desk::bind(&options)?;
         let waker = desk.waker();
-        let shared =
-            Arc::new(Shared { options, engine, force, link, links, identity, instances: instances::Board::default() });
+        let (instances, captures) = (instances::Board::default(), capture::Slots::default());
+        let shared = Arc::new(Shared { options, engine, force, link, links, identity, instances, captures });
         let threads = [
             thread("instances", &shared, instances::run)?,
             thread("link", &shared, move |shared| link::run(shared, reader))?,

@@ -27,6 +27,7 @@ use tunnel::{Agreement, Effect, KeyMaterial, Message, SessionId, message};
 pub use tunnel::{LinkDirection, LinkStatus};
 
 use crate::engine::{Engine, Wire};
+use crate::esp_keys::{Kept, KeyName};
 use crate::identity::Credentials;
 use crate::session::{self, Command, Event, Exporter, Limits, NoEvent, Role, Sessions};
 use crate::{StartError, chain};
@@ -77,8 +78,12 @@ pub(crate) enum Input {
     Follow(Arc<Intent>),
     Certified(Credentials),
     Status(SyncSender<Vec<LinkStatus>>),
+    EspKeys(SyncSender<Option<Vec<EspKey>>>),
     Stop,
 }
+
+/// A key that is in use, and the underlay address of the host that has it too.
+pub(crate) type EspKey = (KeyName, IpAddr, KeyMaterial);
 
 /// The thread, as the agent sees it.
 pub(crate) struct Links {
@@ -121,6 +126,7 @@ impl Opened {
         underlay: &Underlay,
         plane: Arc<dataplane::Shared>,
         engine: Arc<Engine>,
+        allow_esp_keys: bool,
     ) -> Result<Links, StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| StartError::Randomness)?;
@@ -132,7 +138,7 @@ impl Opened {
             host,
             clock,
             agreement,
-            exporters: Exporters::default(),
+            exporters: Exporters { sessions: BTreeMap::new(), kept: allow_esp_keys.then(Kept::default) },
             sessions,
             intent: Arc::default(),
             hosts: BTreeMap::new(),
@@ -162,6 +168,13 @@ impl Links {
         let (answer, answers) = sync_channel(1);
         self.tell(Input::Status(answer));
         answers.recv_timeout(PATIENCE).unwrap_or_default()
+    }
+
+    /// The keys that are in use; `None`: they are not kept, or the thread does not answer.
+    pub(crate) fn esp_keys(&self) -> Option<Vec<EspKey>> {
+        let (answer, answers) = sync_channel(1);
+        self.tell(Input::EspKeys(answer));
+        answers.recv_timeout(PATIENCE).ok().flatten()
     }
 
     pub(crate) fn stop(&self) {
@@ -199,13 +212,22 @@ impl Clock {
     }
 }
 
-#[derive(Default)]
-struct Exporters(BTreeMap<SessionId, Exporter>);
+/// Of each session: its exporter, this host's part, the other host.
+struct Exporters {
+    sessions: BTreeMap<SessionId, (Exporter, Role, HostId)>,
+    /// `None`: keys are not kept.
+    kept: Option<Kept>,
+}
 
 impl tunnel::Exporter for Exporters {
     fn export(&self, session: SessionId, context: &[u8]) -> Option<KeyMaterial> {
-        let exporter = self.0.get(&session)?;
-        KeyMaterial::fill(|key| exporter.export(context, key)).ok()
+        let (exporter, role, host) = self.sessions.get(&session)?;
+        let material = KeyMaterial::fill(|key| exporter.export(context, key)).ok()?;
+        if let (Some(kept), Some(spi)) = (&self.kept, context.first_chunk()) {
+            let name = KeyName { host: *host, is_inbound: *role == Role::Server, spi: u32::from_be_bytes(*spi) };
+            kept.keep(name, &material);
+        }
+        Some(material)
     }
 }
 
@@ -260,6 +282,7 @@ impl Keys {
             Input::Follow(intent) => self.follow(intent, now),
             Input::Certified(credentials) => self.command(Command::SetIdentity(credentials)),
             Input::Status(answer) => drop(answer.try_send(self.agreement.status(now))),
+            Input::EspKeys(answer) => drop(answer.try_send(self.esp_keys())),
             Input::Stop => {}
         }
     }
@@ -288,7 +311,7 @@ impl Keys {
         match event {
             Event::Up(up) => {
                 let session = SessionId(up.session);
-                self.exporters.0.insert(session, up.exporter);
+                self.exporters.sessions.insert(session, (up.exporter, up.role, up.host));
                 let role = match up.role {
                     Role::Client => tunnel::Role::Client,
                     Role::Server => tunnel::Role::Server,
@@ -305,7 +328,7 @@ impl Keys {
             },
             Event::Down { session, why } => {
                 tracing::info!(session, %why, "key session down");
-                self.exporters.0.remove(&SessionId(session));
+                self.exporters.sessions.remove(&SessionId(session));
                 self.agreement.session_down(SessionId(session), now);
             }
             Event::Failed { host, address, why } => {
@@ -326,11 +349,19 @@ impl Keys {
                 },
                 Effect::Send { session, message } => self.send(session, &message),
                 Effect::Close { session } => {
-                    self.exporters.0.remove(&session);
+                    self.exporters.sessions.remove(&session);
                     self.command(Command::Close { session: session.0 });
                 }
             }
         }
+    }
+
+    fn esp_keys(&self) -> Option<Vec<EspKey>> {
+        let with_address = |(name, material): (KeyName, KeyMaterial)| {
+            let place = self.intent.hosts.get(&name.host)?;
+            Some((name, place.underlay.ip(), material))
+        };
+        Some(self.exporters.kept.as_ref()?.all().into_iter().filter_map(with_address).collect())
     }
 
     fn send(&self, session: SessionId, message: &Message) {
@@ -346,7 +377,9 @@ impl Keys {
     /// Hands the data plane what there is now, and has what waited looked at.
     fn connect(&self) {
         let address = |host| self.intent.hosts.get(&host).map(|place| place.underlay);
-        self.plane.connect(Tunnels::new(self.agreement.sas(), address));
+        let sas = self.agreement.sas();
+        self.exporters.kept.iter().for_each(|kept| kept.retain(&sas));
+        self.plane.connect(Tunnels::new(sas, address));
         self.engine.wake();
     }
 }

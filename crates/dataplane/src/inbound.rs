@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use model::{Domain, HostId, Scope};
+use model::{Direction, Domain, HostId, Scope};
 use policy::{Denied, Flow, FlowKey, L2};
 use tunnel::{Inbound, Opened};
 use wire::coalesce::Run;
@@ -22,6 +22,7 @@ use crate::port::PortId;
 use crate::ruling::{Hop, Refused, Ruling, Way};
 use crate::shared::{Plug, lock};
 use crate::step::{Step, refusal_of};
+use crate::watch::Fate;
 
 /// The bytes that must be free in front of the datagrams of one receive: the headers of a frame are written there.
 pub const HEADROOM: usize = 16;
@@ -106,6 +107,13 @@ impl<'a> Step<'a> {
             let there = refused.at.and_then(|id| self.view.plug(id));
             let meter = there.map_or(&self.shared.stray, |plug| &plug.meter);
             meter.count(self.lane, Event::Denied(refused.denied), frame.len() - vnet::LEN);
+            if !self.view.watches.is_empty()
+                && let Some(plug) = there
+            {
+                // It has no link here, and what stood in front of it is none of the guest's.
+                frame[vnet::LEN..FRONT - 2].fill(0);
+                self.view.show(plug, Direction::Ingress, Fate::Denied(refused.denied), &frame[vnet::LEN..]);
+            }
         }
     }
 
@@ -209,6 +217,13 @@ impl<'a> Step<'a> {
             Err(refused) => Event::Denied(refused.denied),
         };
         plug.meter.count(self.lane, event, len);
+        if !self.view.watches.is_empty() {
+            let fate = if let Event::Denied(denied) = event { Fate::Denied(denied) } else { Fate::Passed };
+            if outcome.is_err() {
+                bytes[vnet::LEN..FRONT - 2].fill(0);
+            }
+            self.view.show(plug, Direction::Ingress, fate, &bytes[vnet::LEN..]);
+        }
     }
 
     fn begin_stream(
@@ -233,7 +248,17 @@ impl<'a> Step<'a> {
     }
 
     fn end_stream(&mut self, at: usize, write: &mut impl FnMut(PortId, &[u8]) -> bool) {
-        let (to, len, is_written) = self.coalescer.end(at, |to, bytes| (to, bytes.len(), write(to, bytes)));
+        let view = self.view;
+        let (to, len, is_written) = self.coalescer.end(at, |to, bytes| {
+            let is_written = write(to, bytes);
+            if !view.watches.is_empty()
+                && let Some(plug) = view.plug(to)
+            {
+                let fate = if is_written { Fate::Passed } else { Fate::Denied(Denied::QueueFull) };
+                view.show(plug, Direction::Ingress, fate, &bytes[vnet::LEN..]);
+            }
+            (to, bytes.len(), is_written)
+        });
         let meter = self.view.plug(to).map_or(&self.shared.stray, |plug| &plug.meter);
         let event = if is_written { Event::Delivered } else { Event::Denied(Denied::QueueFull) };
         meter.count(self.lane, event, len - vnet::LEN);

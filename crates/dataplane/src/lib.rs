@@ -39,6 +39,7 @@
 mod cache;
 mod coalescer;
 mod counters;
+mod describe;
 mod entitled;
 mod flow;
 mod fragment;
@@ -55,9 +56,11 @@ mod span;
 mod step;
 mod tunnels;
 mod waiting;
+mod watch;
 mod worker;
 
 pub use counters::{Counters, Traffic};
+pub use describe::describe;
 pub use entitled::Entitled;
 pub use fragment::{DATAGRAMS_MAX, DATAGRAMS_PER_PORT, HELD_BYTES_PER_PORT, HELD_PER_DATAGRAM, LIFE as FRAGMENT_LIFE};
 pub use inbound::HEADROOM;
@@ -71,4 +74,5 @@ pub use router::{METADATA_V4, METADATA_V6, RESOLVER_V4, RESOLVER_V6, TIME_V4, TI
 pub use shared::{Config, Shared, StrayDatagrams};
 pub use tunnels::Tunnels;
 pub use waiting::Want;
+pub use watch::{Fate, Seen, WATCHES_MAX, Watch, WatchId};
 pub use worker::{Action, Transmit, Wake, Worker};

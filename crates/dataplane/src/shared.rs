@@ -18,6 +18,7 @@ use crate::fragment::Fragments;
 use crate::port::{Port, PortId, Ports};
 use crate::ruling::{End, Ruling};
 use crate::tunnels::Tunnels;
+use crate::watch::{Fate, Seen, Watch, WatchId, Watches};
 use crate::worker::Worker;
 
 /// What is decided once, at the start.
@@ -72,6 +73,7 @@ pub struct Shared {
     /// Frames of ports that nothing is known of.
     pub(crate) stray: Arc<Meter>,
     workers: AtomicUsize,
+    watches: AtomicU64,
     pub(crate) sweep_due: Due,
     pub(crate) advertisement_due: Due,
 }
@@ -89,6 +91,7 @@ pub(crate) struct View {
     ports: Ports,
     plugs: Vec<Option<Plug>>,
     pub(crate) tunnels: Arc<Tunnels>,
+    pub(crate) watches: Watches,
 }
 
 /// A port with what it keeps over changes.
@@ -112,6 +115,7 @@ impl Shared {
             ports: Ports::default(),
             plugs: Vec::new(),
             tunnels: Arc::default(),
+            watches: Watches::default(),
         };
         Shared {
             config,
@@ -124,6 +128,7 @@ impl Shared {
             strays: Strays::default(),
             stray: Arc::new(Meter::new(config.workers)),
             workers: AtomicUsize::new(0),
+            watches: AtomicU64::new(0),
             sweep_due: Due::default(),
             advertisement_due: Due::default(),
         }
@@ -157,6 +162,24 @@ impl Shared {
         let generation = old.generation + 1;
         self.view.store(Arc::new(View { generation, tunnels: Arc::new(tunnels), ..View::clone(&old) }));
         generation
+    }
+
+    /// Shows every frame of an interface to `watch`, until [`Shared::unwatch`]. Verdicts do not change, nor does the generation. `None`:
+    /// there are [`crate::WATCHES_MAX`].
+    pub fn watch(&self, interface: NetworkInterfaceId, watch: Arc<dyn Watch>) -> Option<WatchId> {
+        let id = WatchId(self.watches.fetch_add(1, Ordering::Relaxed));
+        let _one_at_a_time = lock(&self.applying);
+        let old = self.view.load_full();
+        let watches = old.watches.with(id, interface, watch)?;
+        self.view.store(Arc::new(View { watches, ..View::clone(&old) }));
+        Some(id)
+    }
+
+    /// A worker that is judging a frame may show that one still.
+    pub fn unwatch(&self, id: WatchId) {
+        let _one_at_a_time = lock(&self.applying);
+        let old = self.view.load_full();
+        self.view.store(Arc::new(View { watches: old.watches.without(id), ..View::clone(&old) }));
     }
 
     /// The generation in force; 0 before the first [`Shared::apply`].
@@ -244,7 +267,8 @@ impl View {
             plugs.resize(plugs.len().max(at + 1), None);
             plugs[at] = Some(Plug { port: Arc::clone(port), meter });
         }
-        View { generation: old.generation + 1, tables, ports, plugs, tunnels: Arc::clone(&old.tunnels) }
+        let (tunnels, watches) = (Arc::clone(&old.tunnels), old.watches.clone());
+        View { generation: old.generation + 1, tables, ports, plugs, tunnels, watches }
     }
 
     pub(crate) fn plug(&self, id: PortId) -> Option<&Plug> {
@@ -257,6 +281,11 @@ impl View {
 
     pub(crate) fn plugs(&self) -> impl Iterator<Item = &Plug> {
         self.plugs.iter().flatten()
+    }
+
+    /// Somebody looks at a frame of a port's.
+    pub(crate) fn show(&self, plug: &Plug, direction: Direction, fate: Fate, frame: &[u8]) {
+        self.watches.show(plug.port.interface, &Seen { direction, fate, frame });
     }
 
     /// What was plugged in and up, and is no more.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
-use model::{NetworkInterfaceId, ResourceId, Time};
+use model::{Direction, NetworkInterfaceId, ResourceId, Time};
 use policy::{Denied, Flow, L2};
 use wire::ethernet::{self, Link};
 use wire::vnet::{self, VnetHeader};
@@ -21,6 +21,7 @@ use crate::router::{arp, dhcpv4, dhcpv6, is_router, is_service, ndp};
 use crate::ruling::{CacheKey, Hop, Line, Refused, Ruling, Size, Way};
 use crate::shared::{Plug, Shared, View, lock};
 use crate::waiting::{Waiting, Want};
+use crate::watch::Fate;
 use crate::worker::{Action, Transmit, has_room};
 
 /// The longest ICMP error: Ethernet header and 1,280 bytes.
@@ -50,9 +51,12 @@ pub(crate) struct Step<'a> {
 enum Outcome {
     Forward(PortId),
     Sealed,
-    /// The length of the answer, which stands where the frame stood.
-    Reply(usize),
+    /// The length of the answer, which stands where the frame stood; of a refusal that says why, that too.
+    Reply(usize, Option<Denied>),
+    /// A fragment, before its first one.
     Held,
+    /// Until there are keys: then it comes again.
+    Waits,
 }
 
 /// A parsed frame and where it came from.
@@ -74,15 +78,21 @@ impl Step<'_> {
             return Action::Drop(denied);
         };
         plug.meter.count(self.lane, Event::Received, frame_len);
-        match self.decide(plug, buf, len) {
+        // Judged in place, so what the guest sent must be kept before.
+        let sent: Option<Box<[u8]>> = (!view.watches.is_empty()).then(|| buf[..len].into());
+        let outcome = self.decide(plug, buf, len);
+        if let Some(sent) = sent {
+            self.show_sent(plug, &outcome, sent.get(vnet::LEN..).unwrap_or_default(), buf);
+        }
+        match outcome {
             Ok(Outcome::Forward(port)) => Action::Forward { port, len },
             Ok(Outcome::Sealed) => Action::Sealed,
-            Ok(Outcome::Reply(answer_len)) => {
+            Ok(Outcome::Reply(answer_len, _)) => {
                 plug.meter.count(self.lane, Event::Answered, answer_len);
                 buf[..vnet::LEN].copy_from_slice(&VnetHeader::default().to_bytes());
                 Action::Reply { len: vnet::LEN + answer_len }
             }
-            Ok(Outcome::Held) => Action::Held,
+            Ok(Outcome::Held | Outcome::Waits) => Action::Held,
             Err(refused) => {
                 self.count_refused(plug, &refused, frame_len);
                 Action::Drop(refused.denied)
@@ -105,10 +115,10 @@ impl Step<'_> {
         match &packet.kind {
             Kind::Arp(question) => {
                 self.draw(plug)?;
-                Ok(Outcome::Reply(arp::answer(port, question, &mut buf[vnet::LEN..])?))
+                Ok(Outcome::Reply(arp::answer(port, question, &mut buf[vnet::LEN..])?, None))
             }
             Kind::Ip(ip) => match self.ask_router(&frame, ip, &mut buf[vnet::LEN..])? {
-                Some(answer_len) => Ok(Outcome::Reply(answer_len)),
+                Some(answer_len) => Ok(Outcome::Reply(answer_len, None)),
                 None => self.pass(&frame, ip, buf, len),
             },
         }
@@ -174,13 +184,13 @@ impl Step<'_> {
             }
             Err(refused) if ip.fragment.is_none() && self.may_wait(plug, &buf[..len]) => {
                 debug_assert_eq!(refused.denied, Denied::NoSecureChannel);
-                Ok(Outcome::Held)
+                Ok(Outcome::Waits)
             }
             Err(Refused { denied: denied @ Denied::TooBig { mtu }, at: None }) => {
                 let answer_len = self.say_too_big(frame, mtu, &mut buf[vnet::LEN..], len - vnet::LEN).ok_or(denied)?;
                 let refused = Refused::from(denied);
                 self.count_refused(plug, &refused, len - vnet::LEN);
-                Ok(Outcome::Reply(answer_len))
+                Ok(Outcome::Reply(answer_len, Some(denied)))
             }
             Err(refused) => Err(refused),
         }
@@ -262,8 +272,38 @@ impl Step<'_> {
     /// Puts the receiver's link addresses on a frame, and counts it there.
     fn deliver(&mut self, to: PortId, link: Link, frame: &mut [u8]) {
         ethernet::set_link(frame, link);
-        let meter = self.view.plug(to).map_or(&self.shared.stray, |plug| &plug.meter);
-        meter.count(self.lane, Event::Delivered, frame.len());
+        let plug = self.view.plug(to);
+        if !self.view.watches.is_empty()
+            && let Some(plug) = plug
+        {
+            self.view.show(plug, Direction::Ingress, Fate::Passed, frame);
+        }
+        plug.map_or(&self.shared.stray, |plug| &plug.meter).count(self.lane, Event::Delivered, frame.len());
+    }
+
+    /// Who looks at the sender sees its frame and the router's answer to it, who looks at a receiver that refused it sees it too. What was
+    /// delivered has been seen by then.
+    fn show_sent(&self, plug: &Plug, outcome: &Result<Outcome, Refused>, sent: &[u8], buf: &[u8]) {
+        let view = self.view;
+        let fate = match outcome {
+            Ok(Outcome::Forward(_) | Outcome::Sealed) => Fate::Passed,
+            Ok(Outcome::Reply(_, refused)) => refused.map_or(Fate::Answered, Fate::Denied),
+            Ok(Outcome::Held) => Fate::Held,
+            Ok(Outcome::Waits) => return,
+            Err(refused) => Fate::Denied(refused.denied),
+        };
+        view.show(plug, Direction::Egress, fate, sent);
+        match outcome {
+            Ok(Outcome::Reply(answer_len, _)) => {
+                let answer = buf.get(vnet::LEN..vnet::LEN + answer_len).unwrap_or_default();
+                view.show(plug, Direction::Ingress, Fate::Answer, answer);
+            }
+            Err(Refused { at: Some(there), .. }) => {
+                let there = view.plug(*there).filter(|there| there.port.id != plug.port.id);
+                there.into_iter().for_each(|there| view.show(there, Direction::Ingress, fate, sent));
+            }
+            _ => {}
+        }
     }
 
     /// Writes the router's "too big" over the frame; `None`: the standards or the rate forbid it.

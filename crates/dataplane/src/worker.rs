@@ -9,7 +9,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache as Latest};
-use model::{Duration, Time};
+use model::{Direction, Duration, Time};
 use policy::Denied;
 use wire::ndp::ALL_NODES;
 use wire::vnet::{self, VnetHeader};
@@ -26,6 +26,7 @@ use crate::ruling::{CacheKey, Line};
 use crate::shared::{Plug, Shared, View, lock};
 use crate::step::{SCRATCH_LEN, Step};
 use crate::waiting::{Released, Waiting, Want};
+use crate::watch::Fate;
 
 /// What the shell does with a frame after [`Worker::guest_frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +184,10 @@ impl Worker {
                     let meter = view.plug(port).map_or(&self.shared.stray, |plug| &plug.meter);
                     let len = bytes.len().saturating_sub(vnet::LEN);
                     meter.count(self.lane, Event::Denied(Denied::NoSecureChannel), len);
+                    if let Some(plug) = view.plug(port) {
+                        let frame = bytes.get(vnet::LEN..).unwrap_or_default();
+                        view.show(plug, Direction::Egress, Fate::Denied(Denied::NoSecureChannel), frame);
+                    }
                     continue;
                 }
             };
@@ -241,7 +246,7 @@ impl Worker {
         }
         if self.shared.advertisement_due.claim(now, ADVERTISEMENT_INTERVAL) {
             let view = Arc::clone(self.view.load());
-            view.plugs().for_each(|plug| self.advertise(plug));
+            view.plugs().for_each(|plug| self.advertise(&view, plug));
         }
     }
 
@@ -258,7 +263,7 @@ impl Worker {
         self.cache.clear();
     }
 
-    fn advertise(&mut self, plug: &Plug) {
+    fn advertise(&mut self, view: &View, plug: &Plug) {
         let to: Ipv6Addr = ALL_NODES;
         let has_room = self.transmits.len() < TRANSMITS_MAX;
         if plug.port.ipv6_cidr.is_none() || !plug.port.is_up || !has_room {
@@ -270,6 +275,7 @@ impl Worker {
         let Ok(len) = ndp::advertise(&plug.port, to, &mut frame[vnet::LEN..]) else { return };
         frame.truncate(vnet::LEN + len);
         plug.meter.count(self.lane, Event::Answered, len);
+        view.show(plug, Direction::Ingress, Fate::Answer, &frame[vnet::LEN..]);
         self.transmits.push_back(Transmit { port: plug.port.id, frame: frame.into(), is_unasked: true });
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use model::{AccountId, InstanceId, Region};
+use model::{AccountId, HostId, InstanceId, NetworkInterfaceId, Region};
 
 /// VPCs and VPC peering on machines you own.
 ///
@@ -21,6 +21,7 @@ use model::{AccountId, InstanceId, Region};
     aws ec2 create-vpc --cidr-block 10.16.0.0/16
   peerway exec i-0123... -- ping -c1 10.17.1.10
   peerway status                     what runs, what was dropped and why
+  peerway capture eni-0123...        each packet of an interface, with its verdict
   peerway doctor                     what this machine allows"
 )]
 pub struct Cli {
@@ -41,6 +42,8 @@ pub enum Command {
     Exec(ExecOptions),
     /// Show what runs on this machine and what was dropped, by reason.
     Status(StatusOptions),
+    /// Show or write the packets of an interface, each with its verdict, or what is sent between hosts.
+    Capture(CaptureOptions),
     /// Say what this machine allows, by trying.
     Doctor(DoctorOptions),
     /// Make access keys.
@@ -85,6 +88,9 @@ pub struct UpOptions {
     /// Threads that carry packets, of each host [default: one per processor, at most four]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub queues: Option<u16>,
+    /// Let `peerway capture --esp-keys` show the keys between hosts: who has them reads all traffic. For tests
+    #[arg(long)]
+    pub allow_esp_keys: bool,
     #[command(flatten)]
     pub hosts: HostsOptions,
 }
@@ -166,6 +172,64 @@ pub struct StatusOptions {
     pub output: Output,
 }
 
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway capture eni-0123456789abcdef0
+  peerway capture eni-0123456789abcdef0 -w refused.pcapng --count 100
+  peerway capture underlay --host host-1 --seconds 10
+  peerway capture underlay --host host-1 -w link.pcapng --esp-keys esp_sa --keep
+                                     with the keys to decrypt it, from `peerway up --allow-esp-keys`
+
+Ctrl-C ends it; what was seen until then is written. In a file, the verdict is each packet's comment.")]
+pub struct CaptureOptions {
+    /// An interface that is plugged in on this machine, or `underlay`: the network between simulated hosts
+    #[arg(value_name = "ENI|underlay", required_unless_present = "esp_keys")]
+    pub target: Option<Target>,
+    /// Write a pcapng file for Wireshark instead of a line for each packet; `-` is standard output
+    #[arg(short, long, value_name = "FILE", requires = "target")]
+    pub write: Option<PathBuf>,
+    /// End after so many packets
+    #[arg(long, value_name = "N", requires = "target", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after so many seconds
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub seconds: Option<u64>,
+    /// Whose underlay or keys, such as host-1 [default: the only host]
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<HostId>,
+    /// Write the keys of the host's links to a new file, as Wireshark's table esp_sa, for as long as this command runs and at most ten
+    /// minutes: who has it reads all that the host sends and receives
+    #[arg(long, value_name = "FILE")]
+    pub esp_keys: Option<PathBuf>,
+    /// Leave the file of keys when this command ends
+    #[arg(long, requires = "esp_keys")]
+    pub keep: bool,
+    /// The data directory of the running `peerway up` [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Interface(NetworkInterfaceId),
+    Underlay,
+}
+
+impl std::str::FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Target, String> {
+        if text == "underlay" {
+            return Ok(Target::Underlay);
+        }
+        let id = text
+            .parse()
+            .map_err(|_| format!("`{text}` is neither an interface, such as eni-0123456789abcdef0, nor `underlay`"));
+        id.map(Target::Interface)
+    }
+}
+
 #[derive(Clone, Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make an access key for an account, with the operator's key; its secret is shown once.
@@ -229,6 +293,20 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn captures_are_of_an_interface_or_the_underlay() {
+        let parse = |arguments: &[&str]| Cli::try_parse_from([&["peerway", "capture"], arguments].concat());
+        for good in
+            [&["eni-0a1b2c3d"][..], &["underlay", "--host", "host-1", "-w", "f"], &["--esp-keys", "f", "--keep"]]
+        {
+            assert!(parse(good).is_ok(), "{good:?}");
+        }
+        for bad in [&[][..], &["eth0"], &["-w", "f"], &["underlay", "--keep"], &["underlay", "--count", "0"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        assert!("eth0".parse::<Target>().is_err_and(|error| error.contains("underlay")));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn run(options: &ExecOptions) -> anyhow::Result<ExitCode> {
     match agent::exec(dir, options.instance, exec) {
         Ok(Answer::Exited(code)) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
         Ok(Answer::Refused(why)) => bail!("{why}"),
-        Ok(Answer::Status(_)) => bail!("the agent answered another question"),
+        Ok(_) => bail!("the agent answered another question"),
         Err(error) => Err(host::explain_no_agent(error, dir)),
     }
 }

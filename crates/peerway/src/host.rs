@@ -29,6 +29,7 @@ pub struct Plan {
     pub quotas: Quotas,
     pub wait: Duration,
     pub queues: usize,
+    pub allow_esp_keys: bool,
     pub hosts: HostsOptions,
 }
 
@@ -218,6 +219,7 @@ fn start_agent(plan: &Plan, place: Place, server: &server::Server) -> anyhow::Re
         queues: plan.queues,
         limits: linux::sandbox::Limits::default(),
         underlay: place.underlay,
+        allow_esp_keys: plan.allow_esp_keys,
     };
     let host = options.host;
     let agent = agent::Agent::start(options, ours)?;

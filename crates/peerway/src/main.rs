@@ -1,6 +1,7 @@
 //! The one binary: VPCs and VPC peering on machines you own.
 
 mod agents;
+mod capture;
 mod cli;
 mod client;
 mod demo;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Exec(options) => exec::run(&options),
         Command::Status(options) => status::run(&options),
+        Command::Capture(options) => capture::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Key(KeyCommand::Create(options)) => key::create(&options),
         Command::Completions { shell } => {

@@ -26,8 +26,13 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         quotas,
         wait: Duration::from_millis(options.wait),
         queues: options.queues.map_or_else(host::default_queues, usize::from),
+        allow_esp_keys: options.allow_esp_keys,
         hosts: options.hosts.clone(),
     };
+    if plan.allow_esp_keys {
+        let warning = "WARNING: the keys between hosts are kept and can be shown (--allow-esp-keys); who has them reads all traffic";
+        let _ = writeln!(io::stderr(), "{warning}");
+    }
     let prepared = plan.prepare()?;
     runtime()?.block_on(async {
         // Whoever reads the snippet may end us at once.

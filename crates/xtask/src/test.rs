@@ -10,6 +10,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("udhcpc", "udhcpc"),
     ("busybox", "busybox-static"),
     ("curl", "curl"),
+    ("tshark", "tshark"),
     ("python3", "python3"),
 ];
 

@@ -7,4 +7,5 @@ mod corpus;
 mod forward;
 mod fragments;
 mod links;
+mod watch;
 mod world;

@@ -48,6 +48,7 @@ pub fn run(options: &DemoOptions) -> anyhow::Result<ExitCode> {
         quotas: server::Quotas::default(),
         wait: Duration::from_secs(1),
         queues: host::default_queues(),
+        allow_esp_keys: false,
         hosts: options.hosts.clone(),
     };
     let prepared = plan.prepare()?;

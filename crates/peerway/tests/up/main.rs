@@ -1,5 +1,6 @@
 //! `peerway up` as its users have it: the built binary, its API, packets inside its instances only.
 
+mod capture;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;
