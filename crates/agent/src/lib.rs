@@ -20,15 +20,16 @@ mod force;
 mod guest;
 pub mod identity;
 mod instances;
+pub mod join;
 mod link;
 mod links;
 pub mod session;
 #[cfg(test)]
 mod testing;
+mod upstream;
 
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -41,10 +42,13 @@ pub use desk::{
     Answer, HostStatus, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, Stopper, Stream, ask, exec,
 };
 pub use links::{LinkDirection, LinkStatus, PORT, Underlay};
+pub use stream::{JoinToken, JoinTokenError};
+pub use upstream::{ServerError, Upstream};
 
 use engine::Engine;
 use force::Force;
 use identity::{Identity, IdentityError};
+use link::Link;
 use links::Links;
 
 /// What an operator chose.
@@ -80,6 +84,8 @@ pub enum StartError {
     Thread(#[source] io::Error),
     #[error("cannot use the connection to the server")]
     Connection(#[source] io::Error),
+    #[error("a server elsewhere wants to know this host's underlay address")]
+    NoUnderlay,
     #[error("cannot use {address} port {PORT} for the links to other hosts")]
     Underlay { address: IpAddr, source: io::Error },
     #[error(transparent)]
@@ -99,7 +105,7 @@ pub(crate) struct Shared {
     options: Options,
     engine: Arc<Engine>,
     force: Force,
-    link: link::Link,
+    link: Link,
     /// `None`: there is no other host.
     links: Option<Links>,
     identity: Option<Mutex<Identity>>,
@@ -112,7 +118,10 @@ impl Agent {
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running then.
-    pub fn start(options: Options, connection: UnixStream) -> Result<Agent, StartError> {
+    pub fn start(options: Options, upstream: Upstream) -> Result<Agent, StartError> {
+        if matches!(upstream, Upstream::There(_)) && options.underlay.is_none() {
+            return Err(StartError::NoUnderlay);
+        }
         files::prepare(&options)?;
         files::clean_up(&options);
         let mut seed = [0; 8];
@@ -137,15 +146,16 @@ impl Agent {
             opened.start(options.host, underlay, plane.clone(), engine.clone(), options.allow_esp_keys)
         };
         let links = links.map(start).transpose()?;
-        let (link, reader) = link::open(connection).map_err(StartError::Connection)?;
         let force = Force::new(plane);
         let desk = desk::bind(&options)?;
         let waker = desk.waker();
         let (instances, captures) = (instances::Board::default(), capture::Slots::default());
+        let link = Link::default();
         let shared = Arc::new(Shared { options, engine, force, link, links, identity, instances, captures });
+        let server = upstream::open(upstream, &shared.link).map_err(StartError::Connection)?;
         let threads = [
             thread("instances", &shared, instances::run)?,
-            thread("link", &shared, move |shared| link::run(shared, reader))?,
+            thread("link", &shared, move |shared| upstream::run(shared, server))?,
             thread("desk", &shared, move |shared| desk::run(shared, &desk))?,
         ];
         Ok(Agent { shared, desk: waker, threads: threads.into() })

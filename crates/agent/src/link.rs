@@ -1,7 +1,7 @@
 //! The connection to the server: its updates in, what is in force and what became of instances out.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,14 +9,25 @@ use std::time::{Duration, Instant};
 use model::Host;
 use model::intent::Intent;
 use stream::{Bytes, Digests, Report, ToAgent, ToServer};
+use tokio::sync::watch;
 
 use crate::engine::now;
 use crate::identity::{Identity, Trust};
-use crate::links::{Input, PORT};
+use crate::links::Input;
 use crate::{Shared, chain};
 
-/// The sending half.
-pub(crate) struct Link(Mutex<UnixStream>);
+/// The sending half. While the server is out of reach it leads nowhere: what is in force stays in force, and the server learns from
+/// the next hello and what follows it.
+pub(crate) struct Link {
+    connection: Mutex<Option<UnixStream>>,
+    closed: watch::Sender<bool>,
+}
+
+impl Default for Link {
+    fn default() -> Link {
+        Link { connection: Mutex::default(), closed: watch::channel(false).0 }
+    }
+}
 
 impl Link {
     pub(crate) fn report(&self, report: Report) {
@@ -24,39 +35,62 @@ impl Link {
     }
 
     fn send(&self, message: &ToServer) {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection();
+        let Some(stream) = connection.as_mut() else { return };
         let sent = stream::encode(message).map_err(io::Error::other).and_then(|frame| stream.write_all(&frame));
         if let Err(error) = sent {
-            // What is in force stays in force; the server learns the rest from the next hello.
             tracing::debug!(error = %chain(&error), "the server did not hear");
         }
     }
 
-    pub(crate) fn close(&self) {
-        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).shutdown(Shutdown::Both);
+    /// Sends over this connection from here on; the receiving half.
+    pub(crate) fn open(&self, connection: UnixStream) -> io::Result<UnixStream> {
+        connection.set_nonblocking(false)?;
+        let reader = connection.try_clone()?;
+        *self.connection() = Some(connection);
+        Ok(reader)
     }
-}
 
-/// The two halves of a connection.
-pub(crate) fn open(connection: UnixStream) -> io::Result<(Link, UnixStream)> {
-    connection.set_nonblocking(false)?;
-    let reader = connection.try_clone()?;
-    Ok((Link(Mutex::new(connection)), reader))
+    /// Ends the connection; there may be another one.
+    pub(crate) fn hang_up(&self) {
+        if let Some(connection) = self.connection().take() {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Ends the connection for good.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+        self.hang_up();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Waits until it is closed for good.
+    pub(crate) async fn closed(&self) {
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<UnixStream>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How often to look whether the certificate is due.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Follows the server until the connection ends.
-pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream) {
-    let mut digests = Digests::default();
-    let mut asked = Asked::default();
-    certify_if_due(shared, &mut asked);
+/// Follows the server until the connection ends; whether the server was heard.
+pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Asked) -> bool {
+    let mut digests = Digests::of(&shared.force.intent());
+    let mut is_heard = false;
+    certify_if_due(shared, asked);
     shared.link.send(&hello(shared, &digests));
     loop {
         // Not readable in that time: only the certificate may want something.
         if matches!(linux::poll::readable(&reader, LOOK), Ok(false)) {
-            certify_if_due(shared, &mut asked);
+            certify_if_due(shared, asked);
             continue;
         }
         let update = match receive(&mut reader) {
@@ -66,14 +100,16 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream) {
                 continue;
             }
             Ok(ToAgent::NoCertificate(why)) => {
-                tracing::error!(%why, "this host has no certificate, and no link to other hosts");
+                tracing::error!(%why, "the server gives this host no certificate");
                 continue;
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return is_heard,
             Err(error) => {
-                return tracing::warn!(error = %chain(&error), "the server cannot be heard; what is in force stays");
+                tracing::warn!(error = %chain(&error), "the server cannot be heard; what is in force stays");
+                return is_heard;
             }
         };
+        is_heard = true;
         let revisions = update.revisions.clone();
         match update.apply(Intent::clone(&shared.force.intent())) {
             Ok((intent, has)) => {
@@ -95,7 +131,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream) {
 fn hello(shared: &Shared, has: &Digests) -> ToServer {
     let place = shared.identity.as_ref().zip(shared.options.underlay.as_ref()).map(|(identity, underlay)| Host {
         id: shared.options.host,
-        underlay: SocketAddr::new(underlay.address, PORT),
+        underlay: underlay.socket_address(),
         key: locked(identity).key(),
     });
     ToServer::Hello { host: shared.options.host, has: has.clone(), place }
@@ -103,7 +139,7 @@ fn hello(shared: &Shared, has: &Digests) -> ToServer {
 
 /// When a certificate was asked for last.
 #[derive(Default)]
-struct Asked(Option<Instant>);
+pub(crate) struct Asked(Option<Instant>);
 
 /// Takes the certificate that there is, and asks for another one if it is half-way through its life.
 fn certify_if_due(shared: &Shared, asked: &mut Asked) {
@@ -120,7 +156,10 @@ fn certify_if_due(shared: &Shared, asked: &mut Asked) {
     }
     asked.0 = Some(Instant::now());
     match identity.csr() {
-        Ok(csr) => shared.link.send(&ToServer::Certify { host: shared.options.host, csr: Bytes(csr), token: None }),
+        Ok(csr) => {
+            let csr = Bytes(csr);
+            shared.link.send(&ToServer::Certify { host: shared.options.host, csr, token: None, underlay: None });
+        }
         Err(error) => tracing::error!(error = %chain(&error), "no certificate can be asked for"),
     }
 }
@@ -142,7 +181,7 @@ fn tell(shared: &Shared, input: Input) {
     }
 }
 
-fn locked(identity: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
+pub(crate) fn locked(identity: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
     identity.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -9,7 +9,7 @@
 //!
 //! It holds no authority but the last intent: who may send what to whom, where the others are and which keys they have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use dataplane::{Entitled, Tunnels, Want};
 use linux::udp::UdpSocket;
 use model::intent::Intent;
-use model::{Host, HostId, Time};
-use tunnel::{Agreement, Effect, KeyMaterial, Message, SessionId, message};
+use model::{Domain, Host, HostId, Time};
+use tunnel::{Agreement, Effect, KeyMaterial, Message, Permits, SessionId, message};
 
 pub use tunnel::{LinkDirection, LinkStatus};
 
@@ -57,6 +57,11 @@ impl Underlay {
         self.tunnel_mtu().min(crate::MTU)
     }
 
+    /// Where other hosts reach this one.
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, PORT)
+    }
+
     pub(crate) fn tunnel_mtu(&self) -> u16 {
         tunnel::inner_mtu(self.mtu, self.address.is_ipv6())
     }
@@ -66,6 +71,19 @@ impl Underlay {
             Some(netns) => linux::namespace::in_netns(netns, work)?,
             None => work(),
         }
+    }
+}
+
+/// Only hosts that the intent names: one that was revoked still carries instances by the records of its VPCs.
+#[derive(Debug)]
+struct Known {
+    entitled: Entitled,
+    hosts: BTreeSet<HostId>,
+}
+
+impl Permits for Known {
+    fn permits(&self, direction: LinkDirection, host: HostId, domain: Domain) -> bool {
+        self.hosts.contains(&host) && self.entitled.permits(direction, host, domain)
     }
 }
 
@@ -301,7 +319,8 @@ impl Keys {
             self.hosts = self.intent.hosts.values().map(|host| (host.underlay.ip(), host.id)).collect();
         }
         let slices = self.intent.vpcs.values().map(|slice| &**slice);
-        self.agreement.entitle(Entitled::new(self.host, slices), now);
+        let entitled = Entitled::new(self.host, slices);
+        self.agreement.entitle(Known { entitled, hosts: self.intent.hosts.keys().copied().collect() }, now);
         if is_moved {
             self.connect();
         }

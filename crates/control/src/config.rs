@@ -12,6 +12,8 @@ pub struct Config {
     pub regions: BTreeSet<Region>,
     /// Hosts that carry instances; with none, instances are records only and run at once.
     pub hosts: Vec<HostId>,
+    /// With no host there is no instance either: hosts join, and none has yet.
+    pub needs_host: bool,
     pub quotas: Quotas,
     /// How long ended things stay visible.
     pub visibility: Visibility,
@@ -28,6 +30,7 @@ impl Config {
             region,
             regions: BTreeSet::from([region]),
             hosts: Vec::new(),
+            needs_host: false,
             quotas: Quotas::default(),
             visibility: Visibility::default(),
             restrict_cidr_associations: true,

@@ -60,6 +60,17 @@ fn without_hosts_instances_are_records_that_run_at_once() {
 }
 
 #[test]
+fn where_hosts_join_there_is_no_instance_before_one_has() {
+    let (mut cloud, _, subnet) = cloud();
+    cloud.config.needs_host = true;
+    let query = format!("Action=RunInstances&ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&SubnetId={subnet}");
+    assert_eq!(cloud.code(ALICE, &query), "InsufficientInstanceCapacity");
+    assert_eq!(cloud.world.instances.size(), 0);
+    cloud.config.hosts = vec!["host-1".parse().unwrap()];
+    run(&mut cloud, &subnet, "");
+}
+
+#[test]
 fn instances_spread_over_hosts_whatever_ran_without_one_before() {
     let (mut cloud, _, subnet) = cloud();
     run(&mut cloud, &subnet, "");

@@ -152,6 +152,9 @@ service! {
         AdvanceClock -> ClockResult,
         CreateAccessKey -> AccessKeyResult,
         DescribeStatus -> StatusResult,
+        CreateJoinToken -> JoinTokenResult,
+        DescribeHosts -> HostsResult,
+        RevokeHost -> RevokedHostResult,
     }
 }
 
@@ -250,6 +253,55 @@ output! {
         connected: bool = "Connected",
         /// Whether all that was told is in force there.
         in_force: bool = "InForce",
+    }
+}
+
+input! {
+    /// A token with which one host may join; the operator's account asks.
+    CreateJoinToken {
+        /// The one host that it is for; without it, any that has not joined yet.
+        host: Option<String> = "Host",
+        /// How long it waits.
+        seconds: Option<i32> = "Seconds",
+    }
+}
+
+output! {
+    JoinTokenResult {
+        token: Secret = "Token",
+        expires: Time = "Expires",
+    }
+}
+
+input! { DescribeHosts {} }
+
+output! {
+    HostsResult {
+        hosts: Vec<HostItem> = "Hosts",
+    }
+}
+
+output! {
+    /// A host that joined.
+    HostItem {
+        host: String = "Host",
+        underlay: String = "Underlay",
+        /// The fingerprint of its public key.
+        key: String = "Key",
+        connected: bool = "Connected",
+    }
+}
+
+input! {
+    /// Cuts a host off; the operator's account asks.
+    RevokeHost {
+        host: String = "Host",
+    }
+}
+
+output! {
+    RevokedHostResult {
+        host: String = "Host",
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -49,6 +49,16 @@ pub enum Command {
     /// Make access keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Start the control plane alone; hosts join it.
+    Server(ServerOptions),
+    /// Start the agent alone: this machine becomes a host of a control plane elsewhere.
+    Agent(AgentOptions),
+    /// Let hosts join.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// See which hosts joined, and cut one off.
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Print a shell's completions.
     #[command(after_help = "Example:\n  peerway completions bash > /etc/bash_completion.d/peerway")]
     Completions { shell: clap_complete::Shell },
@@ -244,6 +254,13 @@ pub struct KeyCreateOptions {
     /// Whose key it is to be: 12 digits
     #[arg(long, value_name = "ACCOUNT")]
     pub account: AccountId,
+    #[command(flatten)]
+    pub operator: OperatorOptions,
+}
+
+/// How the operator reaches the control plane.
+#[derive(Clone, Debug, Args)]
+pub struct OperatorOptions {
     /// The data directory whose operator-key.json is used [default: the user's state directory]
     #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
     pub data: Option<PathBuf>,
@@ -258,6 +275,100 @@ pub struct KeyCreateOptions {
     pub endpoint: String,
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:
+  peerway server --data /var/lib/peerway-server --hosts-listen 192.0.2.1:4589
+  peerway token create --data /var/lib/peerway-server --host host-1")]
+pub struct ServerOptions {
+    /// Where state is kept [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Where the API listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4588")]
+    pub listen: SocketAddr,
+    /// Where hosts connect, by TLS; an address that they reach, such as 192.0.2.1:4589
+    #[arg(long, value_name = "ADDRESS")]
+    pub hosts_listen: SocketAddr,
+    /// The regions of this cloud; the first is home to accounts, keys and hosts
+    #[arg(long, value_name = "REGION", value_delimiter = ',', default_value = "us-east-1,eu-west-1")]
+    pub regions: Vec<Region>,
+    /// Another quota than AWS's default, such as vpcs=50; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = quota)]
+    pub quota: Vec<(String, usize)>,
+    /// Milliseconds that an answer waits for packets to follow it
+    #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
+    pub wait: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  PEERWAY_JOIN=peerway-join-... peerway agent --server 192.0.2.1:4589 --host host-1 --underlay 192.0.2.11
+  peerway agent --server 192.0.2.1:4589 --host host-1 --underlay 192.0.2.11    once it has joined")]
+pub struct AgentOptions {
+    /// The control plane's port for hosts
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: String,
+    /// The join token, at the first start; the variable is not seen by other users, the flag is
+    #[arg(long, value_name = "TOKEN", env = "PEERWAY_JOIN", hide_env_values = true)]
+    pub join: Option<String>,
+    /// This host's name in the cloud
+    #[arg(long, value_name = "NAME")]
+    pub host: HostId,
+    /// Where its certificate and its instances' files are kept [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// The address of this machine at which other hosts reach it: UDP and TCP port 4500
+    #[arg(long, value_name = "ADDRESS")]
+    pub underlay: IpAddr,
+    /// The largest packet on every path to other hosts, in bytes; a guest's MTU is what sealing leaves of it, at most 9001
+    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1400..=65000))]
+    pub underlay_mtu: u16,
+    /// Threads that carry packets [default: one per processor, at most four]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub queues: Option<u16>,
+    /// Let `peerway capture --esp-keys` show the keys between hosts: who has them reads all traffic. For tests
+    #[arg(long)]
+    pub allow_esp_keys: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a join token, with the operator's key; it is shown once and lets one host in.
+    Create(TokenCreateOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway token create --host host-1
+  peerway token create --ttl 10m --output json")]
+pub struct TokenCreateOptions {
+    /// The one host that it is for [default: any that has not joined yet]
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<HostId>,
+    /// How long it waits, such as 90s, 10m, 1h or 7d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    pub ttl: i32,
+    #[command(flatten)]
+    pub operator: OperatorOptions,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum HostCommand {
+    /// List the hosts that joined.
+    List(OperatorOptions),
+    /// Cut a host off: the server and all other hosts refuse its key from now on.
+    Revoke(HostRevokeOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  peerway host revoke host-1")]
+pub struct HostRevokeOptions {
+    /// Its name
+    pub host: HostId,
+    #[command(flatten)]
+    pub operator: OperatorOptions,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -286,6 +397,16 @@ fn quota(text: &str) -> Result<(String, usize), String> {
         .ok_or_else(|| format!("`{name}` is not a quota; there are {}", server::Quotas::NAMES.join(", ")))
 }
 
+/// A number with a unit, in seconds.
+fn seconds(text: &str) -> Result<i32, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
+    let parsed = units.into_iter().find_map(|(unit, each)| {
+        let number = text.strip_suffix(unit)?.parse::<u16>().ok()?;
+        Some(i32::from(number) * each)
+    });
+    parsed.filter(|seconds| *seconds > 0).ok_or_else(|| format!("`{text}` is not a time such as 90s, 10m, 1h or 7d"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,6 +428,16 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
         assert!("eth0".parse::<Target>().is_err_and(|error| error.contains("underlay")));
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, expected) in [("90s", 90), ("10m", 600), ("1h", 3600), ("7d", 604_800)] {
+            assert_eq!(seconds(text), Ok(expected));
+        }
+        for wrong in ["", "h", "1", "0s", "-1h", "1w", "1 h", "99999h"] {
+            assert!(seconds(wrong).unwrap_err().contains("10m"), "{wrong}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use linux::underlay::{HostPlace, Underlay};
 use model::{HostId, Region};
-use server::Quotas;
+use server::{Carriers, Quotas};
 
 use crate::cli::{HostsOptions, Offload};
 
@@ -54,7 +54,7 @@ pub struct Running {
 /// The name of this machine in the cloud, if it is the only host.
 const HOST: &str = "local";
 /// Where the only host keeps its files, and where each of several does.
-const HOST_DIR: &str = "host";
+pub const HOST_DIR: &str = "host";
 const HOSTS_DIR: &str = "hosts";
 /// The network between simulated hosts: set aside for benchmarks (RFC 2544), and isolated here.
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
@@ -65,7 +65,7 @@ const WITHOUT_OFFLOAD: &[(&str, bool)] =
 /// How long a killed run's lock may outlive it: a program that it was about to start has it until it is started.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Descriptors: a queue of a device is one, a connection is one.
-const OPEN_FILES: u64 = 1 << 16;
+pub const OPEN_FILES: u64 = 1 << 16;
 /// Threads that carry packets, unless told otherwise.
 const QUEUES_MAX: usize = 4;
 
@@ -107,7 +107,7 @@ impl Plan {
 }
 
 /// Makes the directory and locks it.
-fn take_directory(data: &Path) -> anyhow::Result<fs::File> {
+pub fn take_directory(data: &Path) -> anyhow::Result<fs::File> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.with_context(|| format!("cannot make {}; name another directory with --data", data.display()))?;
     let path = data.join("lock");
@@ -132,7 +132,7 @@ fn take_directory(data: &Path) -> anyhow::Result<fs::File> {
 }
 
 /// Root has them; a user takes them in a user namespace of his own, where the machine lets him.
-fn acquire_rights() -> anyhow::Result<()> {
+pub fn acquire_rights() -> anyhow::Result<()> {
     linux::doctor::open_tun().context(
         "packets need /dev/net/tun, which this user cannot open; ask for read and write access to it (chmod 0666 /dev/net/tun), \
          run as root, or start with --no-packets. `peerway doctor` says more",
@@ -157,7 +157,7 @@ impl Prepared {
         let options = server::Options {
             data: Some(plan.data.clone()),
             regions: plan.regions.clone(),
-            hosts: places.iter().map(|place| place.host).collect(),
+            carriers: Carriers::Fixed(places.iter().map(|place| place.host).collect()),
             strict_auth: plan.strict_auth,
             allow_clock: plan.allow_clock,
             quotas: plan.quotas,
@@ -222,14 +222,14 @@ fn start_agent(plan: &Plan, place: Place, server: &server::Server) -> anyhow::Re
         allow_esp_keys: plan.allow_esp_keys,
     };
     let host = options.host;
-    let agent = agent::Agent::start(options, ours)?;
+    let agent = agent::Agent::start(options, agent::Upstream::Here(ours))?;
     // It ends with its connection, when the agent stops.
     drop(server.attach(host, theirs));
     Ok(agent)
 }
 
 /// Begins the names of what this cloud makes: the same at each start on this directory, another one for another directory.
-fn prefix(data: &Path) -> String {
+pub fn prefix(data: &Path) -> String {
     let path = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
     let hash = path
         .as_os_str()

@@ -4,20 +4,26 @@ mod agents;
 mod capture;
 mod cli;
 mod client;
+mod control_plane;
 mod demo;
 mod doctor;
 mod exec;
 mod host;
+mod host_agent;
+mod hosts;
 mod key;
+mod notify;
+mod operator;
 mod status;
 mod table;
+mod token;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, KeyCommand};
+use cli::{Cli, Command, HostCommand, KeyCommand, TokenCommand};
 
 /// Persistent maps and documents are many small pieces; the C library's allocator costs the writer a tenth of its time.
 #[global_allocator]
@@ -38,6 +44,11 @@ fn main() -> ExitCode {
         Command::Capture(options) => capture::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Key(KeyCommand::Create(options)) => key::create(&options),
+        Command::Server(options) => control_plane::run(&options),
+        Command::Agent(options) => host_agent::run(&options),
+        Command::Token(TokenCommand::Create(options)) => token::create(&options),
+        Command::Host(HostCommand::List(options)) => hosts::list(&options),
+        Command::Host(HostCommand::Revoke(options)) => hosts::revoke(&options),
         Command::Completions { shell } => {
             cli::completions(shell);
             Ok(ExitCode::SUCCESS)

@@ -12,10 +12,6 @@ use crate::cli::UpOptions;
 use crate::host::{self, Plan, Running};
 
 pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
-    let mut quotas = server::Quotas::default();
-    for (name, number) in &options.quota {
-        quotas = quotas.set(name, *number).with_context(|| format!("`{name}` is not a quota"))?;
-    }
     let plan = Plan {
         data: options.data.clone().map_or_else(host::default_data, Ok)?,
         listen: options.listen,
@@ -23,16 +19,13 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         packets: !options.no_packets,
         strict_auth: options.strict_auth,
         allow_clock: options.allow_clock,
-        quotas,
+        quotas: quotas(&options.quota)?,
         wait: Duration::from_millis(options.wait),
         queues: options.queues.map_or_else(host::default_queues, usize::from),
         allow_esp_keys: options.allow_esp_keys,
         hosts: options.hosts.clone(),
     };
-    if plan.allow_esp_keys {
-        let warning = "WARNING: the keys between hosts are kept and can be shown (--allow-esp-keys); who has them reads all traffic";
-        let _ = writeln!(io::stderr(), "{warning}");
-    }
+    warn_of_keys(plan.allow_esp_keys);
     let prepared = plan.prepare()?;
     runtime()?.block_on(async {
         // Whoever reads the snippet may end us at once.
@@ -45,6 +38,21 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         running.stop().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// AWS's, but for these.
+pub fn quotas(others: &[(String, usize)]) -> anyhow::Result<server::Quotas> {
+    others.iter().try_fold(server::Quotas::default(), |quotas, (name, number)| {
+        quotas.set(name, *number).with_context(|| format!("`{name}` is not a quota"))
+    })
+}
+
+/// Says it loud, should the keys of the links be within reach.
+pub fn warn_of_keys(is_allowed: bool) {
+    if is_allowed {
+        let warning = "WARNING: the keys between hosts are kept and can be shown (--allow-esp-keys); who has them reads all traffic";
+        let _ = writeln!(io::stderr(), "{warning}");
+    }
 }
 
 /// The runtime of control plane and command line.

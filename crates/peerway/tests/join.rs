@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use agent::identity::{Identity, Trust};
 use agent::session::{Command, Event, Events, KEY_MATERIAL, Limits, Sessions, Up};
 use model::Time;
-use server::authority::{Authority, Tokens};
+use server::authority::{Application, Authority, Tokens};
 
 fn now() -> Time {
     Time::from_unix_millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64)
@@ -16,7 +16,9 @@ fn join(authority: &Authority, tokens: &Tokens, name: &str) -> Identity {
     let mut identity = Identity::open(host, None).unwrap();
     let token = tokens.create(Some(host), model::Duration::hours(1), now()).unwrap();
     let csr = identity.csr().unwrap();
-    let certificate = authority.certify(tokens, None, host, &csr, Some(&token.secret), now()).unwrap();
+    let application = Application { known: None, host, csr: &csr, token: Some(&token.secret) };
+    let certificate = authority.certify(tokens, &application, |_| false, now());
+    let (certificate, _) = certificate.unwrap();
     assert_eq!(certificate.key, identity.key());
     identity.accept(certificate.chain, certificate.root, Trust::Pinned(token.root), now()).unwrap();
     assert_eq!(identity.expires(), Some(certificate.not_after));

@@ -8,9 +8,9 @@ use model::Region;
 use model::federation::Clock;
 use model::{Change, Duration};
 
-use crate::Cloud;
 use crate::auth::Authenticated;
 use crate::region::{Answer, Work, machine_time, seed};
+use crate::{Carriers, Cloud, members};
 
 /// The response document.
 pub(crate) async fn answer(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -> Result<String, Error> {
@@ -31,7 +31,11 @@ async fn ec2(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -
         return Ok(outcome.reply.render(request_id));
     }
     let caller = who.caller;
+    // Who joined changes while the server runs.
+    let hosts = (cloud.options.carriers == Carriers::Joined && name == "RunInstances").then(|| cloud.carriers());
     let work: Work = Box::new(move |world, config| {
+        let of_now = hosts.as_ref().map(|hosts| control::Config { hosts: hosts.clone(), ..config.clone() });
+        let config = of_now.as_ref().unwrap_or(config);
         let outcome = control::handle(world, &caller, request.clone(), config, seed()?, machine_time())?;
         Ok((Answer::Ec2(Box::new(outcome.reply)), outcome.changes))
     });
@@ -82,6 +86,9 @@ async fn peerway(cloud: &Cloud, caller: &Caller, form: &Node, request_id: &str) 
                 other => return Err(crate::region::internal(&format!("a request was answered with {other:?}"))),
             }
         }
+        PeerwayRequest::CreateJoinToken(request) => members::create_token(cloud, caller, request).await?,
+        PeerwayRequest::DescribeHosts(_) => members::describe(cloud, caller)?,
+        PeerwayRequest::RevokeHost(request) => members::revoke(cloud, caller, request).await?,
         PeerwayRequest::DescribeStatus(_) => PeerwayReply::DescribeStatus(status(cloud)),
     };
     Ok(reply.render(request_id))
@@ -136,8 +143,8 @@ fn status(cloud: &Cloud) -> StatusResult {
         instances: count(world.instances.size()),
     });
     let connected = cloud.hosts.status(&revisions);
-    let hosts = cloud.options.hosts.iter().map(|host| {
-        let found = connected.iter().find(|(connected, _)| connected == host);
+    let hosts = cloud.known_hosts().into_iter().map(|host| {
+        let found = connected.iter().find(|(connected, _)| *connected == host);
         HostStatus {
             host: host.to_string(),
             connected: found.is_some(),

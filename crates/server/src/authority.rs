@@ -1,5 +1,7 @@
 //! The authority that certifies hosts, and the tokens with which they join (architecture ch. 8).
 //!
+//! The server itself is certified as [`stream::SERVER_URI`], with a key that lives as long as the process, for that use alone.
+//!
 //! One authority per installation: all regions of a control plane share it. Its key is made at the first start and never leaves
 //! the data directory; there is no rotation of it yet, which would have hosts believe two roots for a while. A certificate
 //! names its host by one URI, `spiffe://peerway/host/<id>` ([`stream::host_uri`] says why that trust domain), serves both ends of
@@ -65,6 +67,32 @@ pub struct Certificate {
     pub key: KeyFingerprint,
     pub not_before: Time,
     pub not_after: Time,
+}
+
+/// What a host says with `Certify`, and what its connection says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Application<'a> {
+    /// Whose connection it is, proven.
+    pub known: Option<HostId>,
+    /// The name to be certified.
+    pub host: HostId,
+    /// PKCS #10, DER.
+    pub csr: &'a [u8],
+    pub token: Option<&'a JoinSecret>,
+}
+
+/// What the server shows to hosts.
+pub(crate) struct ServerCertificate {
+    pub(crate) certificate: Certificate,
+    /// PKCS #8, DER.
+    pub(crate) private_key: Zeroizing<Vec<u8>>,
+}
+
+/// Whom a certificate is for.
+struct Subject {
+    name: String,
+    uri: String,
+    uses: Vec<ExtendedKeyUsagePurpose>,
 }
 
 /// Why there is no authority. Each names the file and what to do.
@@ -196,52 +224,79 @@ impl Authority {
         request: &CertificateSigningRequestParams,
         now: Time,
     ) -> Result<Certificate, IssueError> {
+        let subject = Subject {
+            name: host.to_string(),
+            uri: stream::host_uri(host),
+            uses: vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
+        };
+        self.sign_for(subject, &request.public_key, now)
+    }
+
+    /// A fresh key for the server itself, certified.
+    ///
+    /// # Errors
+    /// `Sign`.
+    pub(crate) fn issue_server(&self, now: Time) -> Result<ServerCertificate, IssueError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(Key);
+        let key = key.map_err(|error| IssueError::Sign(error.to_string()))?;
+        let subject = Subject {
+            name: "Peerway server".into(),
+            uri: stream::SERVER_URI.into(),
+            uses: vec![ExtendedKeyUsagePurpose::ServerAuth],
+        };
+        let certificate = self.sign_for(subject, &key, now)?;
+        Ok(ServerCertificate { certificate, private_key: Zeroizing::new(key.0.serialize_der()) })
+    }
+
+    fn sign_for(&self, subject: Subject, key: &impl PublicKeyData, now: Time) -> Result<Certificate, IssueError> {
         let sign = |error: &dyn std::fmt::Display| IssueError::Sign(error.to_string());
         let (not_before, not_after) = span(now, LIFETIME);
         let mut params = params(not_before, not_after).map_err(|error| sign(&error))?;
-        params.distinguished_name.push(DnType::CommonName, host.to_string());
-        let uri = stream::host_uri(host).try_into().map_err(|error: rcgen::Error| sign(&error))?;
+        params.distinguished_name.push(DnType::CommonName, subject.name);
+        let uri = subject.uri.try_into().map_err(|error: rcgen::Error| sign(&error))?;
         params.subject_alt_names = vec![SanType::URI(uri)];
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = subject.uses;
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&request.public_key, &self.issuer).map_err(|error| sign(&error))?;
+        let certificate = params.signed_by(key, &self.issuer).map_err(|error| sign(&error))?;
         Ok(Certificate {
             chain: vec![certificate.der().to_vec()],
             root: self.root.clone(),
-            key: stream::fingerprint(&request.public_key.subject_public_key_info()),
+            key: stream::fingerprint(&key.subject_public_key_info()),
             not_before,
             not_after,
         })
     }
 
     /// Answers `Certify`: certifies the key if the connection already is the host's (`known`), or else for a token, which is spent
-    /// by it. A request that cannot be certified spends none. Blocks on the disk.
+    /// by it; it must name the host if another key has its name (`is_taken`). A request that cannot be certified spends none.
+    /// Also says whether the token named the host. Blocks on the disk.
     ///
     /// # Errors
     /// [`NoCertificate`], as the agent is told it.
     pub fn certify(
         &self,
         tokens: &Tokens,
-        known: Option<HostId>,
-        host: HostId,
-        csr: &[u8],
-        token: Option<&JoinSecret>,
+        application: &Application<'_>,
+        is_taken: impl Fn(KeyFingerprint) -> bool,
         now: Time,
-    ) -> Result<Certificate, NoCertificate> {
+    ) -> Result<(Certificate, bool), NoCertificate> {
+        let Application { known, host, csr, token } = *application;
         let request = read(csr).map_err(|error| NoCertificate::Request(error.to_string()))?;
-        match token {
-            _ if known == Some(host) => {}
+        let key = stream::fingerprint(&request.public_key.subject_public_key_info());
+        let is_named = match token {
+            _ if known == Some(host) => true,
             None => return Err(NoCertificate::Stranger),
-            Some(secret) => tokens.redeem(secret, host, now).map_err(|error| match error {
+            Some(secret) => tokens.redeem(secret, host, is_taken(key), now).map_err(|error| match error {
                 TokenError::Refused => NoCertificate::Token,
+                TokenError::Taken => NoCertificate::Taken(host),
                 error => unavailable(host, &error),
             })?,
-        }
+        };
         let certificate = self.sign(host, &request, now).map_err(|error| unavailable(host, &error))?;
         tracing::info!(%host, key = %certificate.key, joins = known != Some(host), "certified a host");
-        Ok(certificate)
+        Ok((certificate, is_named))
     }
 }
 
@@ -481,7 +536,10 @@ mod tests {
         let tokens = Tokens::open(None, authority.fingerprint()).unwrap();
         let token = tokens.create(Some(host("a")), Duration::hours(1), NOW).unwrap();
         assert_eq!(token.root, authority.fingerprint());
-        let certify = |known, name, csr: &[u8], secret| authority.certify(&tokens, known, host(name), csr, secret, NOW);
+        let certify = |known, name, csr: &[u8], secret| {
+            let application = Application { known, host: host(name), csr, token: secret };
+            authority.certify(&tokens, &application, |_| false, NOW).map(|(certificate, _)| certificate)
+        };
         assert!(matches!(certify(None, "a", b"x", Some(&token.secret)), Err(NoCertificate::Request(_))));
         assert_eq!(certify(None, "b", &csr(), Some(&token.secret)), Err(NoCertificate::Token));
         assert_eq!(certify(None, "a", &csr(), None), Err(NoCertificate::Stranger));

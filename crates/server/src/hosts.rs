@@ -1,38 +1,85 @@
 //! The hosts that are connected: each is told its intent, and says when it is in force.
 
-use std::collections::BTreeMap;
+pub(crate) mod door;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::intent::Intent;
-use model::{Host, HostId, Region, World};
+use model::{Host, HostId, KeyFingerprint, Region, World};
 use stream::{Bytes, Digests, JoinSecret, NoCertificate, Report, ToAgent, ToServer, Update};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 
+use crate::authority::{Application, Certificate};
+use crate::members::{self, is_member};
 use crate::region::{Answer, Work, chain, machine_time};
 use crate::{Cloud, Trust};
 
 /// Questions before a hello: a certificate, and once more.
 const GREETINGS_MAX: usize = 4;
+/// How long a connection may take to say hello.
+const GREETING: Duration = Duration::from_secs(30);
+/// The longest frame of somebody who has proven nothing.
+const STRANGERS_FRAME_MAX: usize = 16 << 10;
+
+/// Whose connection it is, proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Nobody,
+    /// A host of this process: believed, whatever its key.
+    Here(HostId),
+    /// Whoever holds this key, which the authority certified for that name.
+    Certified(HostId, KeyFingerprint),
+}
+
+impl Known {
+    fn host(self) -> Option<HostId> {
+        match self {
+            Known::Nobody => None,
+            Known::Here(host) | Known::Certified(host, _) => Some(host),
+        }
+    }
+
+    /// Whether the host still belongs.
+    fn is_member(self, home: &World) -> bool {
+        match self {
+            Known::Nobody => false,
+            Known::Here(_) => true,
+            Known::Certified(host, key) => is_member(home, host, key),
+        }
+    }
+}
 
 /// What each connected host has in force, by region.
 type InForce = BTreeMap<HostId, BTreeMap<Region, u64>>;
 
-pub(crate) struct Hosts(watch::Sender<InForce>);
+pub(crate) struct Hosts {
+    in_force: watch::Sender<InForce>,
+    /// The newest connection of each host; it replaces the ones before, whose end may not have been noticed.
+    newest: watch::Sender<BTreeMap<HostId, u64>>,
+    next: AtomicU64,
+}
 
 impl Default for Hosts {
     fn default() -> Hosts {
-        Hosts(watch::channel(InForce::new()).0)
+        Hosts {
+            in_force: watch::channel(InForce::new()).0,
+            newest: watch::channel(BTreeMap::new()).0,
+            next: AtomicU64::new(0),
+        }
     }
 }
 
 impl Hosts {
     /// Waits until every connected host has this revision in force, or the time is over.
     pub(crate) async fn wait(&self, region: Region, revision: u64, at_most: Duration) {
-        let mut hosts = self.0.subscribe();
+        let mut hosts = self.in_force.subscribe();
         let in_force = |hosts: &InForce| hosts.values().all(|at| at.get(&region).is_some_and(|at| *at >= revision));
         // Past the time the answer goes out all the same; status shows the lag.
         let _ = tokio::time::timeout(at_most, hosts.wait_for(in_force)).await;
@@ -42,15 +89,42 @@ impl Hosts {
     pub(crate) fn status(&self, revisions: &BTreeMap<Region, u64>) -> Vec<(HostId, bool)> {
         let behind =
             |at: &BTreeMap<Region, u64>| revisions.iter().any(|(region, revision)| at.get(region) < Some(revision));
-        self.0.borrow().iter().map(|(host, at)| (*host, !behind(at))).collect()
+        self.in_force.borrow().iter().map(|(host, at)| (*host, !behind(at))).collect()
+    }
+
+    /// Every host that is connected and has something in force.
+    pub(crate) fn connected(&self) -> BTreeSet<HostId> {
+        self.in_force.borrow().keys().copied().collect()
     }
 
     fn set(&self, host: HostId, at: BTreeMap<Region, u64>) {
-        self.0.send_modify(|hosts| drop(hosts.insert(host, at)));
+        self.in_force.send_modify(|hosts| drop(hosts.insert(host, at)));
     }
 
-    fn gone(&self, host: HostId) {
-        self.0.send_modify(|hosts| drop(hosts.remove(&host)));
+    /// Another connection of the host; the ones before end.
+    fn begin(&self, host: HostId) -> u64 {
+        let connection = self.next.fetch_add(1, Ordering::Relaxed);
+        self.newest.send_modify(|newest| {
+            newest.insert(host, connection);
+        });
+        connection
+    }
+
+    /// Waits until the host has another connection.
+    async fn replaced(&self, host: HostId, connection: u64) {
+        let mut newest = self.newest.subscribe();
+        let _ = newest.wait_for(|newest| newest.get(&host) != Some(&connection)).await;
+    }
+
+    fn end(&self, host: HostId, connection: u64) {
+        self.newest.send_if_modified(|newest| {
+            let is_last = newest.get(&host) == Some(&connection);
+            if is_last {
+                newest.remove(&host);
+                self.in_force.send_modify(|hosts| drop(hosts.remove(&host)));
+            }
+            is_last
+        });
     }
 }
 
@@ -63,57 +137,116 @@ enum Said {
 /// Serves one host until its connection ends. `known`: whose connection it is, proven.
 pub(crate) async fn serve(
     cloud: &Cloud,
-    known: Option<HostId>,
+    known: Known,
     connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) {
     let (mut read, mut write) = tokio::io::split(connection);
-    let (host, has) = match greet(cloud, known, &mut read, &mut write).await {
+    let greeting = greet(cloud, known, &mut read, &mut write);
+    let (host, has) = match tokio::time::timeout(GREETING, greeting).await.map_err(io::Error::from).flatten() {
         Ok(Some(greeting)) => greeting,
-        Ok(None) => return tracing::warn!("a host did not say hello"),
-        Err(error) => return tracing::warn!(error = %chain(&error), "a host did not say hello"),
+        // Whoever joins comes again with its certificate.
+        Ok(None) => return drop(write.shutdown().await),
+        Err(error) if known == Known::Nobody => {
+            return tracing::info!(error = %chain(&error), "a stranger's connection ended");
+        }
+        Err(error) => return tracing::warn!(?known, error = %chain(&error), "a host did not say hello"),
     };
     tracing::info!(%host, "host connected");
+    let connection = cloud.hosts.begin(host);
     let (say, said) = mpsc::channel(1);
     tokio::select! {
-        result = tell(cloud, host, has, said, write) => log_end(host, result),
-        result = hear(cloud, host, &say, read) => log_end(host, result),
+        result = tell(cloud, known, host, has, said, write) => log_end(host, result),
+        result = hear(cloud, known, host, &say, read) => log_end(host, result),
+        () = cloud.hosts.replaced(host, connection) => tracing::info!(%host, "the host connected anew"),
     }
-    cloud.hosts.gone(host);
+    cloud.hosts.end(host, connection);
 }
 
 /// What comes before and with the hello; `None`: there was none, or another host's.
 async fn greet(
     cloud: &Cloud,
-    known: Option<HostId>,
+    known: Known,
     read: &mut (impl AsyncRead + Unpin),
     write: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<Option<(HostId, Digests)>> {
     for _ in 0..GREETINGS_MAX {
-        match receive(read).await? {
-            ToServer::Certify { host, csr, token } => {
-                let answer = certify(cloud, known, host, csr, token).await;
+        let limit = if known == Known::Nobody { STRANGERS_FRAME_MAX } else { stream::FRAME_MAX };
+        match receive(read, limit).await? {
+            ToServer::Certify { host, csr, token, underlay } => {
+                let answer = certify(cloud, known, host, csr, token, underlay).await;
                 send(write, &answer).await?;
+                if known == Known::Nobody {
+                    return Ok(None);
+                }
             }
-            ToServer::Hello { host, has, place } if known == Some(host) => {
-                note_place(cloud, host, place).await;
+            ToServer::Hello { host, has, place } if known.host() == Some(host) => {
+                if !known.is_member(&cloud.home().world()) {
+                    tracing::warn!(%host, "a revoked host was refused");
+                    send(write, &ToAgent::NoCertificate(NoCertificate::Revoked)).await?;
+                    return Ok(None);
+                }
+                note_place(cloud, known, place).await;
                 return Ok(Some((host, has)));
             }
-            _ => return Ok(None),
+            _ => return Err(io::Error::other("it said neither who it is nor that it wants to join")),
         }
     }
     Ok(None)
 }
 
 /// The authority's answer.
-async fn certify(cloud: &Cloud, known: Option<HostId>, host: HostId, csr: Bytes, token: Option<JoinSecret>) -> ToAgent {
-    let trust = cloud.trust.clone();
+async fn certify(
+    cloud: &Cloud,
+    known: Known,
+    host: HostId,
+    csr: Bytes,
+    token: Option<JoinSecret>,
+    underlay: Option<SocketAddr>,
+) -> ToAgent {
+    let certified = certified(cloud, known, host, csr, token, underlay).await;
+    certified.map_or_else(
+        |why| {
+            tracing::warn!(%host, %why, "a host was not certified");
+            ToAgent::NoCertificate(why)
+        },
+        |certificate| certificate.message(),
+    )
+}
+
+async fn certified(
+    cloud: &Cloud,
+    known: Known,
+    host: HostId,
+    csr: Bytes,
+    token: Option<JoinSecret>,
+    underlay: Option<SocketAddr>,
+) -> Result<Certificate, NoCertificate> {
+    let joins = known.host() != Some(host);
+    if joins && token.is_some() && underlay.is_none() {
+        return Err(NoCertificate::Request("a host that joins says where it is".into()));
+    }
+    let (trust, world) = (cloud.trust.clone(), cloud.home().world());
     let work = move || {
         let Trust { authority, tokens } = &*trust;
-        let certificate = authority.certify(tokens, known, host, &csr.0, token.as_ref(), machine_time());
-        certificate.map_or_else(ToAgent::NoCertificate, |certificate| certificate.message())
+        let is_taken = |key| world.find::<Host>(&host).is_some_and(|record| record.key != key);
+        let application = Application { known: known.host(), host, csr: &csr.0, token: token.as_ref() };
+        authority.certify(tokens, &application, is_taken, machine_time())
     };
     // It waits for the disk.
-    tokio::task::spawn_blocking(work).await.unwrap_or(ToAgent::NoCertificate(NoCertificate::Unavailable))
+    let (certificate, is_named) =
+        tokio::task::spawn_blocking(work).await.map_err(|_| NoCertificate::Unavailable).flatten()?;
+    match (known, underlay) {
+        (_, Some(underlay)) if joins => {
+            let place = Host { id: host, underlay, key: certificate.key };
+            members::admit(cloud, &certificate, place, is_named).await?;
+        }
+        (Known::Certified(_, key), _) if key != certificate.key => {
+            return Err(NoCertificate::Request("a host keeps its key; with another one it joins anew".into()));
+        }
+        (known, _) if !known.is_member(&cloud.home().world()) => return Err(NoCertificate::Revoked),
+        _ => {}
+    }
+    Ok(certificate)
 }
 
 fn log_end(host: HostId, result: io::Result<()>) {
@@ -127,6 +260,7 @@ fn log_end(host: HostId, result: io::Result<()>) {
 /// Tells the host its intent at every new World, and again from what it says it has.
 async fn tell(
     cloud: &Cloud,
+    known: Known,
     host: HostId,
     mut has: Digests,
     mut said: mpsc::Receiver<Said>,
@@ -141,6 +275,10 @@ async fn tell(
             .copied()
             .zip(worlds.iter_mut().map(|world| (**world.borrow_and_update()).clone()))
             .collect();
+        if !current.get(&cloud.home().config.region).is_some_and(|home| known.is_member(home)) {
+            send(&mut write, &ToAgent::NoCertificate(NoCertificate::Revoked)).await?;
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it was revoked"));
+        }
         let intent = control::plan::intent(&current, host);
         let same = last.as_ref().filter(|last| {
             last.vpcs == intent.vpcs && last.instances == intent.instances && last.hosts == intent.hosts
@@ -170,7 +308,7 @@ impl Hosts {
     /// A host that has the old revisions in force has the new ones too. `false`: it does not have the old ones.
     fn advance(&self, host: HostId, from: &BTreeMap<Region, u64>, to: &BTreeMap<Region, u64>) -> bool {
         let mut has = false;
-        self.0.send_if_modified(|hosts| match hosts.get_mut(&host) {
+        self.in_force.send_if_modified(|hosts| match hosts.get_mut(&host) {
             Some(at) if at == from => {
                 has = true;
                 at.clone_from(to);
@@ -195,19 +333,20 @@ async fn any_changed(worlds: &mut [watch::Receiver<Arc<World>>]) {
 /// Hears what the host has in force and what became of instances.
 async fn hear(
     cloud: &Cloud,
+    known: Known,
     host: HostId,
     say: &mpsc::Sender<Said>,
     mut read: impl AsyncRead + Unpin,
 ) -> io::Result<()> {
     loop {
-        match receive(&mut read).await? {
+        match receive(&mut read, stream::FRAME_MAX).await? {
             ToServer::Applied { revisions } => cloud.hosts.set(host, revisions),
             ToServer::Report(report) => record(cloud, host, report).await,
-            ToServer::Certify { csr, token, .. } => {
-                let _ = say.send(Said::Answer(certify(cloud, Some(host), host, csr, token).await)).await;
+            ToServer::Certify { csr, .. } => {
+                let _ = say.send(Said::Answer(certify(cloud, known, host, csr, None, None).await)).await;
             }
             ToServer::Hello { has, place, .. } => {
-                note_place(cloud, host, place).await;
+                note_place(cloud, known, place).await;
                 tracing::warn!(%host, "the host lost track and is told everything");
                 let _ = say.send(Said::Hello(has)).await;
             }
@@ -216,13 +355,30 @@ async fn hear(
 }
 
 /// Writes down where a host is, for those that send to it.
-async fn note_place(cloud: &Cloud, host: HostId, place: Option<Host>) {
-    let Some(place) = place.filter(|place| place.id == host) else { return };
+async fn note_place(cloud: &Cloud, known: Known, place: Option<Host>) {
+    let Some(host) = known.host() else { return };
+    let is_own = |place: &Host| match known {
+        Known::Certified(host, key) => (place.id, place.key) == (host, key),
+        _ => place.id == host,
+    };
+    let Some(place) = place.filter(is_own) else { return };
     let home = cloud.home();
     if control::report::place(&home.world(), &place).is_empty() {
         return;
     }
-    let work: Work = Box::new(move |world, _| Ok((Answer::Nothing, control::report::place(world, &place))));
+    let work: Work = Box::new(move |world, _| {
+        // Revoked meanwhile: it does not write itself down again.
+        if !known.is_member(world) {
+            return Ok((Answer::Nothing, Vec::new()));
+        }
+        match members::occupant(world, &place) {
+            Some(other) if matches!(known, Known::Certified(..)) => {
+                let message = format!("{} is host {other}'s underlay address", place.underlay.ip());
+                Err(ec2::Error::new("AddressInUse", message))
+            }
+            _ => Ok((Answer::Nothing, control::report::place(world, &place))),
+        }
+    });
     if let Err(error) = home.write(work).await {
         tracing::warn!(%host, code = %error.code, message = error.message, "a host's place was not recorded");
     }
@@ -240,10 +396,13 @@ async fn record(cloud: &Cloud, host: HostId, report: Report) {
     }
 }
 
-async fn receive(read: &mut (impl AsyncRead + Unpin)) -> io::Result<ToServer> {
+async fn receive(read: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<ToServer> {
     let mut header = [0; 4];
     read.read_exact(&mut header).await?;
     let length = stream::length(header).map_err(io::Error::other)?;
+    if length > limit {
+        return Err(io::Error::other(format!("a frame of {length} bytes is over the limit of {limit}")));
+    }
     let mut json = vec![0; length];
     read.read_exact(&mut json).await?;
     stream::decode(&json).map_err(io::Error::other)

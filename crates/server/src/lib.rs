@@ -4,7 +4,8 @@
 //!  client ─HTTP─▶ http ─▶ auth ─▶ api ──reads──▶ the region's current World
 //!                                  └──writes──▶ region (one thread: handle, commit a batch, publish)
 //!                                                   │ every new World
-//!                         federation ◀──────────────┼──────────────▶ hosts ─stream─▶ agents
+//!                         federation ◀──────────────┼──────────────▶ hosts ─stream─▶ agents of this process
+//!                                                   │                  └─ door ─TLS─▶ agents elsewhere
 //!                   (outbox to other regions)       ▼
 //!                                                 store
 //! ```
@@ -17,6 +18,7 @@ pub mod authority;
 mod federation;
 mod hosts;
 mod http;
+mod members;
 mod operator;
 mod private_file;
 mod records;
@@ -46,8 +48,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// The first one is home to accounts and keys.
     pub regions: Vec<Region>,
-    /// Hosts that carry instances; with none, instances are records only.
-    pub hosts: Vec<HostId>,
+    /// Who carries instances.
+    pub carriers: Carriers,
     /// Only real access keys; else a 12-digit access key is that account.
     pub strict_auth: bool,
     /// The test-only action that moves the clock.
@@ -55,6 +57,15 @@ pub struct Options {
     pub quotas: Quotas,
     /// How long an answer waits for hosts to have the change in force (architecture ch. 5).
     pub wait: Duration,
+}
+
+/// The hosts that carry instances.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carriers {
+    /// Hosts of this process; with none, instances are records only.
+    Fixed(Vec<HostId>),
+    /// Hosts that join by [`Server::listen_for_hosts`].
+    Joined,
 }
 
 /// A control plane that runs until [`Server::stop`].
@@ -130,7 +141,19 @@ impl Server {
         connection: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     ) -> tokio::task::JoinHandle<()> {
         let cloud = self.cloud.clone();
-        tokio::spawn(async move { hosts::serve(&cloud, Some(host), connection).await })
+        tokio::spawn(async move { hosts::serve(&cloud, hosts::Known::Here(host), connection).await })
+    }
+
+    /// Serves hosts of other machines on the socket, which is bound and listens; where it does.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn listen_for_hosts(&mut self, listener: std::net::TcpListener) -> Result<SocketAddr, StartError> {
+        listener.set_nonblocking(true).map_err(StartError::Listen)?;
+        let listener = TcpListener::from_std(listener).map_err(StartError::Listen)?;
+        let address = listener.local_addr().map_err(StartError::Listen)?;
+        self.tasks.spawn(hosts::door::serve(listener, self.cloud.clone()));
+        Ok(address)
     }
 
     /// Stops taking requests, lets the writer finish, closes the state.

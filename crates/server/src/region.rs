@@ -23,7 +23,7 @@ use store::{Store, TXN_OPERATIONS_MAX, Txn};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 
-use crate::{Cloud, Options, StartError, records};
+use crate::{Carriers, Cloud, Options, StartError, records};
 
 /// Requests that wait for the writer; more are told to come again.
 const QUEUE_MAX: usize = 4096;
@@ -73,7 +73,10 @@ impl RegionShell {
         let world = records::load(&store.snapshot("")).map_err(|source| StartError::Records { region, source })?;
         let mut config = Config::new(region);
         config.regions = options.regions.iter().copied().collect();
-        config.hosts.clone_from(&options.hosts);
+        match &options.carriers {
+            Carriers::Fixed(hosts) => config.hosts.clone_from(hosts),
+            Carriers::Joined => config.needs_host = true,
+        }
         config.quotas = options.quotas;
         config.ipv6_pool = ipv6_pool(config.ipv6_pool, options, region);
         let (publish, published) = watch::channel(Arc::new(world.clone()));
@@ -478,7 +481,7 @@ mod tests {
         let options = Options {
             data: None,
             regions: vec![region],
-            hosts: Vec::new(),
+            carriers: Carriers::Fixed(Vec::new()),
             strict_auth: false,
             allow_clock: true,
             quotas: control::Quotas::default(),

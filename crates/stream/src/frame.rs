@@ -61,7 +61,7 @@ mod tests {
         fn certificates_travel_whole_and_secrets_are_not_printed(csr: Vec<u8>, root: Vec<u8>, random: [u8; 32]) {
             let host = "host-1".parse().unwrap();
             let token = Some(crate::JoinSecret::new(random));
-            let request = ToServer::Certify { host, csr: crate::Bytes(csr), token };
+            let request = ToServer::Certify { host, csr: crate::Bytes(csr), token, underlay: None };
             prop_assert_eq!(&decode::<ToServer>(&encode(&request).unwrap()[4..]).unwrap(), &request);
             let printed = format!("{request:?}");
             prop_assert!(printed.contains("***"));

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+/// The name of the server in its certificate: no host has it, so none can stand in for the server.
+pub const SERVER_URI: &str = "spiffe://peerway/server";
 const HOST_URI: &str = "spiffe://peerway/host/";
 const TOKEN: &str = "peerway-join";
 
@@ -145,6 +147,7 @@ mod tests {
             "",
             "spiffe://peerway/host/",
             "spiffe://peerway/host/a/b",
+            SERVER_URI,
             "spiffe://peerway/host/A",
             "spiffe://peerway/host/a?b",
             "spiffe://other/host/host-1",

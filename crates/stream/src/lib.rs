@@ -15,6 +15,9 @@
 //!          ◀─ NoCertificate(why)
 //! ```
 //!
+//! Between machines this is spoken inside TLS 1.3 ([`ALPN`]). The server shows a certificate that names [`SERVER_URI`] and, behind it,
+//! its authority's root; the host shows its own, or none if it has none yet.
+//!
 //! A host that joins says `Certify` before `Hello`; it believes the root whose key its token names ([`JoinToken`]) and no other.
 //!
 //! Frames are a length (32 bits, big-endian, at most [`FRAME_MAX`]) and JSON.
@@ -25,6 +28,7 @@ mod frame;
 mod join;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::intent::{Intent, VpcSlice};
@@ -34,7 +38,10 @@ use serde::{Deserialize, Serialize};
 pub use bytes::Bytes;
 pub use digest::Digest;
 pub use frame::{FRAME_MAX, FrameError, decode, encode, length};
-pub use join::{JoinSecret, JoinToken, JoinTokenError, fingerprint, host_of, host_uri};
+pub use join::{JoinSecret, JoinToken, JoinTokenError, SERVER_URI, fingerprint, host_of, host_uri};
+
+/// What is spoken inside TLS (RFC 7301).
+pub const ALPN: &[u8] = b"peerway-hosts/1";
 
 /// What a host has, by digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +71,8 @@ pub enum ToServer {
         csr: Bytes,
         /// `None`: the connection already is this host's.
         token: Option<JoinSecret>,
+        /// Where other hosts will reach it; written down with the key when a token is spent.
+        underlay: Option<SocketAddr>,
     },
 }
 
@@ -85,6 +94,11 @@ pub enum NoCertificate {
     /// Which of these it is, is not said.
     #[error("the join token is unknown, spent, expired or another host's; ask for a new one")]
     Token,
+    /// The token is good, and not spent.
+    #[error("host {0} has joined already, with another key; revoke it first, or ask for a token made for that name")]
+    Taken(HostId),
+    #[error("this host was revoked, or has joined anew with another key; give it a fresh directory and a new token")]
+    Revoked,
     /// Neither a token nor a connection that is the host's own.
     #[error("the host is not known on this connection; give a join token")]
     Stranger,

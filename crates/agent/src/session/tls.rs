@@ -78,7 +78,7 @@ impl Configs {
 }
 
 /// The library wants a name; the verifier goes by the host that was dialled.
-pub(super) fn server_name(address: IpAddr) -> ServerName<'static> {
+pub(crate) fn server_name(address: IpAddr) -> ServerName<'static> {
     ServerName::IpAddress(address.into())
 }
 

@@ -89,7 +89,7 @@ impl Why {
         }
     }
 
-    pub(super) fn of_tls(error: &TlsError) -> Why {
+    pub(crate) fn of_tls(error: &TlsError) -> Why {
         match error {
             TlsError::InvalidCertificate(error) => Why::of_certificate(error),
             TlsError::NoCertificatesPresented => Why::NoCertificate,

@@ -178,7 +178,7 @@ impl Launch for RunInstances {
     ) -> Result<(), Error> {
         let kinds = ["instance", "network-interface", "volume"];
         let tags = TagSpecification::tags(&self.tag_specifications, &kinds, "instance")?;
-        let host = place(cloud);
+        let host = place(cloud)?;
         let instance = Instance {
             id: cloud.draw.id(),
             owner: cloud.caller.account,
@@ -254,13 +254,18 @@ fn no_subnet() -> Error {
 }
 
 /// The host with the fewest instances; the first of equals.
-fn place(cloud: &Cloud<'_>) -> Option<HostId> {
+fn place(cloud: &Cloud<'_>) -> Result<Option<HostId>, Error> {
     let mut load: BTreeMap<HostId, usize> = BTreeMap::new();
     let instances = cloud.world().all::<Instance>().filter(|instance| instance.state != InstanceState::Terminated);
     for host in instances.filter_map(|instance| instance.host) {
         *load.entry(host).or_default() += 1;
     }
-    cloud.config.hosts.iter().copied().min_by_key(|host| load.get(host).copied().unwrap_or(0))
+    let host = cloud.config.hosts.iter().copied().min_by_key(|host| load.get(host).copied().unwrap_or(0));
+    if host.is_none() && cloud.config.needs_host {
+        let message = "No host has joined yet that could carry instances; `peerway token create` lets one in";
+        return Err(Error::new("InsufficientInstanceCapacity", message).with_status(500));
+    }
+    Ok(host)
 }
 
 /// A reservation with those of its instances that are still there.

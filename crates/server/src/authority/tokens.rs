@@ -36,6 +36,9 @@ pub enum TokenError {
     /// Unknown, spent, expired or another host's: whoever tries secrets learns nothing from which.
     #[error("the join token is unknown, spent, expired or another host's; make a new one")]
     Refused,
+    /// The token is for any host, and this one's name belongs to another key.
+    #[error("the host's name is taken, and the token was not made for it")]
+    Taken,
     #[error("{OPEN_MAX} join tokens are open, which is the limit; wait until one is redeemed or expires")]
     TooMany,
     #[error("a join token cannot wait for {} s; choose 1 s to {} s", ttl.as_millis() / 1000, TTL_MAX.as_millis() / 1000)]
@@ -94,18 +97,22 @@ impl Tokens {
         Ok(JoinToken { secret, root: self.root })
     }
 
-    /// Spends a token: `Ok` once for each, however many ask at the same time. Blocks on the disk.
+    /// Spends a token: `Ok` once for each, however many ask at the same time; whether it named the host. Blocks on the disk.
     ///
     /// # Errors
-    /// `Refused`; `File` when it cannot be written down that the token is spent: then it is, for as long as the process lives.
-    pub fn redeem(&self, secret: &JoinSecret, host: HostId, now: Time) -> Result<(), TokenError> {
+    /// `Refused`; `Taken`, which spends none; `File` when it cannot be written down that the token is spent: then it is, for as long as the process lives.
+    pub fn redeem(&self, secret: &JoinSecret, host: HostId, is_taken: bool, now: Time) -> Result<bool, TokenError> {
         let digest = KeyFingerprint(secret.digest());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let fits =
             |token: &Open| token.secret == digest && token.expires > now && token.host.is_none_or(|only| only == host);
         let at = open.iter().position(fits).ok_or(TokenError::Refused)?;
+        let is_named = open[at].host.is_some();
+        if is_taken && !is_named {
+            return Err(TokenError::Taken);
+        }
         open.remove(at);
-        self.write(&open)
+        self.write(&open).map(|()| is_named)
     }
 
     fn write(&self, open: &[Open]) -> Result<(), TokenError> {
@@ -141,7 +148,7 @@ mod tests {
         Tokens::open(data, KeyFingerprint([7; 32])).unwrap()
     }
 
-    fn is_refused(result: &Result<(), TokenError>) -> bool {
+    fn is_refused(result: &Result<bool, TokenError>) -> bool {
         matches!(result, Err(TokenError::Refused))
     }
 
@@ -157,8 +164,8 @@ mod tests {
                     let (tokens, token, accepted, start) = (&tokens, &token, &accepted, &start);
                     scope.spawn(move || {
                         start.wait();
-                        match tokens.redeem(&token.secret, host(&format!("host-{n}")), NOW) {
-                            Ok(()) => drop(accepted.fetch_add(1, Ordering::Relaxed)),
+                        match tokens.redeem(&token.secret, host(&format!("host-{n}")), false, NOW) {
+                            Ok(_) => drop(accepted.fetch_add(1, Ordering::Relaxed)),
                             Err(error) => assert!(matches!(error, TokenError::Refused), "{error}"),
                         }
                     });
@@ -172,12 +179,22 @@ mod tests {
     fn unknown_spent_expired_and_anothers_are_answered_alike() {
         let tokens = open(None);
         let (a, b) = (host("a"), host("b"));
-        assert!(is_refused(&tokens.redeem(&JoinSecret::new([0; 32]), a, NOW)));
+        assert!(is_refused(&tokens.redeem(&JoinSecret::new([0; 32]), a, false, NOW)));
         let token = tokens.create(Some(a), HOUR, NOW).unwrap();
-        assert!(is_refused(&tokens.redeem(&token.secret, b, NOW)));
-        assert!(is_refused(&tokens.redeem(&token.secret, a, NOW + HOUR)));
-        tokens.redeem(&token.secret, a, NOW).unwrap();
-        assert!(is_refused(&tokens.redeem(&token.secret, a, NOW)));
+        assert!(is_refused(&tokens.redeem(&token.secret, b, false, NOW)));
+        assert!(is_refused(&tokens.redeem(&token.secret, a, false, NOW + HOUR)));
+        tokens.redeem(&token.secret, a, false, NOW).unwrap();
+        assert!(is_refused(&tokens.redeem(&token.secret, a, false, NOW)));
+    }
+
+    #[test]
+    fn a_token_for_any_host_takes_nobodys_name_and_stays_good() {
+        let tokens = open(None);
+        let (any, named) =
+            (tokens.create(None, HOUR, NOW).unwrap(), tokens.create(Some(host("a")), HOUR, NOW).unwrap());
+        assert!(matches!(tokens.redeem(&any.secret, host("a"), true, NOW), Err(TokenError::Taken)));
+        assert!(tokens.redeem(&named.secret, host("a"), true, NOW).unwrap());
+        assert!(!tokens.redeem(&any.secret, host("b"), false, NOW).unwrap());
     }
 
     #[test]
@@ -187,10 +204,10 @@ mod tests {
             let tokens = open(Some(data.path()));
             (tokens.create(None, HOUR, NOW).unwrap(), tokens.create(None, HOUR, NOW).unwrap())
         };
-        open(Some(data.path())).redeem(&spent.secret, host("a"), NOW).unwrap();
+        open(Some(data.path())).redeem(&spent.secret, host("a"), false, NOW).unwrap();
         let tokens = open(Some(data.path()));
-        assert!(is_refused(&tokens.redeem(&spent.secret, host("a"), NOW)));
-        tokens.redeem(&kept.secret, host("a"), NOW).unwrap();
+        assert!(is_refused(&tokens.redeem(&spent.secret, host("a"), false, NOW)));
+        tokens.redeem(&kept.secret, host("a"), false, NOW).unwrap();
     }
 
     #[test]
@@ -201,11 +218,11 @@ mod tests {
         // A directory in the place of the fresh file: it cannot be removed as a file, nor made.
         let blocked = data.path().join("join-tokens.new");
         fs::create_dir(&blocked).unwrap();
-        assert!(matches!(tokens.redeem(&token.secret, host("a"), NOW), Err(TokenError::File { .. })));
+        assert!(matches!(tokens.redeem(&token.secret, host("a"), false, NOW), Err(TokenError::File { .. })));
         assert!(matches!(tokens.create(None, HOUR, NOW), Err(TokenError::File { .. })));
         fs::remove_dir(&blocked).unwrap();
-        assert!(is_refused(&tokens.redeem(&token.secret, host("a"), NOW)));
-        open(Some(data.path())).redeem(&token.secret, host("a"), NOW).unwrap();
+        assert!(is_refused(&tokens.redeem(&token.secret, host("a"), false, NOW)));
+        open(Some(data.path())).redeem(&token.secret, host("a"), false, NOW).unwrap();
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! `peerway server`: the control plane alone, in the foreground. Hosts are elsewhere and join it.
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use server::{Carriers, OperatorKey, Server};
+
+use crate::cli::ServerOptions;
+use crate::up::{self, End};
+use crate::{host, notify};
+
+pub fn run(options: &ServerOptions) -> anyhow::Result<ExitCode> {
+    let data = options.data.clone().map_or_else(host::default_data, Ok)?;
+    let data = std::path::absolute(&data).with_context(|| format!("cannot tell where {} is", data.display()))?;
+    let api = listen(options.listen, "--listen")?;
+    let hosts = listen(options.hosts_listen, "--hosts-listen")?;
+    // Held until the process ends.
+    let _lock = host::take_directory(&data)?;
+    let server_options = server::Options {
+        data: Some(data.clone()),
+        regions: options.regions.clone(),
+        carriers: Carriers::Joined,
+        strict_auth: true,
+        allow_clock: false,
+        quotas: up::quotas(&options.quota)?,
+        wait: Duration::from_millis(options.wait),
+    };
+    up::runtime()?.block_on(async {
+        let mut end = End::listen()?;
+        let mut server = Server::start(api, server_options).await?;
+        let hosts = server.listen_for_hosts(hosts)?;
+        notify::ready();
+        let snippet = format!(
+            "endpoint http://{}\nhosts {hosts}\ndata {}\n\n# real access keys only, from `peerway key create`; the operator's is in {}\n\
+             # hosts join with a token from `peerway token create`\n\nCtrl-C ends it; state stays.\n",
+            server.address,
+            data.display(),
+            OperatorKey::path(&data).display(),
+        );
+        // Whoever listened may be gone: no reason to end.
+        let _ = io::stdout().write_all(snippet.as_bytes());
+        end.wait().await;
+        notify::stopping();
+        server.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| {
+        format!("cannot listen on {address}; another program may have it, or it is not this machine's: choose another with {flag}")
+    })
+}

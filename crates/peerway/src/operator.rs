@@ -1,0 +1,181 @@
+//! What is asked of a running control plane with the operator's key: Peerway's own service, over the API.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, anyhow, bail};
+use ec2::service::Service;
+use ec2::signature::{Signed, Signer};
+use model::Time;
+use server::OperatorKey;
+
+use crate::cli::OperatorOptions;
+use crate::host;
+
+/// What is asked takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest answer, in bytes.
+const ANSWER_MAX: u64 = 16 << 20;
+/// In the scope of the signature: the service is global, so any region will do.
+const REGION: &str = "us-east-1";
+
+/// The operator of a running control plane.
+pub struct Operator<'o> {
+    endpoint: &'o str,
+    key: OperatorKey,
+}
+
+/// A document that says yes.
+pub struct Reply(String);
+
+impl<'o> Operator<'o> {
+    /// # Errors
+    /// Without the operator's key in the data directory.
+    pub fn of(options: &'o OperatorOptions) -> anyhow::Result<Operator<'o>> {
+        let data = options.data.clone().map_or_else(host::default_data, Ok)?;
+        let key = OperatorKey::read(&data).with_context(|| {
+            format!(
+                "cannot use the operator's key {}; `peerway server` and `peerway up --strict-auth` make it in their data directory, name \
+                 that with --data",
+                OperatorKey::path(&data).display()
+            )
+        })?;
+        Ok(Operator { endpoint: &options.endpoint, key })
+    }
+
+    /// An action of Peerway's own service. Values are of letters, digits and hyphens.
+    ///
+    /// # Errors
+    /// The service's refusal; no answer.
+    pub fn ask(&self, action: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Reply> {
+        let service = Service::Peerway;
+        let mut body = format!("Action={action}&Version={}", service.version());
+        for (name, value) in parameters {
+            let is_plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            if !is_plain {
+                bail!("`{value}` holds characters that no {} has", name.to_lowercase());
+            }
+            body.push_str(&format!("&{name}={value}"));
+        }
+        let answer = ask(self.endpoint, &self.key, service, &body)?;
+        let reply = Reply(answer.body);
+        if answer.status != "200" {
+            bail!("{}: {}", reply.text("Code")?, reply.text("Message")?);
+        }
+        Ok(reply)
+    }
+}
+
+impl Reply {
+    /// The text of the first element of that name.
+    ///
+    /// # Errors
+    /// Without one.
+    pub fn text(&self, name: &str) -> anyhow::Result<String> {
+        let document = self.document()?;
+        let found = document.descendants().find(|node| node.tag_name().name() == name).and_then(|node| node.text());
+        found.map(Into::into).ok_or_else(|| anyhow!("the answer has no {name}"))
+    }
+
+    /// The texts of these members of each item of a list.
+    ///
+    /// # Errors
+    /// For an answer that is no document.
+    pub fn rows<const N: usize>(&self, list: &str, members: [&str; N]) -> anyhow::Result<Vec<[String; N]>> {
+        let document = self.document()?;
+        let list = document.descendants().find(|node| node.tag_name().name() == list);
+        let items = list.into_iter().flat_map(|list| list.children()).filter(roxmltree::Node::is_element);
+        let text = |item: &roxmltree::Node<'_, '_>, name: &str| {
+            let member = item.children().find(|node| node.tag_name().name() == name);
+            member.and_then(|node| node.text()).unwrap_or_default().to_owned()
+        };
+        Ok(items.map(|item| members.map(|name| text(&item, name))).collect())
+    }
+
+    fn document(&self) -> anyhow::Result<roxmltree::Document<'_>> {
+        roxmltree::Document::parse(&self.0).context("the answer is no XML; is this the API of a peerway?")
+    }
+}
+
+struct Answer {
+    status: String,
+    body: String,
+}
+
+/// One signed request to an endpoint.
+fn ask(endpoint: &str, operator: &OperatorKey, service: Service, body: &str) -> anyhow::Result<Answer> {
+    let authority = authority(endpoint)?;
+    let headers = [("host", authority), ("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let signer = Signer {
+        access_key: &operator.access_key_id,
+        secret: &operator.secret_access_key,
+        token: None,
+        region: REGION,
+        service: service.name(),
+    };
+    let since =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the machine's clock is before 1970")?;
+    let now = Time::from_unix_millis(i64::try_from(since.as_millis())?);
+    let added =
+        signer.sign(&Signed { method: "POST", path: "/", query: "", headers: &headers, body: body.as_bytes() }, now);
+    let headers: String = headers.iter().chain(&added).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let request =
+        format!("POST / HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let answer = exchange(authority, &request).with_context(|| {
+        format!("the API at {endpoint} does not answer; start it with `peerway server` or `peerway up --strict-auth`, or name another with --endpoint")
+    })?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP; is this the API of a peerway?")?;
+    Ok(Answer { status: head.split(' ').nth(1).unwrap_or_default().into(), body: body.into() })
+}
+
+fn exchange(authority: &str, request: &str) -> io::Result<String> {
+    let address = authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    let mut connection = TcpStream::connect_timeout(&address, PATIENCE)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    connection.set_write_timeout(Some(PATIENCE))?;
+    connection.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    connection.take(ANSWER_MAX).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Host and port of `http://host:port`.
+fn authority(endpoint: &str) -> anyhow::Result<&str> {
+    let authority = endpoint.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    let found = authority
+        .filter(|authority| authority.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_port(port)));
+    let found =
+        found.filter(|authority| authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b)));
+    found.ok_or_else(|| anyhow!("`{endpoint}` is not an endpoint such as http://127.0.0.1:4588"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_a_host_and_a_port() {
+        for (endpoint, expected) in [
+            ("http://127.0.0.1:4588", "127.0.0.1:4588"),
+            ("http://localhost:1/", "localhost:1"),
+            ("http://[::1]:4588", "[::1]:4588"),
+        ] {
+            assert_eq!(authority(endpoint).unwrap(), expected);
+        }
+        for wrong in [
+            "",
+            "127.0.0.1:4588",
+            "https://a:1",
+            "http://a",
+            "http://a:x",
+            "http://:1",
+            "http://a:1/path",
+            "http://a:1\r\nx:1",
+        ] {
+            assert!(authority(wrong).unwrap_err().to_string().contains("http://127.0.0.1:4588"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Machines: a namespace, an address on the underlay, a directory, and the process that runs there.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use agent::identity::{Identity, Trust};
+use linux::namespace::in_netns;
+use linux::underlay::Underlay;
+use model::{Secret, Time};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use server::authority::Authority;
+
+use crate::common::api::{Client, Credentials, now};
+use crate::common::machine;
+use crate::common::running::{Guest, peerway};
+
+/// The hosts' names; the machine after theirs is for strangers, and the last one is the server's.
+pub const AGENTS: [&str; 2] = ["host-1", "host-2"];
+const SERVER: usize = 3;
+const HOSTS_PORT: u16 = 4589;
+const API: ([u8; 4], u16) = ([127, 0, 0, 1], 4588);
+const ACCOUNT: &str = "111111111111";
+const REGION: &str = "us-east-1";
+/// How long a polite end, or a start, may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Machines {
+    underlay: Underlay,
+    directory: tempfile::TempDir,
+}
+
+/// A process on a machine; ended when dropped.
+pub struct Machine {
+    child: Child,
+    log: PathBuf,
+    /// Whether the service manager heard that it is up.
+    pub was_ready: bool,
+}
+
+fn address(n: usize) -> IpAddr {
+    IpAddr::from([198, 18, 7, n as u8 + 1])
+}
+
+impl Machines {
+    pub fn new() -> Machines {
+        assert!(rustix::process::geteuid().is_root(), "these tests make namespaces and need root: run them as root");
+        let hosts: Vec<_> = (0..=SERVER).map(|n| vec![(address(n), 24)]).collect();
+        let underlay = Underlay::create(&hosts, 1500).expect("an underlay");
+        Machines { underlay, directory: tempfile::Builder::new().prefix("peerway-test-").tempdir().expect("made") }
+    }
+
+    fn data(&self, n: usize) -> PathBuf {
+        self.directory.path().join(format!("data-{n}"))
+    }
+
+    /// Runs inside a machine's network namespace; processes started there stay there.
+    fn at<T: Send>(&self, n: usize, work: impl FnOnce() -> T + Send) -> T {
+        in_netns(&self.underlay.hosts[n].netns, work).expect("the namespace can be entered")
+    }
+
+    /// Starts a process that says so when it is up; what it wrote if it ends instead.
+    fn start(&self, n: usize, name: &str, mut command: Command) -> Result<Machine, String> {
+        let log = self.directory.path().join(format!("{name}.log"));
+        let errors = File::options().create(true).append(true).open(&log).expect("a log");
+        let before = std::fs::metadata(&log).expect("a log").len();
+        let notify = self.directory.path().join(format!("{name}.notify"));
+        let _ = std::fs::remove_file(&notify);
+        let manager = UnixDatagram::bind(&notify).expect("bound");
+        manager.set_nonblocking(true).expect("set");
+        command.env("RUST_LOG", "info").env("NOTIFY_SOCKET", &notify);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        let mut child = self.at(n, || command.spawn()).expect("it starts");
+        let mut first = String::new();
+        let read = BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first);
+        if read.is_ok_and(|length| length == 0) {
+            let status = child.wait().expect("it ends");
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(!status.success(), "{name} ended without a word");
+            return Err(text[usize::try_from(before).expect("short")..].to_owned());
+        }
+        let mut word = [0; 64];
+        let length = manager.recv(&mut word).unwrap_or(0);
+        Ok(Machine { child, log, was_ready: &word[..length] == b"READY=1" })
+    }
+
+    pub fn server(&self) -> Machine {
+        let mut command = peerway();
+        command.args(["server", "--hosts-listen", &format!("{}:{HOSTS_PORT}", address(SERVER)), "--data"]);
+        command.arg(self.data(SERVER));
+        self.start(SERVER, "server", command).unwrap_or_else(|why| panic!("no server: {why}"))
+    }
+
+    /// Starts the agent of a host.
+    pub fn agent(&self, n: usize, token: Option<&str>) -> Result<Machine, String> {
+        self.start(n, AGENTS[n], self.agent_command(n, AGENTS[n], &self.data(n), token))
+    }
+
+    /// A join that must be refused, from a directory that nobody has used; why.
+    pub fn refused_join(&self, n: usize, host: &str, token: &str) -> String {
+        let data = tempfile::tempdir_in(self.directory.path()).expect("made");
+        let command = self.agent_command(n, host, &data.path().join("data"), Some(token));
+        match self.start(n, "stranger", command) {
+            Ok(_) => panic!("it joined"),
+            Err(why) => why,
+        }
+    }
+
+    fn agent_command(&self, n: usize, host: &str, data: &Path, token: Option<&str>) -> Command {
+        // With the rights that the service has, and no others.
+        let mut command = Command::new("setpriv");
+        command.args(["--no-new-privs", "--bounding-set", &capabilities_of_unit()]).arg(peerway().get_program());
+        command.args(["agent", "--server", &format!("{}:{HOSTS_PORT}", address(SERVER)), "--host", host]);
+        command.args(["--underlay", &address(n).to_string(), "--queues", "1", "--data"]).arg(data);
+        command.env_remove("PEERWAY_JOIN");
+        if let Some(token) = token {
+            command.env("PEERWAY_JOIN", token);
+        }
+        command
+    }
+
+    /// A command of the operator, which must succeed; what it wrote.
+    pub fn operator(&self, arguments: &[&str]) -> String {
+        let mut command = peerway();
+        command.args(arguments).args(["--output", "json", "--data"]).arg(self.data(SERVER));
+        let output = self.at(SERVER, || command.output()).expect("it starts");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn operator_json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.operator(arguments)).expect("JSON")
+    }
+
+    pub fn token(&self, host: Option<&str>) -> String {
+        let mut arguments = vec!["token", "create", "--ttl", "10m"];
+        arguments.extend(host.into_iter().flat_map(|host| ["--host", host]));
+        self.operator_json(&arguments)["token"].as_str().expect("a token").to_owned()
+    }
+
+    pub fn connected(&self) -> Vec<String> {
+        let hosts = self.operator_json(&["host", "list"]);
+        let connected = hosts.as_array().expect("a list").iter().filter(|host| host["connected"] == true);
+        connected.map(|host| host["host"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// Asks the API, as an account.
+    pub fn api<T: Send>(&self, work: impl FnOnce(&mut Client) -> T + Send) -> T {
+        let key = self.operator_json(&["key", "create", "--account", ACCOUNT]);
+        let text = |name: &str| key[name].as_str().expect("text").to_owned();
+        let credentials =
+            Credentials { access_key: text("access_key_id"), secret: Secret(text("secret_access_key")), token: None };
+        self.at(SERVER, || work(&mut Client::with(API.into(), credentials, REGION)))
+    }
+
+    /// Gives a host that is not running a certificate of sixteen days ago; when that one expires.
+    pub fn age_certificate(&self, n: usize) -> Time {
+        let authority = Authority::open(Some(&self.data(SERVER)), now()).expect("the server's authority");
+        let mut identity = self.identity(n);
+        let then = Time::from_unix_millis(now().as_unix_millis() - 16 * 86_400_000);
+        let certificate = authority.issue(identity.host(), &identity.csr().expect("a request"), then).expect("issued");
+        identity.accept(certificate.chain, certificate.root, Trust::Connection, now()).expect("it is good still");
+        certificate.not_after
+    }
+
+    pub fn certificate_expires(&self, n: usize) -> Time {
+        self.identity(n).expires().expect("a certificate")
+    }
+
+    fn identity(&self, n: usize) -> Identity {
+        let host = AGENTS[n].parse().expect("a name");
+        Identity::open(host, Some(&self.data(n).join("host"))).expect("the host's identity")
+    }
+
+    fn status(&self, n: usize, flag: Option<&str>) -> Value {
+        let mut command = peerway();
+        command.args(["status", "--output", "json"]).args(flag).arg("--data").arg(self.data(n));
+        let output = command.output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Which host an instance runs on.
+    pub fn carrier(&self, instance: &str) -> usize {
+        let carries = |n: &usize| {
+            self.status(*n, None).as_array().expect("a list").iter().any(|running| running["instance"] == instance)
+        };
+        (0..AGENTS.len()).find(carries).unwrap_or_else(|| panic!("nobody carries {instance}"))
+    }
+
+    /// Packets that a host's links have carried.
+    pub fn links(&self, n: usize) -> u64 {
+        let links = self.status(n, Some("--links"));
+        links.as_array().expect("a list").iter().map(|link| link["packets"].as_u64().expect("a number")).sum()
+    }
+
+    /// How many echo requests an instance has heard.
+    pub fn echoes(&self, n: usize, guest: &Guest) -> u64 {
+        let output = self.exec(n, &guest.id, &["cat", "/proc/net/snmp"]).output().expect("it starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rows: Vec<Vec<&str>> =
+            text.lines().filter_map(|line| Some(line.strip_prefix("Icmp: ")?.split(' ').collect())).collect();
+        let column = rows[0].iter().position(|name| *name == "InEchos").expect("a column");
+        rows[1][column].parse().expect("a number")
+    }
+
+    /// A command inside an instance.
+    pub fn exec(&self, n: usize, instance: &str, argv: &[&str]) -> Command {
+        let mut command = peerway();
+        command.arg("exec").arg("--data").arg(self.data(n)).arg(instance).arg("--").args(argv).stdin(Stdio::null());
+        command
+    }
+
+    pub fn pings(&self, n: usize, from: &Guest, to: &Guest) -> bool {
+        let output = self.exec(n, &from.id, &["ping", "-c1", "-W1", &to.address]).output().expect("it starts");
+        output.status.success()
+    }
+}
+
+/// What docs/operating/systemd/peerway-agent.service leaves the agent, as setpriv wants it.
+fn capabilities_of_unit() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating/systemd/peerway-agent.service");
+    let unit = std::fs::read_to_string(path).expect("the unit is there");
+    let set = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("it is bounded");
+    let capabilities = set.split_ascii_whitespace().map(|name| name.to_lowercase().replace("cap_", ",+"));
+    format!("-all{}", capabilities.collect::<String>())
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        (0..AGENTS.len()).for_each(|n| machine::end_leftovers(&self.data(n)));
+    }
+}
+
+impl Machine {
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
+        kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().expect("it ends");
+    }
+
+    /// Asks it to end, and holds it to that.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                assert!(status.success(), "it ended with {status}:\n{}", self.log());
+                return;
+            }
+            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        if std::thread::panicking() {
+            eprintln!("{}:\n{}", self.log.display(), self.log());
+        }
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How many were sent and how many came back, as ping counts them.
+pub fn ping_counts(text: &str) -> (u32, u32) {
+    let line = text.lines().find(|line| line.contains("packets transmitted")).unwrap_or_else(|| panic!("{text}"));
+    let numbers: Vec<u32> =
+        line.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).take(2).collect();
+    (numbers[0], numbers[1])
+}
