@@ -188,7 +188,9 @@ impl<'a> Step<'a> {
                 view.tables.owner(sender.domain.to, ip.dst).ok_or(unowned)?.interface
             }
         };
-        let plug = view.plug_of(interface).ok_or(Denied::DestinationDown { interface })?;
+        let Some(plug) = view.plug_of(interface) else {
+            return Err(self.refuse_unplugged(interface, sender, ip).into());
+        };
         let belongs = plug.port.vpc == sender.domain.to;
         if belongs { Ok(plug) } else { Err(disagrees(sender, ip.src).into()) }
     }

@@ -5,13 +5,15 @@
 //! packets of one direction that come within one millisecond, the resolution of time: told twice in a row, it would do nothing the
 //! second time. SYN, FIN and RST, which it answers or takes differently, and ICMP always take the long way.
 
-use model::{Direction, Domain, HostId};
-use policy::{Denied, Flow, FlowKey, L2, L4, Next, Scope, TcpFlags, egress, ingress};
+use model::{Direction, Domain, HostId, NetworkInterfaceId};
+use policy::{Admit, Denied, Flow, FlowKey, L2, L4, Next, Scope, TcpFlags, Tracked, egress, ingress};
+use wire::Ip;
 use wire::ethernet::Link;
 
+use crate::flow::flow_of;
 use crate::inbound::{Sender, disagrees};
 use crate::ruling::{CacheKey, End, Hop, Line, Refused, Size, Source, Way};
-use crate::shared::{Plug, Side};
+use crate::shared::{Plug, Side, View};
 use crate::step::Step;
 use crate::waiting::Want;
 
@@ -100,13 +102,19 @@ impl Step<'_> {
         let side = shared.side(from, Direction::Egress, flow);
         let seen = shared.lookup(&side, flow, now);
         let next = egress(&view.tables, from, flow, l2, seen, &mut ())?;
+        if let Some(host) = next.host.filter(|host| *host != shared.config.host) {
+            let way = self.tunnel(plug, &next, host, size);
+            // A frame that waits for keys is judged anew when they are there: told of it now, connection tracking would see two.
+            if !matches!(way, Err(Refused { denied: Denied::NoSecureChannel, .. })) {
+                shared.commit(&side, flow, next.track, now)?;
+            }
+            let out = Some(End { side, seen, track: next.track, turn: self.turns.next(&side) });
+            return Ok(Line { way: way?, l2, out, into: None, told: now });
+        }
         shared.commit(&side, flow, next.track, now)?;
         let out = Some(End { side, seen, track: next.track, turn: self.turns.next(&side) });
-
-        let host = next.host.ok_or(Denied::DestinationDown { interface: next.interface })?;
-        if host != shared.config.host {
-            let way = self.tunnel(plug, &next, host, size)?;
-            return Ok(Line { way, l2, out, into: None, told: now });
+        if next.host.is_none() {
+            return Err(Denied::DestinationDown { interface: next.interface }.into());
         }
         // `None`: without a port, so that it cannot get the packet, but its own side still names the first reason (spec 11.2, steps
         // 11-12).
@@ -146,22 +154,24 @@ impl Step<'_> {
         Ok(Way { hop: Hop::Tunnel(tunnel), mtu })
     }
 
+    /// Why an interface that is not plugged in gets no packet from another host: its own side still names the first reason (spec 11.2,
+    /// steps 11-12). Of a later fragment, whose ports nobody knows, it is that.
+    pub(crate) fn refuse_unplugged(&self, to: NetworkInterfaceId, sender: &Sender, ip: &Ip) -> Denied {
+        let reason = flow_of(ip).and_then(|flow| {
+            let seen = self.shared.lookup(&self.shared.side(to, Direction::Ingress, &flow), &flow, self.now);
+            admit(self.view, to, sender, &flow, seen).err()
+        });
+        reason.unwrap_or(Denied::DestinationDown { interface: to })
+    }
+
     /// The second decision alone: the sender's host has made the first.
     fn ask_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Result<Line, Refused> {
         let (shared, view, now) = (self.shared, self.view, self.now);
         let to = plug.port.interface;
         let there = |denied| Refused { denied, at: Some(plug.port.id) };
-        let Domain { from, scope, .. } = sender.domain;
-        // A host speaks for the interfaces that it carries, and for no others (spec 14.3).
-        let owner = view.tables.sender(to, from, flow.src);
-        let is_routed = matches!(scope, Scope::RouteTarget(_));
-        if !is_routed && owner.is_none_or(|owner| owner.host != Some(sender.host)) {
-            return Err(there(disagrees(sender, flow.src)));
-        }
-        let origin = view.tables.origin(to, from, scope, flow.src);
         let side = shared.side(to, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
-        let admit = ingress(&view.tables, to, &origin, flow, seen, &mut ()).map_err(there)?;
+        let admit = admit(view, to, sender, flow, seen).map_err(there)?;
         shared.commit(&side, flow, admit.track, now).map_err(there)?;
         let into = Some(End { side, seen, track: admit.track, turn: self.turns.next(&side) });
 
@@ -169,6 +179,25 @@ impl Step<'_> {
         let hop = Hop::Port { to: plug.port.id, link: Link { src, dst: plug.port.mac } };
         Ok(Line { way: Way { hop, mtu: plug.port.mtu }, l2: L2::Router, out: None, into, told: now })
     }
+}
+
+/// Step 11 and what follows, for a packet of another host.
+fn admit(
+    view: &View,
+    to: NetworkInterfaceId,
+    sender: &Sender,
+    flow: &Flow,
+    seen: Option<Tracked>,
+) -> Result<Admit, Denied> {
+    let Domain { from, scope, .. } = sender.domain;
+    // A host speaks for the interfaces that it carries, and for no others (spec 14.3).
+    let owner = view.tables.sender(to, from, flow.src);
+    let is_routed = matches!(scope, Scope::RouteTarget(_));
+    if !is_routed && owner.is_none_or(|owner| owner.host != Some(sender.host)) {
+        return Err(disagrees(sender, flow.src));
+    }
+    let origin = view.tables.origin(to, from, scope, flow.src);
+    ingress(&view.tables, to, &origin, flow, seen, &mut ())
 }
 
 /// The flows whose verdict depends on nothing but their key, the tables and connection tracking's answer.

@@ -164,6 +164,15 @@ fn the_story_is_as_expected_and_leaves_nothing() {
 }
 
 #[test]
+fn on_three_hosts_it_is_the_same_story() {
+    let place = Place::new(0);
+    let output = watch(&place, &mut place.command(&["demo", "--hosts", "3", "--output", "json"]));
+    let story = story(&output);
+    assert_eq!(instances(&story).len(), 6);
+    place.assert_nothing_left(&instances(&story));
+}
+
+#[test]
 fn a_user_without_privileges_sees_the_same() {
     let place = Place::new(NOBODY);
     let output = watch(&place, &mut place.command_as_nobody("0666", &["demo", "--output", "json"]));

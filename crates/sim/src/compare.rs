@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use model::intent::VpcSlice;
-use model::{Duration, HostId, NetworkInterface, Time};
+use model::{Duration, HostId, MacAddr, NetworkInterface, NetworkInterfaceId, ResourceId, Time};
 use policy::Timeouts;
 
 use crate::dice::Dice;
 use crate::generate::traffic::{Traffic, pause};
 use crate::generate::{change, scene};
 use crate::noun::START;
-use crate::packet::Sent;
+use crate::packet::{Body, NextHop, Packet, Sent};
 use crate::reference::{Outcome, Reference};
 use crate::scene::Scene;
 use crate::system::{Dress, System};
@@ -32,6 +33,8 @@ pub struct Options {
     /// Packets come as super-frames, with unfinished checksums and in fragments too.
     pub is_dressed: bool,
     pub timeouts: Timeouts,
+    /// Hosts that the instances are spread over, 1 to 3.
+    pub hosts: usize,
     /// What the data plane is told wrongly, to see that it would be found.
     pub doctor: fn(&mut VpcSlice),
 }
@@ -39,11 +42,22 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let (timeouts, doctor) = (Timeouts::default(), healthy as fn(&mut VpcSlice));
-        Options { steps: STEPS, drops_cache: false, cache_lines: 256, secret: 1, is_dressed: true, timeouts, doctor }
+        Options {
+            steps: STEPS,
+            drops_cache: false,
+            cache_lines: 256,
+            secret: 1,
+            is_dressed: true,
+            timeouts,
+            hosts: 1,
+            doctor,
+        }
     }
 }
 
 fn healthy(_: &mut VpcSlice) {}
+
+const HOSTS: [&str; 3] = ["host-a", "host-b", "host-c"];
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +70,14 @@ pub struct Summary {
     pub configurations: u64,
     /// Frames decided from memory.
     pub hits: u64,
+    /// Packets that went sealed from host to host.
+    pub sealed: u64,
+    /// Keys that hosts agreed on.
+    pub keys: u64,
+    /// Links between hosts that were looked at and are permitted.
+    pub permitted: u64,
+    /// And those that are not.
+    pub forbidden: u64,
     /// All outcomes in their order, digested.
     pub trace: u64,
 }
@@ -83,9 +105,9 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// All instances that shall be reached are on this host.
-    pub fn new(scene: Scene, host: HostId, options: Options) -> Rig {
-        let (system, reference) = (System::new(host, options), Reference::default());
+    /// All instances that shall be reached are on these hosts.
+    pub fn new(scene: Scene, hosts: &[HostId], options: Options) -> Rig {
+        let (system, reference) = (System::new(hosts, options), Reference::default());
         let mut rig = Rig { scene, now: START, system, reference };
         rig.configure();
         rig
@@ -93,7 +115,7 @@ impl Rig {
 
     /// Puts the scene in force on both sides.
     pub fn configure(&mut self) {
-        self.system.configure(&self.scene);
+        self.system.configure(&self.scene, self.now);
         self.reference.configured(&self.scene);
     }
 
@@ -115,6 +137,28 @@ impl Rig {
         Err(Box::new(Mismatch { at: String::new(), sent, dress, expected, got, said, excerpt }))
     }
 
+    /// Holds what the hosts believe of links against the scene.
+    fn check_entitlements(&mut self, dice: &mut Dice) -> Result<(), String> {
+        self.system.check_entitlements(&self.scene, dice)
+    }
+
+    /// A mismatch that no packet was needed for.
+    fn nobody_sent(&self, at: String) -> Box<Mismatch> {
+        let nobody = Packet {
+            src: Ipv4Addr::UNSPECIFIED.into(),
+            dst: Ipv4Addr::UNSPECIFIED.into(),
+            body: Body::Other { protocol: 0 },
+        };
+        let sent = Sent {
+            from: NetworkInterfaceId::from_random(0),
+            src_mac: MacAddr([0; 6]),
+            to: NextHop::Router,
+            packet: nobody,
+        };
+        let (expected, got) = (Outcome::Denied("entitled"), Outcome::Denied("not entitled"));
+        Box::new(Mismatch { at, sent, dress: Dress::Plain, expected, got, said: String::new(), excerpt: String::new() })
+    }
+
     /// Everything about the sender and about whoever has the destination address.
     fn excerpt(&self, sent: &Sent) -> String {
         let mut text = format!("sender\n{}", self.scene.excerpt(sent.from));
@@ -132,18 +176,26 @@ impl Rig {
 /// # Errors
 /// The first packet about which the two disagree.
 pub fn run(seed: u64, options: Options) -> Result<Summary, Box<Mismatch>> {
-    let Some(host) = host_named("host-a") else { return Ok(Summary::default()) };
+    let hosts: Vec<HostId> = HOSTS.iter().take(options.hosts.max(1)).filter_map(|name| host_named(name)).collect();
     let mut dice = Dice::new(seed);
-    let mut rig = Rig::new(scene(&mut dice, &[host]), host, options);
+    let mut rig = Rig::new(scene(&mut dice, &hosts), &hosts, options);
     let (mut traffic, mut summary) = (Traffic::default(), Summary::default());
     // A stream of its own: what is forgotten, and how a packet is dressed, must not change which packets come.
     let mut whims = Dice::new(!seed);
     for step in 0..options.steps {
         if step == 0 || dice.chance(5) {
             if step > 0 {
-                change::change(&mut dice, &mut rig.scene, &[host]);
+                change::change(&mut dice, &mut rig.scene, &hosts);
+                if hosts.len() > 1 {
+                    // What regions have not heard yet changes who is where, and is judged on one host.
+                    rig.scene.deliver();
+                    // A link that lost its keys asks for others within a second.
+                    rig.pass_time(Duration::seconds(1));
+                }
                 rig.configure();
             }
+            rig.check_entitlements(&mut whims)
+                .map_err(|wrong| rig.nobody_sent(format!("seed {seed} step {step}: {wrong}; no packet: ")))?;
             traffic.configured(&rig.scene, |id| rig.system.has_port(id));
             summary.configurations += 1;
         }
@@ -161,6 +213,8 @@ pub fn run(seed: u64, options: Options) -> Result<Summary, Box<Mismatch>> {
         traffic.remember(sent, outcome);
     }
     summary.hits = rig.system.hits();
+    (summary.sealed, summary.keys) = (rig.system.sealed, rig.system.keys());
+    [summary.forbidden, summary.permitted] = rig.system.entitlements;
     Ok(summary)
 }
 
@@ -187,12 +241,16 @@ impl Summary {
         }
         self.configurations += other.configurations;
         self.hits += other.hits;
+        self.sealed += other.sealed;
+        self.keys += other.keys;
+        self.permitted += other.permitted;
+        self.forbidden += other.forbidden;
         self.trace = self.trace.wrapping_add(other.trace);
     }
 }
 
 /// FNV-1a.
-fn digest(from: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn digest(from: u64, bytes: &[u8]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
     bytes.iter().fold(from ^ BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
@@ -201,12 +259,17 @@ fn digest(from: u64, bytes: &[u8]) -> u64 {
 /// `1000 cases: delivered 420, D01 7, ..`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { cases, delivered, denied, configurations, hits, trace } = self;
+        let Summary { cases, delivered, denied, configurations, hits, sealed, keys, permitted, forbidden, trace } =
+            self;
         write!(f, "{cases} cases: delivered {delivered}")?;
         for (reason, count) in denied {
             write!(f, ", {reason} {count}")?;
         }
-        write!(f, "; {configurations} configurations, {hits} frames decided from memory, trace {trace:016x}")
+        write!(
+            f,
+            "; {configurations} configurations, {hits} frames decided from memory, {sealed} packets between hosts with {keys} keys, "
+        )?;
+        write!(f, "{permitted} links permitted and {forbidden} not, trace {trace:016x}")
     }
 }
 

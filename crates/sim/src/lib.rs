@@ -12,12 +12,19 @@
 //! computed again for each packet. Where the spec says nothing, its module doc says what is assumed. [`generate`] makes worlds that the
 //! API could have made, and packets and changes that are likely to hurt. [`compare`] feeds frames to the real data plane and holds each
 //! outcome against the reference; a mismatch names its seed and step. [`slices`] holds each host's part against the whole.
+//!
+//! A third of the worlds is on several hosts ([`plane`]), each of which knows its own intent only; they agree on keys and carry what they
+//! seal ([`links`]). The reference knows nothing of hosts, and no verdict and no reason may be another one. What each host believes of who
+//! may send what to whom is held against the nouns ([`entitlement`]).
 
 pub mod compare;
 pub mod dice;
+pub mod entitlement;
 pub mod generate;
+pub mod links;
 pub mod noun;
 pub mod packet;
+pub mod plane;
 pub mod reference;
 pub mod scene;
 pub mod slices;

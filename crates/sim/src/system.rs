@@ -1,19 +1,23 @@
-//! One host's data plane, in memory, stepped; and the shapes in which a device may hand over a packet.
+//! The data planes of a run, one per host, stepped; and the shapes in which a device may hand over a packet.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 
-use dataplane::{Action, Binding, Config, PortId, Ports, Shared, Worker, router_mac};
-use model::intent::Endpoint;
+use control::plan;
+use dataplane::{Action, PortId, router_mac};
+use model::intent::VpcSlice;
 use model::{HostId, MacAddr, NetworkInterface, NetworkInterfaceId, Time};
-use policy::{Limits, Tables};
-use wire::ethernet::Link;
+use policy::Denied;
+use tunnel::Permits;
+use wire::ethernet::{HEADER_LEN, Link};
+use wire::vnet::{GsoType, VnetHeader};
 use wire::{build, vnet};
 
 use crate::compare::Options;
 use crate::dice::Dice;
+use crate::entitlement;
+use crate::links::{Links, address};
 use crate::packet::{ACK, Body, NextHop, Packet, Sent};
+use crate::plane::{Delivered, Plane};
 use crate::reference::Outcome;
 use crate::scene::Scene;
 
@@ -46,99 +50,99 @@ impl Dress {
     }
 }
 
-/// A data plane and what is plugged into it.
+/// The payload of a super-frame: more than the longest packet between two hosts.
+const SUPER: [u8; 5000] = [7; 5000];
+
+/// What becomes of a frame, and in the data plane's own words.
+type Fate = (Outcome, String);
+
+/// The data planes and what is between them.
 pub struct System {
-    shared: Arc<Shared>,
-    worker: Worker,
+    planes: Vec<Plane>,
+    links: Links,
     options: Options,
-    ports: BTreeMap<NetworkInterfaceId, PortId>,
-    next_port: u32,
-    generation: u64,
     datagrams: u32,
     buffer: Vec<u8>,
-    /// Cache hits of ports that are gone.
-    hits: u64,
+    /// Packets that went from host to host, whatever became of them.
+    pub sealed: u64,
+    /// Links that were found permitted, and not.
+    pub entitlements: [u64; 2],
 }
 
 /// The longest frame of a run, and room for an answer.
 const BUFFER_LEN: usize = 16 * 1024;
+/// Links that are looked at in each configuration.
+const ENTITLEMENTS: usize = 40;
 
 impl System {
-    pub fn new(host: HostId, options: Options) -> System {
-        let config = Config {
-            workers: 1,
-            shards: 2,
-            limits: Limits { flows: 1 << 13, flows_per_interface: 1 << 13 },
-            timeouts: options.timeouts,
-            cache_lines: options.cache_lines,
-            ..Config::new(host, options.secret)
-        };
-        let shared = Arc::new(Shared::new(config));
+    /// With one host, that one sees the whole cloud; of several each sees what its own intent says.
+    pub fn new(hosts: &[HostId], options: Options) -> System {
         System {
-            worker: shared.worker(),
-            shared,
+            planes: hosts.iter().map(|host| Plane::new(*host, &options)).collect(),
+            links: Links::new(options.secret),
             options,
-            ports: BTreeMap::new(),
-            next_port: 0,
-            generation: 0,
             datagrams: 0,
             buffer: vec![0; BUFFER_LEN],
-            hits: 0,
+            sealed: 0,
+            entitlements: [0; 2],
         }
     }
 
     /// Whether a guest can send from there.
     pub fn has_port(&self, interface: NetworkInterfaceId) -> bool {
-        self.ports.contains_key(&interface)
+        self.planes.iter().any(|plane| plane.port(interface).is_some())
     }
 
     /// How many frames were decided from memory.
     pub fn hits(&self) -> u64 {
-        let counters = self.ports.values().filter_map(|port| self.shared.counters(*port));
-        self.hits + counters.map(|counters| counters.cache_hits).sum::<u64>()
+        self.planes.iter().map(Plane::hits).sum()
+    }
+
+    /// How many keys the hosts agreed on.
+    pub fn keys(&self) -> u64 {
+        self.links.agreed
     }
 
     pub fn drop_cache(&mut self) {
-        self.worker.drop_cache();
+        self.planes.iter_mut().for_each(|plane| plane.worker.drop_cache());
     }
 
-    /// Plans, compiles and swaps. What is up is plugged in; of what is down, every second interface stays.
-    pub fn configure(&mut self, scene: &Scene) {
-        let mut slices = scene.slices();
-        slices.iter_mut().for_each(self.options.doctor);
-        self.generation += 1;
-        let tables = Arc::new(Tables::compile(&slices, self.generation));
-        let wanted =
-            |(at, endpoint): (usize, &Endpoint)| (endpoint.is_up || at % 2 == 0).then_some(endpoint.interface.id);
-        let wanted: Vec<NetworkInterfaceId> =
-            slices.iter().flat_map(|slice| slice.endpoints.iter().enumerate().filter_map(wanted)).collect();
-        let gone: Vec<NetworkInterfaceId> = self.ports.keys().copied().filter(|id| !wanted.contains(id)).collect();
-        for id in gone {
-            let counters = self.ports.remove(&id).and_then(|port| self.shared.counters(port));
-            self.hits += counters.map_or(0, |counters| counters.cache_hits);
+    /// Plans, compiles and swaps.
+    pub fn configure(&mut self, scene: &Scene, now: Time) {
+        let is_alone = self.planes.len() == 1;
+        for plane in &mut self.planes {
+            let mut slices: Vec<VpcSlice> = if is_alone {
+                scene.slices()
+            } else {
+                let intent = plan::intent(&scene.worlds, plane.host);
+                intent.vpcs.values().map(|slice| VpcSlice::clone(slice)).collect()
+            };
+            slices.iter_mut().for_each(self.options.doctor);
+            let host = plane.host;
+            plane.configure(&slices, |endpoint| is_alone || endpoint.host == Some(host), now);
         }
-        for id in wanted {
-            // A number beyond the table's makes no port, and its packets a mismatch.
-            let fresh = PortId::new(self.next_port);
-            if let (false, Some(port)) = (self.ports.contains_key(&id), fresh) {
-                self.ports.insert(id, port);
-                self.next_port += 1;
-            }
-        }
-        let binding = |(interface, port): (&NetworkInterfaceId, &PortId)| Binding {
-            port: *port,
-            interface: *interface,
-            mtu: 8900,
-            takes_uso: true,
-        };
-        let bindings: Vec<Binding> = self.ports.iter().map(binding).collect();
-        self.shared.apply(tables, Ports::new(&slices, &bindings));
+        self.links.settle(&mut self.planes, now);
     }
 
-    /// Hands over a packet, and says what became of it, and in the data plane's own words. All its frames must share one fate.
-    pub fn send(&mut self, scene: &Scene, sent: &Sent, dress: Dress, now: Time) -> (Outcome, String) {
+    /// Holds what each host believes of links against the cloud.
+    ///
+    /// # Errors
+    /// A link too many, or too few.
+    pub fn check_entitlements(&mut self, scene: &Scene, dice: &mut Dice) -> Result<(), String> {
+        if self.planes.len() > 1 {
+            let views = self.planes.iter().map(|plane| (plane.host, &plane.entitled as &dyn Permits));
+            let counts = entitlement::check(scene, views, dice, ENTITLEMENTS)?;
+            self.entitlements[0] += counts[0];
+            self.entitlements[1] += counts[1];
+        }
+        Ok(())
+    }
+
+    /// Hands over a packet, and says what became of it. All its frames must share one fate.
+    pub fn send(&mut self, scene: &Scene, sent: &Sent, dress: Dress, now: Time) -> Fate {
         let x = scene.find::<NetworkInterface>(&sent.from).map(|(_, x)| x.clone());
-        let (Some(port), Some(x)) = (self.ports.get(&sent.from).copied(), x) else {
+        let at = self.planes.iter().position(|plane| plane.port(sent.from).is_some());
+        let (Some(at), Some(x)) = (at, x) else {
             return odd("no port", String::new());
         };
         let dst = match sent.to {
@@ -146,26 +150,112 @@ impl System {
             NextHop::Router => MacAddr(router_mac(x.vpc).0),
         };
         let link = Link { src: wire::MacAddr(sent.src_mac.0), dst: wire::MacAddr(dst.0) };
-        self.worker.handle_timeout(now);
-        let mut fates = Vec::new();
-        for frame in self.frames(&sent.packet, link, dress) {
-            fates.push(self.hand_over(scene, &x, port, &frame, now));
-            // Routers advertise themselves; that is nobody's packet.
-            while self.worker.poll_transmit().is_some() {}
+        self.planes.iter_mut().for_each(|plane| plane.worker.handle_timeout(now));
+        self.links.pass_time(&mut self.planes, now);
+        let packet = Handed { scene, x: &x, sent, link, dress, now };
+        let mut fates = self.hand_over(at, &packet);
+        // A datagram in fragments does not wait for keys: its sender sends it once more.
+        if fates.iter().any(|fate| fate.0 == D15) && self.links.ask(&mut self.planes, at, now) {
+            self.links.wait(&mut self.planes, now, |_| false);
+            fates = self.hand_over(at, &packet);
         }
         match fates.as_slice() {
-            [first, rest @ ..] if rest.iter().all(|fate| fate.0 == first.0) => fates.swap_remove(0),
+            // Where nobody is plugged in to keep a first fragment's fate, later ones, whose ports nobody knows, are only lost.
+            [first, rest @ ..] if rest.iter().all(|fate| fate.0 == first.0 || is_lost(first, fate)) => {
+                fates.swap_remove(0)
+            }
             _ => odd("torn apart", format!("{fates:?}")),
         }
     }
 
+    fn hand_over(&mut self, at: usize, packet: &Handed<'_>) -> Vec<Fate> {
+        let mut fates = Vec::new();
+        for frame in self.frames(&packet.sent.packet, packet.link, packet.dress) {
+            self.buffer[..frame.len()].copy_from_slice(&frame);
+            let fate = match self.planes[at].port(packet.x.id) {
+                Some(port) => self.decide(at, packet, port, &frame, frame.len()),
+                None => odd("no port", String::new()),
+            };
+            fates.push(fate);
+            // Routers advertise themselves; that is nobody's packet.
+            self.planes.iter_mut().for_each(|plane| while plane.worker.poll_transmit().is_some() {});
+        }
+        fates
+    }
+
+    /// Of what lies in the buffer.
+    fn decide(&mut self, at: usize, packet: &Handed<'_>, port: PortId, frame: &[u8], len: usize) -> Fate {
+        match self.planes[at].worker.guest_frame(port, &mut self.buffer, len, packet.now) {
+            Action::Drop(denied) => (Outcome::Denied(denied.code()), denied.to_string()),
+            Action::Forward { port, len } => {
+                let to = self.planes[at].interface(port);
+                packet.delivered(frame, to, &self.buffer[..len])
+            }
+            Action::Reply { .. } => odd("an answer", String::new()),
+            Action::Held => self.wait_for_keys(at, packet, frame),
+            Action::Sealed => self.carry(at, packet, frame),
+        }
+    }
+
+    fn wait_for_keys(&mut self, at: usize, packet: &Handed<'_>, frame: &[u8]) -> Fate {
+        let now = packet.now;
+        let mut released = None;
+        if self.links.ask(&mut self.planes, at, now) {
+            let buffer = &mut self.buffer;
+            self.links.wait(&mut self.planes, now, |planes| {
+                released = planes[at].worker.poll_released(buffer, now);
+                released.is_some()
+            });
+        }
+        match released {
+            Some((port, len)) => self.decide(at, packet, port, frame, len),
+            None => {
+                let after = now + model::Duration::seconds(4);
+                match self.planes[at].worker.poll_released(&mut self.buffer, after) {
+                    None => (D15, "no keys".into()),
+                    Some(_) => odd("released without keys", String::new()),
+                }
+            }
+        }
+    }
+
+    /// Everything that the host has to send, opened by whom it is for.
+    fn carry(&mut self, at: usize, packet: &Handed<'_>, frame: &[u8]) -> Fate {
+        self.sealed += 1;
+        let mut sends = Vec::new();
+        while let Some(run) = self.planes[at].worker.poll_datagrams(true) {
+            sends.push((run.to, run.bytes.to_vec(), run.segment));
+        }
+        let (mut delivered, mut refused) = (Delivered::new(), Vec::new());
+        for (to, bytes, segment) in sends {
+            if shows(&bytes, &frame[vnet::LEN + HEADER_LEN..]) {
+                return odd("in clear", format!("{frame:02x?} in {bytes:02x?}"));
+            }
+            let Some(there) = (0..self.planes.len()).find(|n| address(*n) == to && *n != at) else {
+                return odd("sent to nobody", to.to_string());
+            };
+            let plane = &mut self.planes[there];
+            let before = plane.denied();
+            delivered.extend(plane.receive(address(at), &bytes, segment, packet.now));
+            let after = plane.denied();
+            let is_new = |n: &usize| after[*n] > before[*n];
+            refused.extend((0..after.len()).filter(is_new).map(|n| Denied::ALL[n].code));
+        }
+        refused.dedup();
+        match (delivered.as_slice(), refused.as_slice()) {
+            ([], [code]) => (Outcome::Denied(code), REFUSED_THERE.into()),
+            ([_, ..], []) => packet.carried(frame, &delivered),
+            _ => odd("lost on the way", format!("{} delivered, refused for {refused:?}", delivered.len())),
+        }
+    }
+
     fn frames(&mut self, packet: &Packet, link: Link, dress: Dress) -> Vec<Vec<u8>> {
-        let plain = vnet::VnetHeader::default();
+        let plain = VnetHeader::default();
         match (dress, &packet.body) {
             (Dress::Plain, _) => vec![build::with_vnet(&plain, &packet.to_frame(link, 12))],
             (Dress::SuperFrame, Body::Tcp { sport, dport, .. }) => {
                 let (src, dst) = (SocketAddr::new(packet.src, *sport), SocketAddr::new(packet.dst, *dport));
-                let (header, frame) = build::tcp_super_frame(link, src, dst, &[7; 5000], 1400);
+                let (header, frame) = build::tcp_super_frame(link, src, dst, &SUPER, 1400);
                 vec![build::with_vnet(&header, &frame)]
             }
             (Dress::Unfinished | Dress::SuperFrame, _) => {
@@ -179,40 +269,25 @@ impl System {
             }
         }
     }
+}
 
-    fn hand_over(
-        &mut self,
-        scene: &Scene,
-        x: &NetworkInterface,
-        port: PortId,
-        frame: &[u8],
-        now: Time,
-    ) -> (Outcome, String) {
-        self.buffer[..frame.len()].copy_from_slice(frame);
-        match self.worker.guest_frame(port, &mut self.buffer, frame.len(), now) {
-            Action::Drop(denied) => (Outcome::Denied(denied.code()), denied.to_string()),
-            Action::Forward { port, len } => self.delivered(scene, x, port, frame, len),
-            Action::Reply { .. } => odd("an answer", String::new()),
-            Action::Held => odd("held", String::new()),
-            Action::Sealed => odd("sealed", String::new()),
-        }
-    }
+/// A packet in its shape, and who has sent it.
+struct Handed<'a> {
+    scene: &'a Scene,
+    x: &'a NetworkInterface,
+    sent: &'a Sent,
+    link: Link,
+    dress: Dress,
+    now: Time,
+}
 
-    /// A delivered frame is the one that was sent, with the addresses of its receiver's link.
-    fn delivered(
-        &self,
-        scene: &Scene,
-        x: &NetworkInterface,
-        port: PortId,
-        frame: &[u8],
-        len: usize,
-    ) -> (Outcome, String) {
-        let to = self.ports.iter().find(|(_, other)| **other == port).map(|(interface, _)| *interface);
-        let Some((_, y)) = to.and_then(|to| scene.find::<NetworkInterface>(&to)) else {
-            return odd("delivered to nobody", port.to_string());
+impl Handed<'_> {
+    /// A frame that stayed on its host is the one that was sent, with the addresses of its receiver's link.
+    fn delivered(&self, frame: &[u8], to: Option<NetworkInterfaceId>, got: &[u8]) -> Fate {
+        let Some((_, y)) = to.and_then(|to| self.scene.find::<NetworkInterface>(&to)) else {
+            return odd("delivered to nobody", format!("{to:?}"));
         };
-        let got = &self.buffer[..len];
-        let from = if x.subnet == y.subnet { x.mac } else { MacAddr(router_mac(y.vpc).0) };
+        let from = if self.x.subnet == y.subnet { self.x.mac } else { MacAddr(router_mac(y.vpc).0) };
         let (header, link) = (vnet::LEN, vnet::LEN + 12);
         let expected = [&frame[..header], &y.mac.0[..], &from.0[..], &frame[link..]].concat();
         if got != expected {
@@ -220,9 +295,82 @@ impl System {
         }
         (Outcome::Delivered(y.id), format!("delivered to {}", y.id))
     }
+
+    /// What came from another host is the packet that was sent, with its checksum made, cut or whole.
+    fn carried(&self, frame: &[u8], delivered: &Delivered) -> Fate {
+        let to = delivered[0].0;
+        let Some((_, y)) = to.and_then(|to| self.scene.find::<NetworkInterface>(&to)) else {
+            return odd("delivered to nobody", format!("{to:?}"));
+        };
+        // All that is known there of who sent it is the source address.
+        let is_near =
+            |eni: &NetworkInterface| eni.subnet == y.subnet && eni.id != y.id && eni.owns(self.sent.packet.src);
+        let enis = self.scene.all::<NetworkInterface>();
+        let neighbour = enis.iter().find(|(_, eni)| is_near(eni)).map(|(_, eni)| eni.mac);
+        let from = neighbour.unwrap_or(MacAddr(router_mac(y.vpc).0));
+        let link = [&y.mac.0[..], &from.0[..]].concat();
+        let is_right = match self.dress {
+            Dress::SuperFrame => self.is_cut_right(frame, &link, delivered),
+            Dress::Plain | Dress::Fragments => is_same(delivered, &link, &frame[vnet::LEN + 12..]),
+            Dress::Unfinished => {
+                let whole = self.sent.packet.to_frame(self.link, 12);
+                is_same(delivered, &link, &whole[12..])
+            }
+        };
+        if !is_right || delivered.iter().any(|(other, _)| *other != to) {
+            return odd("carried, but changed", format!("{frame:02x?} became {delivered:02x?}"));
+        }
+        (Outcome::Delivered(y.id), format!("carried to {}", y.id))
+    }
+
+    /// Every segment has the addresses and ports, and together they have the payload.
+    fn is_cut_right(&self, frame: &[u8], link: &[u8], delivered: &Delivered) -> bool {
+        let Some(headers) = frame.len().checked_sub(SUPER.len() + vnet::LEN) else {
+            return is_same(delivered, link, &self.sent.packet.to_frame(self.link, 12)[12..]);
+        };
+        let flow = match self.sent.packet.src {
+            IpAddr::V4(_) => HEADER_LEN + 12..HEADER_LEN + 24,
+            IpAddr::V6(_) => HEADER_LEN + 8..HEADER_LEN + 44,
+        };
+        let mut payload = 0;
+        for (_, bytes) in delivered {
+            let (got, sent) = (&bytes[vnet::LEN..], &frame[vnet::LEN..]);
+            if got.len() < headers || got[..12] != *link || got[flow.clone()] != sent[flow.clone()] {
+                return false;
+            }
+            payload += got[headers..].iter().filter(|byte| **byte == SUPER[0]).count();
+        }
+        payload == SUPER.len()
+    }
 }
 
+/// One frame of those link addresses and this rest, that needs nothing more.
+fn is_same(delivered: &Delivered, link: &[u8], rest: &[u8]) -> bool {
+    let [(_, bytes)] = delivered.as_slice() else { return false };
+    let Ok((VnetHeader { needs_csum, gso_type, .. }, frame)) = VnetHeader::split(bytes) else { return false };
+    !needs_csum && gso_type == GsoType::None && frame[..12] == *link && frame[12..] == *rest
+}
+
+/// Whether the underlay sees anything of a packet: its addresses and ports, its end.
+fn shows(bytes: &[u8], packet: &[u8]) -> bool {
+    let flow = match packet.first() {
+        Some(first) if first >> 4 == 4 => 12..24,
+        _ => 8..44,
+    };
+    let end = packet.len().saturating_sub(12)..packet.len();
+    let parts = [flow, end].map(|part| packet.get(part).unwrap_or(packet));
+    parts.iter().any(|part| !part.is_empty() && bytes.windows(part.len()).any(|window| window == *part))
+}
+
+fn is_lost(first: &Fate, later: &Fate) -> bool {
+    let is_refused_there = |fate: &Fate| fate.1 == REFUSED_THERE;
+    later.0 == Outcome::Denied("D20") && is_refused_there(first) && is_refused_there(later)
+}
+
+const REFUSED_THERE: &str = "refused by the receiving host";
+const D15: Outcome = Outcome::Denied("D15");
+
 /// What a packet of a run never comes to.
-fn odd(what: &'static str, said: String) -> (Outcome, String) {
+fn odd(what: &'static str, said: String) -> Fate {
     (Outcome::Denied(what), said)
 }

@@ -37,6 +37,28 @@ fn packets_and_model_agree() {
     }
     assert!(summary.cases >= cases / 10 * 9 && summary.delivered >= summary.cases / 4, "{summary}");
     assert!(summary.hits >= summary.cases / 100, "the cache was hardly asked: {summary}");
+    let between_hosts = [summary.sealed, summary.keys, summary.permitted, summary.forbidden];
+    assert!(
+        between_hosts.iter().all(|count| *count >= least * 10),
+        "hardly anything happened between hosts: {summary}"
+    );
+}
+
+/// Where instances are changes nothing but the way.
+#[test]
+fn hosts_change_nothing() {
+    let mut sealed = 0;
+    for seed in 9000..9040 {
+        for hosts in 2..=3 {
+            let options = Options { hosts, ..Options::default() };
+            let summary = compare::run(seed, options).unwrap_or_else(|wrong| panic!("{hosts} hosts: {wrong}"));
+            sealed += summary.sealed;
+            let again = compare::run(seed, Options { secret: 7, drops_cache: true, ..options });
+            let again = again.unwrap_or_else(|wrong| panic!("{hosts} hosts: {wrong}"));
+            assert_eq!(again.trace, summary.trace, "seed {seed}");
+        }
+    }
+    assert!(sealed > 2000, "{sealed}");
 }
 
 #[test]
@@ -151,6 +173,33 @@ fn a_wrong_table_is_found() {
     ];
     for (what, doctor) in lies {
         assert!(is_found(Options { doctor, ..Options::default() }), "{what}: and nobody noticed");
+    }
+    let of_hosts: [(&str, Lie); 4] = [
+        ("everybody is on the first host", |slice| {
+            let first: Option<model::HostId> = "host-a".parse().ok();
+            slice.endpoints.iter_mut().for_each(|endpoint| endpoint.host = first);
+        }),
+        ("a peer's interfaces are nowhere", |slice| {
+            slice.peers.iter_mut().flat_map(|peer| &mut peer.members).for_each(|member| member.host = None);
+        }),
+        ("a peer is not told of", |slice| slice.peers.truncate(1)),
+        ("everything with a record is a peer", |slice| {
+            for pcx in &slice.peerings {
+                let other = if pcx.requester.vpc == slice.vpc.id { pcx.accepter.vpc } else { pcx.requester.vpc };
+                if slice.peers.iter().all(|peer| peer.peering != pcx.id)
+                    && let Some(member) = slice.endpoints.first()
+                {
+                    let host = member.host;
+                    let interface = model::ResourceId::from_random(u128::MAX);
+                    let (addresses, groups) = Default::default();
+                    let members = vec![model::federation::Member { interface, addresses, groups, host }];
+                    slice.peers.push(model::intent::Peer { peering: pcx.id, vpc: other, members, groups: Vec::new() });
+                }
+            }
+        }),
+    ];
+    for (what, doctor) in of_hosts {
+        assert!(is_found(Options { doctor, hosts: 2, ..Options::default() }), "{what}: and nobody noticed");
     }
     let second = Duration::seconds(1);
     let normal = Timeouts::default();

@@ -170,6 +170,34 @@ fn without_keys_packets_wait_and_never_go_in_clear() {
 }
 
 #[test]
+fn a_packet_that_waited_is_tracked_once() {
+    let mut pair = Pair::without_keys(Cloud::guarded());
+    pair.agree(0, peering(A, B));
+    let (a, b) = (socket(A1, false, 7), socket(B1, false, 443));
+    assert_eq!(pair.carry(A1, &PLAIN, &build::tcp(link(A1, B1), a, b, TcpFlags::SYN, b"")).len(), 1);
+    pair.edit(|cloud| cloud.rules(B, vec![]));
+    // Both open at once: allowed as the first answer to a tracked SYN, and as a second one not.
+    let answer = build::tcp(link(B1, A1), b, a, TcpFlags::SYN, b"");
+    assert_eq!(pair.send(B1, &PLAIN, &answer), Outcome::Held);
+    pair.agree(1, peering(B, A));
+    assert_eq!(pair.release(1), [Outcome::Sealed]);
+    assert_eq!(pair.send(B1, &PLAIN, &answer).code(), "D05");
+}
+
+#[test]
+fn an_interface_that_is_not_plugged_in_still_names_its_first_reason() {
+    let mut pair = Pair::new(Cloud::guarded());
+    let frame = |port| build::udp(link(A1, B1), socket(A1, false, 7), socket(B1, false, port), b"x");
+    pair.unplug(B1);
+    for (port, code) in [(54, "D22"), (53, "D20")] {
+        assert_eq!(pair.carry(A1, &PLAIN, &frame(port)).len(), 0);
+        let denied = pair.hosts[1].shared.stray_counters().denied;
+        let seen = Denied::ALL.iter().zip(&denied).filter(|(_, seen)| seen.packets > 0).map(|(reason, _)| reason.code);
+        assert!(seen.clone().any(|seen| seen == code), "{code} is not among {:?}", seen.collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn who_waits_too_long_or_is_one_too_many_is_counted() {
     let mut pair = Pair::without_keys(Cloud::open());
     let held = (0..20).filter(|n| pair.send(A1, &PLAIN, &udp(A1, B1, false, &[*n])) == Outcome::Held).count();

@@ -6,6 +6,7 @@ mod cache;
 mod corpus;
 mod forward;
 mod fragments;
+mod hostile_links;
 mod links;
 mod watch;
 mod world;

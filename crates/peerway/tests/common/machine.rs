@@ -138,7 +138,10 @@ fn tuns() -> BTreeSet<String> {
 
 /// Ends what a killed cloud left on this data directory, as its next start would.
 pub fn end_leftovers(data: &Path) {
-    for entry in fs::read_dir(data.join("host/instances")).into_iter().flatten().flatten() {
+    let several = fs::read_dir(data.join("hosts")).into_iter().flatten().flatten().map(|entry| entry.path());
+    let hosts: Vec<PathBuf> = several.chain([data.join("host")]).collect();
+    let instances = hosts.iter().flat_map(|host| fs::read_dir(host.join("instances")));
+    for entry in instances.flatten().flatten() {
         let Ok(json) = fs::read(entry.path().join("sandbox.json")) else { continue };
         let record = serde_json::from_slice::<linux::sandbox::Record>(&json);
         if let Err(error) = record.map_err(std::io::Error::from).and_then(|record| record.kill_leftover()) {

@@ -240,6 +240,23 @@ pub fn route(client: &mut Client, vpc: &str, block: &str, peering: &str) {
     ));
 }
 
+/// An active peering, requested by Alice.
+pub fn peer(alice: &mut Client, bob: &mut Client, requester: &str, accepter: &str) -> String {
+    let query = format!(
+        "Action=CreateVpcPeeringConnection&VpcId={requester}&PeerVpcId={accepter}&PeerOwnerId={}&PeerRegion={}",
+        BOB.0, BOB.1
+    );
+    let pcx = alice.ok(&query).text("vpcPeeringConnectionId");
+    let describe =
+        format!("Action=DescribeVpcPeeringConnections&Filter.1.Name=vpc-peering-connection-id&Filter.1.Value.1={pcx}");
+    eventually("the request arrives", || bob.ok(&describe).0.contains("<code>pending-acceptance</code>"));
+    bob.ok(&format!("Action=AcceptVpcPeeringConnection&VpcPeeringConnectionId={pcx}"));
+    for client in [alice, bob] {
+        eventually("the peering is active", || client.ok(&describe).0.contains("<code>active</code>"));
+    }
+    pcx
+}
+
 /// Any traffic from a block may come in to the VPC's default group.
 pub fn admit(client: &mut Client, vpc: &str, block: &str) {
     let query = format!("Action=DescribeSecurityGroups&Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}");

@@ -113,23 +113,6 @@ fn a_restart_brings_everything_back_and_traffic_passes_without_a_call() {
     up.stop();
 }
 
-/// An active peering, requested by Alice.
-fn peer(alice: &mut Client, bob: &mut Client, requester: &str, accepter: &str) -> String {
-    let query = format!(
-        "Action=CreateVpcPeeringConnection&VpcId={requester}&PeerVpcId={accepter}&PeerOwnerId={}&PeerRegion={}",
-        BOB.0, BOB.1
-    );
-    let pcx = alice.ok(&query).text("vpcPeeringConnectionId");
-    let describe =
-        format!("Action=DescribeVpcPeeringConnections&Filter.1.Name=vpc-peering-connection-id&Filter.1.Value.1={pcx}");
-    eventually("the request arrives", || bob.ok(&describe).0.contains("<code>pending-acceptance</code>"));
-    bob.ok(&format!("Action=AcceptVpcPeeringConnection&VpcPeeringConnectionId={pcx}"));
-    for client in [alice, bob] {
-        eventually("the peering is active", || client.ok(&describe).0.contains("<code>active</code>"));
-    }
-    pcx
-}
-
 #[test]
 fn two_clouds_on_one_machine_do_not_disturb_each_other() {
     let places = [Place::new(), Place::new()];

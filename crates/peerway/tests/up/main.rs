@@ -6,6 +6,7 @@ mod common;
 mod crash;
 mod guests;
 mod lifecycle;
+mod links;
 mod refusals;
 mod strict;
 mod unprivileged;

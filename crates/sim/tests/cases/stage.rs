@@ -119,7 +119,7 @@ impl Stage {
     }
 
     pub fn rig(self) -> Rig {
-        Rig::new(self.scene, p("host-a"), Options::default())
+        Rig::new(self.scene, &[p("host-a")], Options::default())
     }
 }
 

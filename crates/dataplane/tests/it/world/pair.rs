@@ -79,20 +79,27 @@ impl Pair {
     pub(crate) fn edit(&mut self, edit: impl Fn(&mut Cloud)) {
         for (at, host) in self.hosts.iter_mut().enumerate() {
             edit(&mut host.cloud);
-            let slices = host.cloud.arcs();
-            let slices = || slices.iter().map(|slice| &**slice);
-            let here: Vec<_> =
-                GUESTS.iter().filter(|guest| place(**guest) == at).map(|guest| binding(*guest, MTU)).collect();
-            let tables = Tables::compile(slices(), host.shared.generation() + 1);
-            host.shared.apply(Arc::new(tables), Ports::new(slices(), &here));
+            plug(host, |guest| place(guest) == at);
         }
+    }
+
+    /// Takes a guest's device away; its interface stays.
+    pub(crate) fn unplug(&mut self, gone: Guest) {
+        let at = place(gone);
+        plug(&self.hosts[at], |guest| place(guest) == at && guest != gone);
     }
 
     /// Gives both ends keys for what the host at `from` seals for the other.
     pub(crate) fn agree(&mut self, from: usize, domain: Domain) {
-        let (to, spi) = (1 - from, 256 + self.inbound.iter().map(Vec::len).sum::<usize>() as u32);
+        let spi = 256 + self.inbound.iter().map(Vec::len).sum::<usize>() as u32;
+        self.agree_as(from, domain, spi, spi as u8);
+    }
+
+    /// With this SPI and a key of these bytes.
+    pub(crate) fn agree_as(&mut self, from: usize, domain: Domain, spi: u32, byte: u8) {
+        let to = 1 - from;
         let material = KeyMaterial::fill(|key| {
-            key.fill(spi as u8);
+            key.fill(byte);
             Ok::<_, ()>(())
         })
         .unwrap();
@@ -170,3 +177,11 @@ impl Pair {
 
 /// The two on the other host that the first one's guests talk to.
 pub(crate) const FAR: [Guest; 3] = [A3, B1, B2];
+
+fn plug(host: &Host, is_here: impl Fn(Guest) -> bool) {
+    let slices = host.cloud.arcs();
+    let slices = || slices.iter().map(|slice| &**slice);
+    let here: Vec<_> = GUESTS.into_iter().filter(|guest| is_here(*guest)).map(|guest| binding(guest, MTU)).collect();
+    let tables = Tables::compile(slices(), host.shared.generation() + 1);
+    host.shared.apply(Arc::new(tables), Ports::new(slices(), &here));
+}
