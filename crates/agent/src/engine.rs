@@ -22,6 +22,9 @@ use crate::links::Input;
 const TURN: usize = 64;
 /// Room behind a frame for the router's answer.
 const SPARE: usize = 2048;
+/// How often a thread that has just carried something lets others run and looks again before it sleeps: to be woken on another
+/// processor takes longer than that.
+const GLANCES: u32 = 4;
 /// Another attempt to write when a device is full for the moment.
 const WRITES_MAX: usize = 3;
 /// The waker's token; ports have theirs below `dataplane::PORTS_MAX`.
@@ -166,11 +169,19 @@ struct Carrier {
 impl Carrier {
     fn run(mut self) {
         let mut events = Vec::new();
+        let mut glances = 0;
         loop {
-            if let Err(error) = self.poll.wait(&mut events, Some(self.until_timeout())) {
+            let patience = if glances > 0 { Duration::ZERO } else { self.until_timeout() };
+            if let Err(error) = self.poll.wait(&mut events, Some(patience)) {
                 // Only a broken descriptor set gets here; a loop on it would burn the processor.
                 return tracing::error!(%error, "a thread that carries packets cannot wait for them");
             }
+            if events.is_empty() && glances > 0 {
+                glances -= 1;
+                std::thread::yield_now();
+                continue;
+            }
+            glances = if events.is_empty() { 0 } else { GLANCES };
             for event in &events {
                 match event.token {
                     WAKER if !self.obey() => return,
