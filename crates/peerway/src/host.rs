@@ -214,7 +214,7 @@ fn start_agent(plan: &Plan, place: Place, server: &server::Server) -> anyhow::Re
     let options = agent::Options {
         host: place.host,
         mtu: place.underlay.as_ref().map_or(agent::MTU, agent::Underlay::guest_mtu),
-        prefix: prefix(&place.data),
+        prefix: prefix(&plan.data),
         data: place.data,
         queues: plan.queues,
         limits: linux::sandbox::Limits::default(),
