@@ -28,11 +28,13 @@ pub(crate) async fn run(cloud: Arc<Cloud>) {
 }
 
 async fn carry(cloud: Arc<Cloud>, from: Region) {
-    let mut watch = cloud.regions[&from].watch();
+    let shell = &cloud.regions[&from];
+    let mut news = shell.watch_abroad();
     // What each peering's other region was last told of where things are; told anew after a start.
     let mut told = BTreeMap::new();
     loop {
-        let world = watch.borrow_and_update().clone();
+        news.mark_unchanged();
+        let world = shell.world();
         // Where things are goes before what makes a peering active: the first packet finds its way.
         let mut is_well = tell_mirrors(&cloud, from, &world, &mut told).await;
         for (to, entries) in control::federation::outbox(&world, from, ENTRIES_MAX) {
@@ -40,7 +42,7 @@ async fn carry(cloud: Arc<Cloud>, from: Region) {
         }
         if !is_well {
             tokio::time::sleep(PAUSE).await;
-        } else if watch.changed().await.is_err() {
+        } else if news.changed().await.is_err() {
             return;
         }
     }

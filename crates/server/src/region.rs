@@ -6,13 +6,15 @@
 //!
 //! A request that is alone is written by its caller: no other thread has to wake up for it. What has come in meanwhile is
 //! for the region's thread, which writes until nothing waits, and has the next turn, too, as long as requests have company:
-//! then they share a sync anyhow. So no caller works for others longer than its own work takes.
+//! then they share a sync anyhow. So no caller works for others longer than its own work takes. On a quick disk a caller
+//! keeps its runtime thread meanwhile: handing the other tasks over to a new thread would take longer than they would wait.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use control::federation::CHANGES_MAX;
 use control::{Config, Seed};
@@ -31,6 +33,8 @@ const QUEUE_MAX: usize = 4096;
 const BATCH_MAX: usize = 512;
 /// How often a request is handled anew when the store has moved on under it.
 const RETRIES_MAX: usize = 8;
+/// A caller whose turn is likely to take longer hands its runtime thread over first.
+const QUICK: Duration = Duration::from_millis(1);
 /// How often expiry is looked at, at the least.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -60,6 +64,7 @@ struct Job {
 pub(crate) struct RegionShell {
     pub(crate) config: Config,
     world: watch::Receiver<Arc<World>>,
+    abroad: watch::Receiver<()>,
     desk: Arc<Desk>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -80,14 +85,15 @@ impl RegionShell {
         config.quotas = options.quotas;
         config.ipv6_pool = ipv6_pool(config.ipv6_pool, options, region);
         let (publish, published) = watch::channel(Arc::new(world.clone()));
-        let writer = Writer { region, store, config: config.clone(), world, publish };
+        let (tell_abroad, abroad) = watch::channel(());
+        let writer = Writer { region, store, config: config.clone(), world, publish, tell_abroad };
         let desk = Arc::new(Desk::new(writer));
         let of_thread = desk.clone();
         let thread = std::thread::Builder::new()
             .name(format!("write {region}"))
             .spawn(move || of_thread.run())
             .map_err(StartError::Thread)?;
-        Ok(RegionShell { config, world: published, desk, thread: Mutex::new(Some(thread)) })
+        Ok(RegionShell { config, world: published, abroad, desk, thread: Mutex::new(Some(thread)) })
     }
 
     /// The last published World: everything acknowledged is in it.
@@ -100,13 +106,22 @@ impl RegionShell {
         self.world.clone()
     }
 
+    /// Wakes at every new World that other regions may have to hear of.
+    pub(crate) fn watch_abroad(&self) -> watch::Receiver<()> {
+        self.abroad.clone()
+    }
+
     /// Has the work done and committed.
     pub(crate) async fn write(&self, work: Work) -> Committed {
         let (reply, answer) = oneshot::channel();
         // Where there is only one thread for all tasks, none of them may wait for the disk.
         let may_block = Handle::try_current().is_ok_and(|own| own.runtime_flavor() == RuntimeFlavor::MultiThread);
         if self.desk.enqueue(Job { work, reply }, may_block)? {
-            tokio::task::block_in_place(|| self.desk.callers_turn());
+            if self.desk.is_quick.load(Ordering::Relaxed) {
+                self.desk.callers_turn();
+            } else {
+                tokio::task::block_in_place(|| self.desk.callers_turn());
+            }
         }
         answer.await.map_err(|_| unavailable("The state cannot be written; see the server's log"))?
     }
@@ -167,6 +182,8 @@ struct Desk {
     called: Condvar,
     /// Locked by the one whose turn it is. `None`: closed, or given up after a panic.
     writer: Mutex<Option<Writer>>,
+    /// The last caller's turn took less than [`QUICK`].
+    is_quick: AtomicBool,
 }
 
 struct Waiting {
@@ -192,7 +209,12 @@ impl Desk {
     fn new(writer: Writer) -> Desk {
         let waiting =
             Waiting { jobs: VecDeque::new(), turn: Turn::Thread, batch_len: 0, has_company: false, is_closed: false };
-        Desk { waiting: Mutex::new(waiting), called: Condvar::new(), writer: Mutex::new(Some(writer)) }
+        Desk {
+            waiting: Mutex::new(waiting),
+            called: Condvar::new(),
+            writer: Mutex::new(Some(writer)),
+            is_quick: AtomicBool::new(false),
+        }
     }
 
     /// Whether it is the caller's turn now, which can be only if it may block; else the work will be done for it.
@@ -217,8 +239,10 @@ impl Desk {
     }
 
     fn callers_turn(&self) {
+        let begin = Instant::now();
         let jobs = lock(&self.waiting).next_batch();
         self.batch(jobs);
+        self.is_quick.store(begin.elapsed() < QUICK, Ordering::Relaxed);
         let mut waiting = lock(&self.waiting);
         waiting.end_batch();
         if waiting.turn == Turn::Thread || waiting.is_closed {
@@ -297,6 +321,8 @@ struct Writer {
     config: Config,
     world: World,
     publish: watch::Sender<Arc<World>>,
+    /// Rung only where other regions are concerned: whoever is woken up competes with the request that woke it.
+    tell_abroad: watch::Sender<()>,
 }
 
 /// A piece of work that was handled and waits for the sync.
@@ -415,6 +441,9 @@ impl Writer {
             }
         }
         self.publish.send_replace(Arc::new(self.world.clone()));
+        if !self.world.outbox.is_empty() || self.world.peerings_abroad().next().is_some() {
+            self.tell_abroad.send_replace(());
+        }
         for (job, result) in answers {
             if let Some(job) = job {
                 answer(job, result);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0      4       8                16       24       32         40
-//!  │ crc  │ count │ salt+generation│ length │ after  │ revision │ count writes ... │ zeros up to a multiple of 8
+//!  │ crc  │ count │ salt+generation│ length │ after  │ revision │ count writes ... │ zeros up to a multiple of 512
 //!
 //!  a write: key's length (2) │ 1 │ key │ create revision, mod revision, version (8 each) │ value's length (4) │ value
 //!           key's length (2) │ 0 │ key                                                     (deleted)
@@ -21,7 +21,9 @@ use crate::txn::Revision;
 
 /// What comes before the first record: a block of its own, so that no write of records touches it.
 pub(crate) const HEADER_BYTES: usize = 4096;
-/// Records begin at multiples of this.
+/// Records are as long as whole blocks, so that each can be written past the page cache; see [`crate::direct`].
+pub(crate) const BLOCK_BYTES: usize = 512;
+/// Records begin at multiples of this: earlier versions did not fill blocks.
 const ALIGNMENT: usize = 8;
 const FRAME_BYTES: usize = 40;
 const CRC_BYTES: usize = 4;
@@ -87,7 +89,7 @@ pub(crate) fn check_header(bytes: &[u8], salt: u64, index: usize) -> Result<(), 
     Err(if is_whole { "it is the journal of another store" } else { "its header is damaged" }.to_owned())
 }
 
-/// Appends a record to the empty `buffer`, to be sealed where it is written. Its length is a multiple of the alignment.
+/// Appends a record to the empty `buffer`, to be sealed where it is written. It fills whole blocks.
 pub(crate) fn encode(buffer: &mut Vec<u8>, after: Revision, revision: Revision, writes: &Writes) {
     buffer.extend([0; CRC_BYTES]);
     // Counts and lengths fit: a group and its keys and values are bounded by memory and by `Txn::check`.
@@ -107,7 +109,7 @@ pub(crate) fn encode(buffer: &mut Vec<u8>, after: Revision, revision: Revision, 
             buffer.extend(&*entry.value);
         }
     }
-    buffer.resize(buffer.len().next_multiple_of(ALIGNMENT), 0);
+    buffer.resize(buffer.len().next_multiple_of(BLOCK_BYTES), 0);
 }
 
 /// Makes an encoded record one of `generation` at `position` of its file.
@@ -200,7 +202,7 @@ impl<'a> Frame<'a> {
             };
             writes.insert(Key::new(key).ok()?, entry);
         }
-        let is_whole = rest.len() < ALIGNMENT && self.after < self.revision;
+        let is_whole = rest.len() < BLOCK_BYTES && self.after < self.revision;
         is_whole.then_some(Record { after: self.after, revision: self.revision, writes })
     }
 

@@ -22,6 +22,7 @@
 //! *base*: the store's whole revision a transaction was computed from. *compacted*: the newest revision whose change
 //! can no longer be watched.
 
+mod direct;
 mod embedded;
 mod frame;
 mod group;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageError};
 
+use crate::direct::DirectFile;
 use crate::embedded::{self, Embedded, StartError};
 use crate::journal::{self, JournalError};
 use crate::lock::{DirLock, LockError};
@@ -130,7 +131,7 @@ fn open_journal(path: &Path, is_new: bool) -> Result<journal::File, OpenError> {
         io::ErrorKind::NotFound => OpenError::Corrupt { path: path.to_owned(), detail: "it is gone".to_owned() },
         _ => failed("open", path)(error),
     })?;
-    Ok(Box::new(FileBackend::new(file).map_err(|error| database_error(path, error))?))
+    Ok(Box::new(DirectFile::new(file, path).map_err(|error| database_error(path, error))?))
 }
 
 fn start_error(dir: &Path, error: StartError) -> OpenError {

@@ -10,12 +10,12 @@ use proptest::test_runner::TestCaseResult;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::frame::HEADER_BYTES;
+use crate::frame::{BLOCK_BYTES, HEADER_BYTES};
 use crate::{CommitError, Key, Revision, Store, Txn};
 use disk::{Disk, Images, JOURNALS, NextSync, Step, TABLES, after_power_loss};
 
-/// Journals with room for a few records of the tests below, so that they are taken over all the time.
-const SMALL: u64 = HEADER_BYTES as u64 + 3000;
+/// Journals with room for two records of the tests below, so that they are taken over all the time.
+const SMALL: u64 = (HEADER_BYTES + 6 * BLOCK_BYTES) as u64;
 
 /// Three keys with one value, which is the transaction's revision; four sets of keys take turns.
 fn txn(revision: Revision) -> Txn {
@@ -76,7 +76,7 @@ proptest! {
     /// Again and again: each life goes on from what the one before left.
     #[test]
     fn nothing_acknowledged_is_lost_when_the_power_fails(
-        lives in prop::collection::vec((prop::collection::vec(1..6_u64, 1..16), 0..6000_u64, any::<bool>()), 1..8),
+        lives in prop::collection::vec((prop::collection::vec(1..6_u64, 1..16), 0..9000_u64, any::<bool>()), 1..8),
         seed: u64,
     ) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
