@@ -4,6 +4,7 @@
 //!   server ─stream─▶ link ── intent ──▶ force (tables and ports, swapped at once) ──▶ Applied
 //!                                   └─▶ instances (sandboxes and devices, one after the other) ──▶ Report
 //!   guest ─TAP─▶ engine: one thread per queue, each with a `dataplane::Worker` ─▶ TAP ─▶ guest
+//!                  ├─ counted ─▶ flow_logs ─▶ files
 //!                  └─ sealed ─UDP─▶ other hosts; keys by links (`tunnel::Agreement`) over sessions (mutual TLS)
 //!   `peerway exec`, `status` ─Unix socket─▶ desk
 //! ```
@@ -16,6 +17,7 @@ mod desk;
 mod engine;
 mod esp_keys;
 mod files;
+mod flow_logs;
 mod force;
 mod guest;
 pub mod identity;
@@ -46,6 +48,7 @@ pub use stream::{JoinToken, JoinTokenError};
 pub use upstream::{ServerError, Upstream};
 
 use engine::Engine;
+use flow_logs::FlowLogs;
 use force::Force;
 use identity::{Identity, IdentityError};
 use link::Link;
@@ -111,6 +114,7 @@ pub(crate) struct Shared {
     identity: Option<Mutex<Identity>>,
     instances: instances::Board,
     captures: capture::Slots,
+    flow_logs: FlowLogs,
 }
 
 impl Agent {
@@ -146,12 +150,13 @@ impl Agent {
             opened.start(options.host, underlay, plane.clone(), engine.clone(), options.allow_esp_keys)
         };
         let links = links.map(start).transpose()?;
+        let flow_logs = FlowLogs::start(plane.clone(), options.host, &options.data).map_err(StartError::Thread)?;
         let force = Force::new(plane);
         let desk = desk::bind(&options)?;
         let waker = desk.waker();
         let (instances, captures) = (instances::Board::default(), capture::Slots::default());
         let link = Link::default();
-        let shared = Arc::new(Shared { options, engine, force, link, links, identity, instances, captures });
+        let shared = Arc::new(Shared { options, engine, force, link, links, identity, instances, captures, flow_logs });
         let server = upstream::open(upstream, &shared.link).map_err(StartError::Connection)?;
         let threads = [
             thread("instances", &shared, instances::run)?,
@@ -177,6 +182,7 @@ impl Agent {
             links.stop();
         }
         self.shared.engine.stop();
+        self.shared.flow_logs.stop();
     }
 }
 

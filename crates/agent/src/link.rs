@@ -116,6 +116,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Aske
                 digests = has;
                 let intent = Arc::new(intent);
                 shared.force.follow(intent.clone());
+                shared.flow_logs.follow(&intent);
                 tell(shared, Input::Follow(intent.clone()));
                 shared.link.send(&ToServer::Applied { revisions });
                 shared.instances.want(intent);

@@ -45,7 +45,18 @@ macro_rules! owned {
     };
 }
 
-owned!(Vpc, Subnet, RouteTable, SecurityGroup, NetworkAcl, NetworkInterface, Instance, InternetGateway, DhcpOptions);
+owned!(
+    Vpc,
+    Subnet,
+    RouteTable,
+    SecurityGroup,
+    NetworkAcl,
+    NetworkInterface,
+    Instance,
+    InternetGateway,
+    DhcpOptions,
+    FlowLog
+);
 
 impl<'a> Cloud<'a> {
     /// `machine` is the machine's time; the World's own clock may be ahead of it.

@@ -84,6 +84,7 @@ pub struct Quotas {
     pub active_peerings_per_vpc: usize,
     pub outstanding_peering_requests: usize,
     pub instances: usize,
+    pub flow_logs_per_resource: usize,
 }
 
 impl Default for Quotas {
@@ -105,6 +106,7 @@ impl Default for Quotas {
             active_peerings_per_vpc: 50,
             outstanding_peering_requests: 25,
             instances: 256,
+            flow_logs_per_resource: 2,
         }
     }
 }
@@ -145,4 +147,5 @@ by_name! {
     active_peerings_per_vpc "active-peerings-per-vpc",
     outstanding_peering_requests "outstanding-peering-requests",
     instances "instances",
+    flow_logs_per_resource "flow-logs-per-resource",
 }

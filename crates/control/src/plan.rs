@@ -64,6 +64,7 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
         network_acls: world.all::<NetworkAcl>().filter(|acl| acl.vpc == id).cloned().collect(),
         endpoints: index.interfaces(id).iter().map(endpoint).collect(),
         internet_gateways: gateways.map(|gateway| gateway.id).collect(),
+        flow_logs: world.all::<FlowLog>().filter(|log| log.is_in(id, world)).cloned().collect(),
         peers: active.filter_map(|peering| peer(region, index, id, peering)).collect(),
         peerings,
         dhcp_options: vpc.dhcp_options.and_then(|id| world.find::<DhcpOptions>(&id)).cloned(),

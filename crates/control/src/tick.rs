@@ -1,4 +1,4 @@
-//! What time alone does to a World: requests expire, ended things go (spec 5.3.3, 5.3.4, 8.6, 1.3.12).
+//! What time alone does to a World: requests expire, ended things go (spec 5.3.3, 5.3.4, 8.6, 1.3.12, 2.7.3).
 
 use model::credential::{AccessKey, ClientToken};
 use model::*;
@@ -29,6 +29,7 @@ pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
     purge::<Instance>(&mut draft, world, now, |instance| instance_time(instance, config));
     purge::<ClientToken>(&mut draft, world, now, |token| Some(token_time(token, config)));
     purge::<AccessKey>(&mut draft, world, now, key_time);
+    purge::<FlowLog>(&mut draft, world, now, |log| orphan_time(log, world));
     draft.into_changes()
 }
 
@@ -38,7 +39,8 @@ pub fn next(world: &World, config: &Config) -> Option<Time> {
     let instances = world.all::<Instance>().filter_map(|instance| instance_time(instance, config));
     let tokens = world.all::<ClientToken>().map(|token| token_time(token, config));
     let keys = world.all::<AccessKey>().filter_map(|key| key_time(key));
-    let first = peerings.chain(instances).chain(tokens).chain(keys).min()?;
+    let orphans = world.all::<FlowLog>().filter_map(|log| orphan_time(log, world));
+    let first = peerings.chain(instances).chain(tokens).chain(keys).chain(orphans).min()?;
     let ahead = world.now(Time::EPOCH) - Time::EPOCH;
     Some(first + Duration::millis(ahead.as_millis().saturating_neg()))
 }
@@ -62,6 +64,11 @@ fn instance_time(instance: &Instance, config: &Config) -> Option<Time> {
 
 fn token_time(token: &ClientToken, config: &Config) -> Time {
     token.created + config.visibility.client_token
+}
+
+/// A flow log goes after what it covers (spec 2.7.3).
+fn orphan_time(log: &FlowLog, world: &World) -> Option<Time> {
+    (!log.has_resource(world)).then_some(log.created)
 }
 
 fn key_time(key: &AccessKey) -> Option<Time> {

@@ -8,6 +8,7 @@ use wire::coalesce::{Fit, Run};
 use wire::ethernet;
 use wire::vnet;
 
+use crate::flow_log::Amount;
 use crate::port::PortId;
 
 /// Streams that grow at one time.
@@ -82,6 +83,13 @@ impl Coalescer {
     /// Whether the oldest stream must end before another begins.
     pub(crate) fn is_full(&self) -> bool {
         self.streams.len() >= STREAMS_MAX
+    }
+
+    /// What a stream amounts to: whose it is, of which flow, and the packets that it was merged from.
+    pub(crate) fn amount(&self, at: usize) -> Option<(PortId, FlowKey, Amount)> {
+        let Stream { to, key, run, .. } = self.streams.get(at)?;
+        let bytes = run.len() + (run.count() - 1) * run.header_len();
+        Some((*to, *key, Amount { packets: run.count() as u64, bytes: bytes as u64 }))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

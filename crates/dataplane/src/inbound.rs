@@ -148,30 +148,41 @@ impl<'a> Step<'a> {
                         let ruling = self.rule_arrival(plug, sender, &flow);
                         let held = lock(&self.shared.arrivals).decide(key, ruling);
                         for mut held in held {
+                            self.log_held(plug, &ruling, &held);
                             self.hand_over(plug, &ruling.outcome, &mut held, write);
                         }
+                        self.log_arrival(plug, &flow, &ruling.outcome, ip);
                         ruling.outcome?
                     }
-                    Arrival::Inherit(ruling) if ruling.generation == self.view.generation => ruling.outcome?,
+                    Arrival::Inherit(ruling) if ruling.generation == self.view.generation => {
+                        self.log_arrival(plug, &ruling.flow, &ruling.outcome, ip);
+                        ruling.outcome?
+                    }
                     Arrival::Inherit(old) => {
                         let ruling = self.rule_arrival(plug, sender, &old.flow);
                         lock(&self.shared.arrivals).renew(key, ruling);
+                        self.log_arrival(plug, &ruling.flow, &ruling.outcome, ip);
                         ruling.outcome?
                     }
                     Arrival::Held => return Ok(()),
-                    Arrival::Refused => return Err(Refused { denied: Denied::Fragment, at: Some(plug.port.id) }),
+                    Arrival::Refused => {
+                        return Err(Refused { denied: Denied::Fragment, at: Some(plug.port.id), left: None });
+                    }
                 }
             }
             None => {
                 let flow = flow_of(ip).ok_or(Denied::Malformed)?;
-                let way = self.judge_arrival(plug, sender, &flow)?;
-                let key = flow.key();
-                let run = Run::start(&bytes[FRONT..]).filter(|run| plug.port.takes_uso || !run.kind().is_udp());
-                if let Some(run) = run {
-                    self.begin_stream(sender, &way, key, run, bytes, write);
+                let verdict = self.judge_arrival(plug, sender, &flow);
+                if let Ok(way) = &verdict
+                    && let Some(run) = Run::start(&bytes[FRONT..])
+                    && (plug.port.takes_uso || !run.kind().is_udp())
+                {
+                    // Counted when it ends, with what joins it.
+                    self.begin_stream(sender, way, flow.key(), run, bytes, write);
                     return Ok(());
                 }
-                way
+                self.log_arrival(plug, &flow, &verdict, ip);
+                verdict?
             }
         };
         self.hand_over(plug, &Ok(way), bytes, write);
@@ -228,6 +239,16 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Counts a fragment that waited for its first one.
+    fn log_held(&self, plug: &Plug, ruling: &Ruling, bytes: &[u8]) {
+        if self.view.is_logging
+            && let Ok(packet) = Packet::parse(bytes.get(vnet::LEN..).unwrap_or_default())
+            && let Some(ip) = packet.ip()
+        {
+            self.log_arrival(plug, &ruling.flow, &ruling.outcome, ip);
+        }
+    }
+
     fn begin_stream(
         &mut self,
         sender: &Sender,
@@ -251,6 +272,11 @@ impl<'a> Step<'a> {
 
     fn end_stream(&mut self, at: usize, write: &mut impl FnMut(PortId, &[u8]) -> bool) {
         let view = self.view;
+        if view.is_logging
+            && let Some((to, key, amount)) = self.coalescer.amount(at)
+        {
+            self.log_stream(to, &key, amount);
+        }
         let (to, len, is_written) = self.coalescer.end(at, |to, bytes| {
             let is_written = write(to, bytes);
             if !view.watches.is_empty()

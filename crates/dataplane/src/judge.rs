@@ -12,7 +12,7 @@ use wire::ethernet::Link;
 
 use crate::flow::flow_of;
 use crate::inbound::{Sender, disagrees};
-use crate::ruling::{CacheKey, End, Hop, Line, Refused, Size, Source, Way};
+use crate::ruling::{CacheKey, End, Hop, Left, Line, Refused, Size, Source, Way};
 use crate::shared::{Plug, Side, View};
 use crate::step::Step;
 use crate::waiting::Want;
@@ -113,8 +113,10 @@ impl Step<'_> {
         }
         shared.commit(&side, flow, next.track, now)?;
         let out = Some(End { side, seen, track: next.track, turn: self.turns.next(&side) });
+        let left = Some(Left { peering: next.peering });
+        let down = Denied::DestinationDown { interface: next.interface };
         if next.host.is_none() {
-            return Err(Denied::DestinationDown { interface: next.interface }.into());
+            return Err(Refused { denied: down, at: None, left });
         }
         // `None`: without a port, so that it cannot get the packet, but its own side still names the first reason (spec 11.2, steps
         // 11-12).
@@ -123,18 +125,18 @@ impl Step<'_> {
         if !size.fits(mtu, false) {
             return Err(Denied::TooBig { mtu: mtu.into() }.into());
         }
-        let there = |denied| Refused { denied, at: target.map(|target| target.port.id) };
+        let there = |denied| Refused { denied, at: target.map(|target| target.port.id), left };
         let side = shared.side(next.interface, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
         let admit = ingress(&view.tables, next.interface, &next.origin, flow, seen, &mut ()).map_err(there)?;
-        let target = target.ok_or(Denied::DestinationDown { interface: next.interface })?;
+        let target = target.ok_or(Refused { denied: down, at: None, left })?;
         shared.commit(&side, flow, admit.track, now).map_err(there)?;
         let into = Some(End { side, seen, track: admit.track, turn: self.turns.next(&side) });
 
         let is_neighbour = target.port.subnet == plug.port.subnet;
         let src = if is_neighbour { plug.port.mac } else { target.port.router_mac };
         let hop = Hop::Port { to: target.port.id, link: Link { src, dst: target.port.mac } };
-        Ok(Line { way: Way { hop, mtu }, l2, out, into, told: now })
+        Ok(Line { way: Way { hop, mtu, peering: next.peering }, l2, out, into, told: now })
     }
 
     /// The sealed way to another host. There is no other (spec 14.8, I1).
@@ -151,7 +153,7 @@ impl Step<'_> {
             self.unkeyed = Some(want);
             return Err(Denied::NoSecureChannel.into());
         };
-        Ok(Way { hop: Hop::Tunnel(tunnel), mtu })
+        Ok(Way { hop: Hop::Tunnel(tunnel), mtu, peering: next.peering })
     }
 
     /// Why an interface that is not plugged in gets no packet from another host: its own side still names the first reason (spec 11.2,
@@ -168,7 +170,7 @@ impl Step<'_> {
     fn ask_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Result<Line, Refused> {
         let (shared, view, now) = (self.shared, self.view, self.now);
         let to = plug.port.interface;
-        let there = |denied| Refused { denied, at: Some(plug.port.id) };
+        let there = |denied| Refused { denied, at: Some(plug.port.id), left: None };
         let side = shared.side(to, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
         let admit = admit(view, to, sender, flow, seen).map_err(there)?;
@@ -177,7 +179,8 @@ impl Step<'_> {
 
         let src = plug.port.neighbour(flow.src).unwrap_or(plug.port.router_mac);
         let hop = Hop::Port { to: plug.port.id, link: Link { src, dst: plug.port.mac } };
-        Ok(Line { way: Way { hop, mtu: plug.port.mtu }, l2: L2::Router, out: None, into, told: now })
+        let way = Way { hop, mtu: plug.port.mtu, peering: None };
+        Ok(Line { way, l2: L2::Router, out: None, into, told: now })
     }
 }
 

@@ -32,7 +32,7 @@
 //! - *A super-frame stays whole* between two local devices: only its MAC addresses change.
 //! - *Nothing is allocated for a packet that is forwarded*, remembered or not (`tests/allocation.rs`). Router answers and fragments that
 //!   come before their first may.
-//! - *Everything ends in a counter* ([`Counters`]).
+//! - *Everything ends in a counter* ([`Counters`]), and, where a flow log covers the interface, in a line (`flow_log`).
 //!
 //! Not here yet: the resolver, instance metadata and time (D04).
 
@@ -42,6 +42,7 @@ mod counters;
 mod describe;
 mod entitled;
 mod flow;
+mod flow_log;
 mod fragment;
 mod inbound;
 mod judge;
@@ -62,6 +63,7 @@ mod worker;
 pub use counters::{Counters, Traffic};
 pub use describe::describe;
 pub use entitled::Entitled;
+pub use flow_log::{Evidence, FlowId, FlowRecord, Line, LogSubject, Logged, Records, Taken};
 pub use fragment::{DATAGRAMS_MAX, DATAGRAMS_PER_PORT, HELD_BYTES_PER_PORT, HELD_PER_DATAGRAM, LIFE as FRAGMENT_LIFE};
 pub use inbound::HEADROOM;
 pub use limit::{ANSWERS_AT_ONCE, ANSWERS_PER_SECOND};

@@ -12,6 +12,8 @@ use model::intent::{Endpoint, VpcSlice};
 use model::{Ipv4Cidr, Ipv6Cidr, NetworkInterfaceId, Subnet, SubnetId, VpcId};
 use wire::MacAddr;
 
+use crate::flow_log::Logged;
+
 /// Ports of one host at most: four times what one agent is built for (architecture ch. 9).
 pub const PORTS_MAX: usize = 4096;
 
@@ -76,6 +78,8 @@ pub struct Port {
     pub mtu: u16,
     /// Its device takes UDP super-frames.
     pub takes_uso: bool,
+    /// What flow logs want to know of it.
+    pub logged: Logged,
     pub dhcp: Arc<DhcpSettings>,
     neighbours: Arc<Neighbours>,
 }
@@ -226,6 +230,7 @@ impl Shared<'_> {
             resolver: self.slice.vpc.resolver(),
             mtu: binding.mtu.max(MTU_MIN),
             takes_uso: binding.takes_uso,
+            logged: Logged::of(self.slice, interface),
             dhcp: Arc::clone(&self.dhcp),
             neighbours: Arc::clone(&self.neighbours),
         }

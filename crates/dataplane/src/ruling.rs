@@ -1,6 +1,6 @@
 //! What was decided about a flow, in a form that fragments and the cache can keep.
 
-use model::Time;
+use model::{PeeringId, Time};
 use policy::{Denied, Flow, FlowKey, L2, Track, Tracked};
 use wire::ethernet::Link;
 use wire::vnet::{GsoType, VnetHeader};
@@ -16,6 +16,8 @@ pub(crate) struct Way {
     pub(crate) hop: Hop,
     /// The largest IP packet that fits, in bytes.
     pub(crate) mtu: u16,
+    /// The peering that is crossed, of a packet that starts here.
+    pub(crate) peering: Option<PeeringId>,
 }
 
 /// What is next.
@@ -74,11 +76,20 @@ impl Way {
 pub(crate) struct Refused {
     pub(crate) denied: Denied,
     pub(crate) at: Option<PortId>,
+    /// The sender's own side has let it go.
+    pub(crate) left: Option<Left>,
+}
+
+/// That a packet has left its interface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    /// The peering that is crossed.
+    pub(crate) peering: Option<PeeringId>,
 }
 
 impl From<Denied> for Refused {
     fn from(denied: Denied) -> Refused {
-        Refused { denied, at: None }
+        Refused { denied, at: None, left: None }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
@@ -14,6 +14,7 @@ use model::{Direction, Duration, HostId, NetworkInterfaceId, Time};
 use policy::{Conntrack, Denied, Flow, FlowKey, L4, Limits, Tables, Timeouts, Track, Tracked};
 
 use crate::counters::{Counters, Meter};
+use crate::flow_log::{Accounts, Taken};
 use crate::fragment::Fragments;
 use crate::port::{Port, PortId, Ports};
 use crate::ruling::{End, Ruling};
@@ -40,6 +41,8 @@ pub struct Config {
     pub tunnel_mtu: Option<u16>,
     /// Flows whose verdicts a worker remembers; 0: none.
     pub cache_lines: usize,
+    /// Flows that a worker counts for flow logs between two calls of [`Shared::take_flows`]; one interface has half of them.
+    pub logged_flows: usize,
 }
 
 impl Config {
@@ -54,6 +57,7 @@ impl Config {
             timeouts: Timeouts::default(),
             tunnel_mtu: None,
             cache_lines: 1 << 14,
+            logged_flows: 1 << 16,
         }
     }
 }
@@ -69,6 +73,8 @@ pub struct Shared {
     pub(crate) fragments: Mutex<Fragments<Ruling>>,
     /// The same for packets from other hosts, by the port that they are for.
     pub(crate) arrivals: Mutex<Fragments<Ruling>>,
+    /// What is counted for flow logs, by worker; nothing until some interface is logged.
+    accounts: OnceLock<Box<[AccountsOf]>>,
     pub(crate) strays: Strays,
     /// Frames of ports that nothing is known of.
     pub(crate) stray: Arc<Meter>,
@@ -83,6 +89,11 @@ pub struct Shared {
 #[repr(align(128))]
 struct Shard(Mutex<Conntrack>);
 
+/// One worker's.
+#[derive(Debug)]
+#[repr(align(128))]
+struct AccountsOf(Mutex<Accounts>);
+
 /// What is in force, as one value.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
@@ -92,6 +103,8 @@ pub(crate) struct View {
     plugs: Vec<Option<Plug>>,
     pub(crate) tunnels: Arc<Tunnels>,
     pub(crate) watches: Watches,
+    /// Some interface is covered by a flow log.
+    pub(crate) is_logging: bool,
 }
 
 /// A port with what it keeps over changes.
@@ -116,6 +129,7 @@ impl Shared {
             plugs: Vec::new(),
             tunnels: Arc::default(),
             watches: Watches::default(),
+            is_logging: false,
         };
         Shared {
             config,
@@ -125,6 +139,7 @@ impl Shared {
             hasher: FixedState::with_seed(config.seed),
             fragments: Mutex::new(Fragments::new(config.seed)),
             arrivals: Mutex::new(Fragments::new(config.seed)),
+            accounts: OnceLock::new(),
             strays: Strays::default(),
             stray: Arc::new(Meter::new(config.workers)),
             workers: AtomicUsize::new(0),
@@ -144,6 +159,11 @@ impl Shared {
         let view = View::after(&old, tables, ports, self.config.workers);
         if view.ports.iter().any(|port| old.ports.port(port.id).is_none_or(|before| before.differs_on_link(port))) {
             self.advertisement_due.now();
+        }
+        if view.is_logging {
+            self.accounts.get_or_init(|| {
+                (0..self.config.workers.max(1)).map(|_| AccountsOf(Mutex::new(self.no_flows()))).collect()
+            });
         }
         let generation = view.generation;
         let ended: Vec<NetworkInterfaceId> =
@@ -215,6 +235,27 @@ impl Shared {
         }
     }
 
+    /// Ends an interval of flow logs: what was counted since the last call. Every packet is in exactly one interval.
+    pub fn take_flows(&self) -> Taken {
+        let lanes = self.accounts.get().map(|lanes| &**lanes).unwrap_or_default();
+        let take = |AccountsOf(accounts): &AccountsOf| {
+            // Made before the lock is taken, so that no packet waits for it.
+            let empty = self.no_flows();
+            std::mem::replace(&mut *lock(accounts), empty)
+        };
+        Taken(lanes.iter().map(take).collect())
+    }
+
+    /// What a worker counts in; `None`: nothing is logged yet.
+    pub(crate) fn accounts(&self, lane: usize) -> Option<MutexGuard<'_, Accounts>> {
+        let lanes = self.accounts.get()?;
+        Some(lock(&lanes[lane % lanes.len()].0))
+    }
+
+    fn no_flows(&self) -> Accounts {
+        Accounts::new(self.config.logged_flows, self.config.seed)
+    }
+
     /// Tracked flows, ended ones that were not yet given back among them.
     pub fn flows(&self) -> usize {
         self.shards.iter().map(|shard| lock(&shard.0).len()).sum()
@@ -268,7 +309,8 @@ impl View {
             plugs[at] = Some(Plug { port: Arc::clone(port), meter });
         }
         let (tunnels, watches) = (Arc::clone(&old.tunnels), old.watches.clone());
-        View { generation: old.generation + 1, tables, ports, plugs, tunnels, watches }
+        let is_logging = ports.iter().any(|port| port.logged.any());
+        View { generation: old.generation + 1, tables, ports, plugs, tunnels, watches, is_logging }
     }
 
     pub(crate) fn plug(&self, id: PortId) -> Option<&Plug> {

@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::coalescer::Coalescer;
 use crate::counters::Event;
 use crate::flow::{flow_of, l2_of, piece_of};
+use crate::flow_log::Amount;
 use crate::fragment::{Arrival, Key, Piece};
 use crate::judge::Turns;
 use crate::outbox::Outbox;
@@ -58,6 +59,9 @@ enum Outcome {
     /// Until there are keys: then it comes again.
     Waits,
 }
+
+/// Whose conversation a packet belongs to, and where that goes.
+type Judged = (Flow, Result<Way, Refused>);
 
 /// A parsed frame and where it came from.
 struct Frame<'p> {
@@ -162,41 +166,46 @@ impl Step<'_> {
     fn pass(&mut self, frame: &Frame<'_>, ip: &Ip, buf: &mut [u8], len: usize) -> Result<Outcome, Refused> {
         let plug = frame.plug;
         let l2 = l2_of(&plug.port, frame.packet.dst_mac);
-        let verdict = match piece_of(plug.port.id, ip) {
-            Some(place) => match self.piece(frame, ip, l2, place, &buf[..len]) {
-                Ok(Some(way)) => Ok(way),
-                Ok(None) => return Ok(Outcome::Held),
-                Err(refused) => Err(refused),
+        let (flow, verdict) = match piece_of(plug.port.id, ip) {
+            Some(place) => match self.piece(frame, ip, l2, place, &buf[..len])? {
+                Some(judged) => judged,
+                None => return Ok(Outcome::Held),
             },
             None => {
                 let flow = flow_of(ip).ok_or(Denied::Malformed)?;
-                self.judge(plug, &flow, l2, Size::of(&frame.header, ip))
+                (flow, self.judge(plug, &flow, l2, Size::of(&frame.header, ip)))
             }
         };
+        let amount = || Amount::of(&frame.header, ip);
         match verdict {
             Ok(Way { hop: Hop::Port { to, link }, .. }) => {
                 self.deliver(to, link, &mut buf[vnet::LEN..len]);
+                self.log_departure(plug, &flow, &verdict, amount);
                 Ok(Outcome::Forward(to))
             }
-            Ok(Way { hop: Hop::Tunnel(tunnel), mtu }) => {
+            Ok(Way { hop: Hop::Tunnel(tunnel), mtu, .. }) => {
                 self.seal(tunnel, mtu, &frame.header, ip, &buf[vnet::LEN..len])?;
+                self.log_departure(plug, &flow, &verdict, amount);
                 Ok(Outcome::Sealed)
             }
             Err(refused) if ip.fragment.is_none() && self.may_wait(plug, &buf[..len]) => {
                 debug_assert_eq!(refused.denied, Denied::NoSecureChannel);
                 Ok(Outcome::Waits)
             }
-            Err(Refused { denied: denied @ Denied::TooBig { mtu }, at: None }) => {
+            Err(Refused { denied: denied @ Denied::TooBig { mtu }, at: None, .. }) => {
                 let answer_len = self.say_too_big(frame, mtu, &mut buf[vnet::LEN..], len - vnet::LEN).ok_or(denied)?;
                 let refused = Refused::from(denied);
                 self.count_refused(plug, &refused, len - vnet::LEN);
                 Ok(Outcome::Reply(answer_len, Some(denied)))
             }
-            Err(refused) => Err(refused),
+            Err(refused) => {
+                self.log_departure(plug, &flow, &verdict, amount);
+                Err(refused)
+            }
         }
     }
 
-    /// A fragment: where its datagram goes; `None`: it waits for the first one.
+    /// A fragment: whose flow it belongs to and where that goes; `None`: it waits for the first one.
     fn piece(
         &mut self,
         frame: &Frame<'_>,
@@ -204,7 +213,7 @@ impl Step<'_> {
         l2: L2,
         (key, piece): (Key, Piece),
         bytes: &[u8],
-    ) -> Result<Option<Way>, Refused> {
+    ) -> Result<Option<Judged>, Refused> {
         let (plug, lane) = (frame.plug, self.lane);
         let refuse = |len: usize| {
             plug.meter.count(lane, Event::Denied(Denied::Fragment), len.saturating_sub(vnet::LEN));
@@ -218,15 +227,15 @@ impl Step<'_> {
                 for bytes in held {
                     self.release(plug, &ruling, bytes);
                 }
-                ruling.outcome.map(Some)
+                Ok(Some((flow, ruling.outcome)))
             }
             Arrival::Inherit(ruling) if ruling.generation == self.view.generation => {
-                self.inherit(&ruling, ip).map(Some)
+                Ok(Some((ruling.flow, self.inherit(&ruling, ip))))
             }
             Arrival::Inherit(old) => {
                 let ruling = self.rule(plug, &old.flow, old.l2, Size::ANY);
                 lock(&self.shared.fragments).renew(key, ruling);
-                self.inherit(&ruling, ip).map(Some)
+                Ok(Some((ruling.flow, self.inherit(&ruling, ip))))
             }
             Arrival::Held => Ok(None),
             Arrival::Refused => Err(Denied::Fragment.into()),
@@ -252,19 +261,25 @@ impl Step<'_> {
         let packet = Packet::parse(bytes.get(vnet::LEN..).unwrap_or_default());
         let ip = packet.as_ref().ok().and_then(Packet::ip).ok_or(Refused::from(Denied::Fragment));
         let way = ip.and_then(|ip| Ok((self.inherit(ruling, ip)?, ip)));
+        let verdict = way.map(|(way, _)| way);
+        let amount = || ip.map_or(Amount::default(), Amount::of_packet);
         let refused = match way {
             Ok((Way { hop: Hop::Port { .. }, .. }, _)) if !has_room(self.transmits) => Denied::QueueFull.into(),
             Ok((Way { hop: Hop::Port { to, link }, .. }, _)) => {
                 self.deliver(to, link, &mut bytes[vnet::LEN..]);
+                self.log_departure(plug, &ruling.flow, &verdict, amount);
                 return self.transmits.push_back(Transmit { port: to, frame: bytes, is_unasked: false });
             }
-            Ok((Way { hop: Hop::Tunnel(tunnel), mtu }, ip)) => {
+            Ok((Way { hop: Hop::Tunnel(tunnel), mtu, .. }, ip)) => {
                 match self.seal(tunnel, mtu, &VnetHeader::default(), ip, &bytes[vnet::LEN..]) {
-                    Ok(()) => return,
+                    Ok(()) => return self.log_departure(plug, &ruling.flow, &verdict, amount),
                     Err(refused) => refused,
                 }
             }
-            Err(refused) => refused,
+            Err(refused) => {
+                self.log_departure(plug, &ruling.flow, &verdict, amount);
+                refused
+            }
         };
         self.count_refused(plug, &refused, len);
     }

@@ -121,3 +121,28 @@ fn refusing_allocates_nothing() {
     });
     assert_eq!(measured.count_total, 0);
 }
+
+#[test]
+fn counting_for_flow_logs_allocates_nothing() {
+    let mut host = Host::new(Cloud::guarded().logged());
+    let frames = frames();
+    for sport in 0..64_u16 {
+        let mut frame =
+            build::udp(to_router(A1), SocketAddr::new(A1.v4().into(), 1), SocketAddr::new(B1.v4().into(), 53), b"x");
+        frame[34..36].copy_from_slice(&sport.to_be_bytes());
+        host.send(A1, &frame).delivered();
+    }
+    assert_eq!(allocations(&mut host, &frames), 0, "new flows");
+    assert_eq!(allocations(&mut host, &frames), 0, "counted flows");
+    let counted: u64 = host.shared.take_flows().records().flows.iter().map(|record| record.packets).sum();
+    assert!(counted > 10_000, "they are counted: {counted}");
+    assert_eq!(allocations(&mut host, &frames), 0, "in the next interval");
+    let mut pair = Pair::new(Cloud::open().logged());
+    let frames: Vec<Vec<u8>> = frames.into_iter().filter(|frame| frame.len() < 1_000 || frame.len() > 10_000).collect();
+    let mut buffer = vec![0; 1 << 17];
+    carry(&mut pair, &frames, &mut buffer);
+    let measured = allocation_counter::measure(|| {
+        carry(&mut pair, &frames, &mut buffer);
+    });
+    assert_eq!(measured.count_total, 0, "between hosts");
+}

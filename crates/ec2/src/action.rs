@@ -27,6 +27,7 @@ macro_rules! for_each_action {
             gateway: CreateInternetGateway, DeleteInternetGateway, AttachInternetGateway, DetachInternetGateway,
                 DescribeInternetGateways;
             dhcp: DescribeDhcpOptions, CreateDhcpOptions, DeleteDhcpOptions, AssociateDhcpOptions;
+            flow_log: CreateFlowLogs, DeleteFlowLogs, DescribeFlowLogs;
             tag: CreateTags, DeleteTags, DescribeTags;
             peering: CreateVpcPeeringConnection, AcceptVpcPeeringConnection, RejectVpcPeeringConnection, DeleteVpcPeeringConnection, DescribeVpcPeeringConnections, ModifyVpcPeeringConnectionOptions;
             place: DescribeRegions, DescribeAvailabilityZones, DescribeAccountAttributes;

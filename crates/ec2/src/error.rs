@@ -132,6 +132,7 @@ id_codes! {
     NatGatewayId "InvalidNatGatewayID.Malformed" "InvalidNatGatewayID.NotFound" "natGateway ID";
     AllocationId "InvalidAllocationID.Malformed" "InvalidAllocationID.NotFound" "allocation ID";
     DhcpOptionsId "InvalidDhcpOptionID.Malformed" "InvalidDhcpOptionID.NotFound" "dhcpOption ID";
+    FlowLogId "InvalidFlowLogId.Malformed" "InvalidFlowLogId.NotFound" "flow log";
     PrefixListId "InvalidPrefixListId.Malformed" "InvalidPrefixListID.NotFound" "prefix list ID";
     TransitGatewayId "InvalidTransitGatewayID.Malformed" "InvalidTransitGatewayID.NotFound" "transitGateway ID";
     VpnGatewayId "InvalidVpnGatewayID.Malformed" "InvalidVpnGatewayID.NotFound" "vpnGateway ID";

@@ -182,6 +182,7 @@ by_display!(
     NatGatewayId,
     AllocationId,
     DhcpOptionsId,
+    FlowLogId,
     PrefixListId,
     TransitGatewayId,
 );

@@ -22,6 +22,9 @@ pub struct VpcSlice {
     pub network_acls: Vec<Arc<NetworkAcl>>,
     pub endpoints: Vec<Endpoint>,
     pub internet_gateways: Vec<InternetGatewayId>,
+    /// Of the VPC, its subnets and its interfaces.
+    #[serde(default)]
+    pub flow_logs: Vec<Arc<FlowLog>>,
     /// Every peering in which the VPC is a side, in any state, as its own region sees it.
     pub peerings: Vec<Arc<Peering>>,
     /// The members of the VPCs at the other end of the active ones.

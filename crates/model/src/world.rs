@@ -143,6 +143,7 @@ registry! {
     Instance, instances, InstanceId, "instance", |v| v.id;
     InternetGateway, internet_gateways, InternetGatewayId, "internet-gateway", |v| v.id;
     DhcpOptions, dhcp_options, DhcpOptionsId, "dhcp-options", |v| v.id;
+    FlowLog, flow_logs, FlowLogId, "flow-log", |v| v.id;
     Peering, peerings, PeeringId, "vpc-peering-connection", |v| v.id;
     Mirror, mirrors, VpcId, "mirror", |v| v.vpc;
     OutboxEntry, outbox, u64, "outbox", |v| v.sequence;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::credential::{AccessKey, ClientToken, ClientTokenKey, Secret, Session};
 use model::federation::{Clock, Member, Message, Mirror, OutboxEntry};
+use model::flow_log::{DestinationOptions, FileFormat, LogDestination, LogDestinationType};
 use model::peering::REQUEST_LIFE;
 use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::*;
@@ -232,6 +233,33 @@ fn client_token() -> ClientToken {
     ClientToken { key, parameters: 42, made: "r-1".into(), created: now() }
 }
 
+fn flow_log() -> FlowLog {
+    let options = DestinationOptions {
+        file_format: FileFormat::Parquet,
+        hive_compatible_partitions: true,
+        per_hour_partition: false,
+    };
+    FlowLog {
+        id: id(1),
+        owner: owner(),
+        resource: LoggedResource::Subnet(id(1)),
+        traffic: TrafficType::Reject,
+        destination: LogDestination {
+            kind: LogDestinationType::S3,
+            destination: Some("arn:aws:s3:::b/p".into()),
+            log_group_name: None,
+            deliver_logs_permission_arn: None,
+            deliver_cross_account_role: None,
+            options: Some(options),
+        },
+        format: "${srcaddr} ${bytes} ${peerway-reason}".parse().unwrap(),
+        max_aggregation_interval: 60,
+        created: now(),
+        client_token: Some("t".into()),
+        tags: tags(),
+    }
+}
+
 fn one_of_each() -> Vec<Resource> {
     let gateway = InternetGateway { id: id(1), owner: owner(), vpc: Some(id(1)), created: now(), tags: tags() };
     let configuration = vec![("domain-name".into(), vec!["x".into()])];
@@ -246,6 +274,7 @@ fn one_of_each() -> Vec<Resource> {
         Resource::Instance(Arc::new(instance())),
         Resource::InternetGateway(Arc::new(gateway)),
         Resource::DhcpOptions(Arc::new(DhcpOptions { id: id(1), owner: owner(), configuration, tags: tags() })),
+        Resource::FlowLog(Arc::new(flow_log())),
         Resource::Peering(peering()),
         Resource::Mirror(Arc::new(mirror())),
         Resource::OutboxEntry(Arc::new(OutboxEntry { sequence: 3, to: region(), message: request })),

@@ -91,6 +91,7 @@ impl Lab {
             network_acls: Vec::from([Arc::new(self.open_acl(acl, id))]),
             endpoints: Vec::new(),
             internet_gateways: Vec::new(),
+            flow_logs: Vec::new(),
             peerings: Vec::new(),
             peers: Vec::new(),
             dhcp_options: None,

@@ -3,6 +3,7 @@
 mod acl;
 mod catalogue;
 mod dhcp;
+mod flow_log;
 mod gateway;
 mod group;
 mod group_input;

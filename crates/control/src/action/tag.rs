@@ -90,6 +90,7 @@ owned_kinds! {
     InstanceId Instance "instance";
     InternetGatewayId InternetGateway "internet-gateway";
     DhcpOptionsId DhcpOptions "dhcp-options";
+    FlowLogId FlowLog "vpc-flow-log";
 }
 
 fn change_one(

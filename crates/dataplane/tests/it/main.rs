@@ -4,6 +4,7 @@ mod abuse;
 mod answers;
 mod cache;
 mod corpus;
+mod flow_log;
 mod forward;
 mod fragments;
 mod hostile_links;

@@ -4,6 +4,7 @@ pub mod acl;
 pub mod catalogue;
 pub mod common;
 pub mod dhcp;
+pub mod flow_log;
 pub mod gateway;
 pub mod group;
 pub mod instance;

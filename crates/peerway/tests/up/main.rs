@@ -4,6 +4,7 @@ mod capture;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;
+mod flow_logs;
 mod guests;
 mod lifecycle;
 mod links;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use model::federation::Member;
+use model::flow_log::{LogDestination, LogDestinationType};
 use model::intent::{Endpoint, Peer, VpcSlice};
 use model::vpc::{CidrAssociation, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::*;
@@ -169,6 +170,37 @@ impl Cloud {
         group.rules = numbered.collect();
     }
 
+    /// A flow log of everything in both VPCs.
+    pub(crate) fn logged(mut self) -> Cloud {
+        for vpc in [A, B] {
+            self.log(vpc, LoggedResource::Vpc(vpc_id(vpc)), TrafficType::All);
+        }
+        self
+    }
+
+    pub(crate) fn log(&mut self, vpc: u32, resource: LoggedResource, traffic: TrafficType) {
+        let log = FlowLog {
+            id: id(vpc),
+            owner: owner(),
+            resource,
+            traffic,
+            destination: LogDestination {
+                kind: LogDestinationType::S3,
+                destination: None,
+                log_group_name: None,
+                deliver_logs_permission_arn: None,
+                deliver_cross_account_role: None,
+                options: None,
+            },
+            format: LogFormat::default(),
+            max_aggregation_interval: 600,
+            created: Time::EPOCH,
+            client_token: None,
+            tags: Tags::new(),
+        };
+        self.slice(vpc).flow_logs.push(Arc::new(log));
+    }
+
     /// Puts a guest on a host, in every view of it.
     pub(crate) fn place(&mut self, guest: Guest, host: HostId) {
         self.endpoint(guest).host = Some(host);
@@ -278,6 +310,7 @@ fn slice(vpc: u32) -> VpcSlice {
         network_acls: vec![Arc::new(acl_of(vpc))],
         endpoints: GUESTS.iter().filter(|guest| guest.vpc == vpc).map(|guest| endpoint(*guest)).collect(),
         internet_gateways: Vec::new(),
+        flow_logs: Vec::new(),
         peerings: vec![Arc::new(peering)],
         peers: vec![Peer { peering: pcx(), vpc: vpc_id(other), members, groups: vec![group_id(other)] }],
         dhcp_options: None,

@@ -1,0 +1,120 @@
+//! Which packets are counted where: from a verdict to lines (spec 12.1.3, 12.1.6).
+
+use model::{Direction, PeeringId};
+use policy::{Denied, Flow, FlowKey, L4, TcpFlags};
+use wire::Ip;
+
+use super::accounts::{Amount, Evidence, FlowId, Mark};
+use crate::port::PortId;
+use crate::router::{is_router, is_service};
+use crate::ruling::{Hop, Left, Refused, Way};
+use crate::shared::Plug;
+use crate::step::Step;
+
+/// An outcome that flow logs know.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Accepted(Option<PeeringId>),
+    Rejected(Denied),
+}
+
+impl Step<'_> {
+    /// Counts a packet that a guest sent, at its interface and, if it is for another guest of this host, at that one's.
+    #[inline]
+    pub(crate) fn log_departure(
+        &self,
+        plug: &Plug,
+        flow: &Flow,
+        verdict: &Result<Way, Refused>,
+        amount: impl FnOnce() -> Amount,
+    ) {
+        if self.view.is_logging {
+            self.log_both_ends(plug, flow, verdict, amount());
+        }
+    }
+
+    /// Counts a packet from another host, at the interface that it is for.
+    #[inline]
+    pub(crate) fn log_arrival(&self, plug: &Plug, flow: &Flow, verdict: &Result<Way, Refused>, ip: &Ip) {
+        if self.view.is_logging {
+            let (outcome, amount) = (at_receiver(verdict).map(|(_, outcome)| outcome), Amount::of_packet(ip));
+            self.log(plug, Direction::Ingress, &flow.key(), tcp_flags(flow), outcome, amount);
+        }
+    }
+
+    /// Counts what was merged from packets of another host; none of them had a flag that lines show.
+    pub(crate) fn log_stream(&self, to: PortId, key: &FlowKey, amount: Amount) {
+        if let Some(plug) = self.view.plug(to) {
+            self.log(plug, Direction::Ingress, key, 0, Some(Outcome::Accepted(None)), amount);
+        }
+    }
+
+    #[inline(never)]
+    fn log_both_ends(&self, plug: &Plug, flow: &Flow, verdict: &Result<Way, Refused>, amount: Amount) {
+        let (key, flags) = (flow.key(), tcp_flags(flow));
+        // Whoever forwards for others may send to the VPC's own services too.
+        let is_logged = !is_service(&plug.port, flow.dst) && !is_router(&plug.port, flow.dst);
+        let at_sender = at_sender(verdict).filter(|_| is_logged);
+        self.log(plug, Direction::Egress, &key, flags, at_sender, amount);
+        if let Some((to, outcome)) = at_receiver(verdict)
+            && let Some(plug) = self.view.plug(to)
+        {
+            self.log(plug, Direction::Ingress, &key, flags, Some(outcome), amount);
+        }
+    }
+
+    fn log(
+        &self,
+        plug: &Plug,
+        direction: Direction,
+        key: &FlowKey,
+        tcp_flags: u8,
+        outcome: Option<Outcome>,
+        amount: Amount,
+    ) {
+        let (logged, interface) = (plug.port.logged, plug.port.interface);
+        let (flow, mark) = match outcome {
+            Some(Outcome::Accepted(peering)) if logged.accepted => {
+                let mark = Mark { tcp_flags, peering, evidence: None };
+                (FlowId::new(interface, direction, key, None), mark)
+            }
+            Some(Outcome::Rejected(denied)) if logged.rejected => {
+                let mark = Mark { tcp_flags, peering: None, evidence: Evidence::of(&denied) };
+                (FlowId::new(interface, direction, key, Some(&denied)), mark)
+            }
+            _ => return,
+        };
+        if let Some(mut accounts) = self.shared.accounts(self.lane) {
+            accounts.count(flow, amount, &mark, self.now);
+        }
+    }
+}
+
+/// What became of a packet at its sender's interface; `None`: nothing that a flow log tells.
+fn at_sender(verdict: &Result<Way, Refused>) -> Option<Outcome> {
+    match verdict {
+        Ok(way) => Some(Outcome::Accepted(way.peering)),
+        Err(Refused { left: Some(Left { peering }), .. }) => Some(Outcome::Accepted(*peering)),
+        Err(Refused { denied, .. }) if denied.is_filter() => Some(Outcome::Rejected(*denied)),
+        Err(_) => None,
+    }
+}
+
+/// And at its receiver's, if that is on this host.
+fn at_receiver(verdict: &Result<Way, Refused>) -> Option<(PortId, Outcome)> {
+    match verdict {
+        Ok(Way { hop: Hop::Port { to, .. }, .. }) => Some((*to, Outcome::Accepted(None))),
+        Err(Refused { denied, at: Some(to), .. }) if denied.is_filter() => Some((*to, Outcome::Rejected(*denied))),
+        _ => None,
+    }
+}
+
+/// FIN, SYN and RST; ACK only beside SYN.
+fn tcp_flags(flow: &Flow) -> u8 {
+    const SHOWN: u8 = TcpFlags::FIN.0 | TcpFlags::SYN.0 | TcpFlags::RST.0;
+    match flow.l4 {
+        L4::Tcp { flags, .. } if flags.contains(TcpFlags::SYN_ACK) => flags.0 & (SHOWN | TcpFlags::ACK.0),
+        L4::Tcp { flags, .. } => flags.0 & SHOWN,
+        _ => 0,
+    }
+}
