@@ -85,6 +85,12 @@ ALWAYS = {
     "Tag": ["Key"],
 }
 
+# Values that AWS sends although its model does not list them.
+BESIDES = {
+    # Of an attached internet gateway; Terraform waits for the word.
+    "AttachmentStatus": {"available"},
+}
+
 # HTTP status by error code where it is not the 400 of every other refusal (spec 1.3.5, 1.3.8, 1.6).
 STATUS_OF = {
     "DryRunOperation": {412},
@@ -388,7 +394,9 @@ def _check_scalar(shape, text):
         except (binascii.Error, ValueError):
             return "is not base64"
     allowed = shape.metadata.get("enum")
-    return f"{text!r} is not in the enum {shape.name}" if allowed and text not in allowed else None
+    if not allowed or text in allowed or text in BESIDES.get(shape.name, ()):
+        return None
+    return f"{text!r} is not in the enum {shape.name}"
 
 
 def _check_parameter(service, shape, name, value):

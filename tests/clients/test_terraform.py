@@ -135,3 +135,21 @@ def test_cross_account_and_region(terraform, cloud, new_account):
 
     terraform.life(check)
     gone(a, b)
+
+
+@pytest.mark.big
+@pytest.mark.timeout(4 * STEP_S_MAX)
+@pytest.mark.parametrize("return_route", [True, False])
+def test_reachability(terraform, cloud, new_account, return_route):
+    a = cloud.party(new_account(), HOME)
+    terraform.start("reachability", account=a.account, return_route=str(return_route).lower())
+
+    def check(outputs):
+        assert outputs["path_found"]["value"] is return_route
+        assert outputs["explanations"]["value"] == ([] if return_route else ["NO_ROUTE_TO_DESTINATION"])
+        way = outputs["way"]["value"]
+        assert [way[0][:2], way[-1][:2]] == ["i-", "i-"]
+        assert any(id.startswith("pcx-") for id in way)
+
+    terraform.life(check)
+    gone(a)

@@ -3,6 +3,7 @@
 //!
 //! One question a connection; a frame is a length (32 bits, big-endian) and JSON, as in `stream`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use linux::poll::{Interest, Poll, Waker};
 use linux::sandbox::Exec;
-use model::{HostId, InstanceId, NetworkInterfaceId};
+use model::{HostId, InstanceId, NetworkInterfaceId, Region};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, CaptureOrder, CaptureSummary};
@@ -24,8 +25,10 @@ use crate::{Options, Shared, StartError, instances};
 /// The socket's name inside the data directory.
 pub const SOCKET_NAME: &str = "agent.sock";
 
-/// The longest question or answer, in bytes.
+/// The longest question, in bytes.
 const FRAME_MAX: usize = 1 << 20;
+/// The longest answer: a host of 4,096 interfaces, each with every reason.
+const ANSWER_MAX: usize = 64 << 20;
 /// Commands that run at once; as many more are told so, the rest is not heard.
 const CONVERSATIONS_MAX: usize = 64;
 /// How long a client has to ask.
@@ -69,6 +72,31 @@ pub struct HostStatus {
     pub links: Vec<LinkStatus>,
     /// The largest packet that a link carries, in bytes; 0: there is no other host.
     pub path_mtu: u16,
+    /// What was refused where nobody knows whose it was.
+    pub strays: Vec<StrayStatus>,
+    pub tracked: TrackedStatus,
+    /// The revision of each region that is in force here.
+    pub revisions: BTreeMap<Region, u64>,
+}
+
+/// What was refused where nobody knows whose it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrayStatus {
+    /// `D17`.
+    pub reason: String,
+    pub text: String,
+    /// What it was, such as `unknown SPI`.
+    pub cause: String,
+    pub packets: u64,
+}
+
+/// How full the table of tracked flows is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedStatus {
+    /// Ended ones that were not yet given back among them.
+    pub flows: u64,
+    pub flows_max: u64,
+    pub flows_per_interface_max: u64,
 }
 
 /// An instance that runs on this host.
@@ -92,6 +120,12 @@ pub struct InterfaceStatus {
     pub delivered: (u64, u64),
     /// Reason (`D05`), its text, packets.
     pub drops: Vec<(String, String, u64)>,
+    /// Packets and bytes to the guest from the router itself.
+    pub answered: (u64, u64),
+    /// Tracked flows that it takes up.
+    pub flows: u64,
+    /// Packets that were decided from memory, and those that the law was asked about.
+    pub cache: (u64, u64),
 }
 
 /// Where questions come in.
@@ -224,7 +258,7 @@ fn attend(mut child: Child, connection: &UnixStream) -> io::Result<i32> {
     }
 }
 
-fn status(shared: &Shared) -> HostStatus {
+pub(crate) fn status(shared: &Shared) -> HostStatus {
     let running = shared.instances.running();
     let instances = running.iter().map(|(id, running)| InstanceStatus {
         instance: *id,
@@ -236,7 +270,43 @@ fn status(shared: &Shared) -> HostStatus {
     let (host, instances) = (shared.options.host, instances.collect());
     let links = shared.links.as_ref().map(Links::status).unwrap_or_default();
     let path_mtu = shared.options.underlay.as_ref().map_or(0, Underlay::tunnel_mtu);
-    HostStatus { host, instances, links, path_mtu }
+    let plane = &shared.force.plane;
+    let dataplane::Config { limits, .. } = plane.config();
+    let tracked = TrackedStatus {
+        flows: count(plane.flows()),
+        flows_max: limits.flows.into(),
+        flows_per_interface_max: limits.flows_per_interface.into(),
+    };
+    let revisions = shared.force.intent().revisions.clone();
+    HostStatus { host, instances, links, path_mtu, strays: strays(plane), tracked, revisions }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+/// What is counted at no interface: datagrams of other hosts, frames of devices that belong to nobody, and what was on its way to one.
+fn strays(plane: &dataplane::Shared) -> Vec<StrayStatus> {
+    let dataplane::StrayDatagrams { not_esp, unknown_spi, unsent } = plane.stray_datagrams();
+    let stray = |denied: policy::Denied, cause: &str, packets: u64| StrayStatus {
+        reason: denied.code().into(),
+        text: denied.reason().text.into(),
+        cause: cause.into(),
+        packets,
+    };
+    let datagrams = [
+        stray(policy::Denied::NotAuthentic, "not ESP", not_esp),
+        stray(policy::Denied::NotAuthentic, "unknown SPI", unknown_spi),
+        stray(policy::Denied::QueueFull, "not sent", unsent),
+    ];
+    let counters = plane.stray_counters();
+    let frames = policy::Denied::ALL.iter().zip(&counters.denied).map(|(reason, traffic)| StrayStatus {
+        reason: reason.code.into(),
+        text: reason.text.into(),
+        cause: "no interface".into(),
+        packets: traffic.packets,
+    });
+    datagrams.into_iter().chain(frames).filter(|stray| stray.packets > 0).collect()
 }
 
 fn limits(confinement: linux::Confinement) -> String {
@@ -258,6 +328,9 @@ fn interface_status(shared: &Shared, device: &instances::Device) -> InterfaceSta
         received: traffic(|counters| counters.received),
         delivered: traffic(|counters| counters.delivered),
         drops: drops.map(|(reason, traffic)| (reason.code.into(), reason.text.into(), traffic.packets)).collect(),
+        answered: traffic(|counters| counters.answered),
+        flows: count(shared.force.plane.flows_of(device.interface.id)),
+        cache: counters.as_ref().map_or((0, 0), |counters| (counters.cache_hits, counters.cache_misses)),
     }
 }
 
@@ -281,7 +354,7 @@ fn put(data: &Path, question: &Question, descriptors: &[BorrowedFd<'_>]) -> io::
 fn read_answer(mut connection: &UnixStream) -> io::Result<Answer> {
     let mut header = [0; 4];
     connection.read_exact(&mut header)?;
-    let mut json = vec![0; length(header)?];
+    let mut json = vec![0; length(header, ANSWER_MAX)?];
     connection.read_exact(&mut json)?;
     Ok(serde_json::from_slice(&json)?)
 }
@@ -350,7 +423,7 @@ fn hear(connection: &UnixStream) -> io::Result<(Question, Vec<OwnedFd>)> {
     let mut bytes = vec![0; FRAME_MAX + 4];
     let (mut have, descriptors) = linux::fds::receive(connection, &mut bytes)?;
     loop {
-        let whole = if have < 4 { 4 } else { 4 + length([bytes[0], bytes[1], bytes[2], bytes[3]])? };
+        let whole = if have < 4 { 4 } else { 4 + length([bytes[0], bytes[1], bytes[2], bytes[3]], FRAME_MAX)? };
         if have >= whole && whole > 4 {
             return Ok((serde_json::from_slice(&bytes[4..whole])?, descriptors));
         }
@@ -371,12 +444,12 @@ fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok([&length.to_be_bytes()[..], &json].concat())
 }
 
-fn length(header: [u8; 4]) -> io::Result<usize> {
+fn length(header: [u8; 4], most: usize) -> io::Result<usize> {
     let length = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
-    if length > FRAME_MAX {
+    if length > most {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("a frame of {length} bytes is over the limit of {FRAME_MAX}"),
+            format!("a frame of {length} bytes is over the limit of {most}"),
         ));
     }
     Ok(length)

@@ -37,6 +37,8 @@ const MESSAGES: usize = 32;
 const RECEIVES: usize = 4;
 
 enum Order {
+    /// Hear other hosts from here on: what they send can be opened and delivered.
+    Listen,
     Plug(PortId, TapQueue),
     /// The queue is dropped, then the sender: who waits on the other end knows that nothing holds the device any more.
     Unplug(PortId, Sender<()>),
@@ -63,7 +65,28 @@ pub(crate) struct Engine {
 struct Lane {
     orders: Sender<Order>,
     waker: Arc<Waker>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<Option<Share>>>>,
+}
+
+/// What stopped threads had.
+pub(crate) struct Left(Vec<Share>);
+
+/// One thread's.
+struct Share {
+    /// By port.
+    queues: Vec<Option<TapQueue>>,
+    wire: Option<Wire>,
+}
+
+impl Left {
+    pub(crate) fn wires(&self) -> impl Iterator<Item = &Wire> {
+        self.0.iter().filter_map(|share| share.wire.as_ref())
+    }
+
+    /// A device's, in the order of the threads.
+    pub(crate) fn queues(&self, port: PortId) -> impl Iterator<Item = &TapQueue> {
+        self.0.iter().filter_map(move |share| share.queues.get(port.index())?.as_ref())
+    }
 }
 
 impl Engine {
@@ -80,9 +103,6 @@ impl Engine {
                 // The set is not to be sent to another thread, so it is made in this one.
                 let poll = Poll::new().and_then(|poll| {
                     poll.add(&*wakes, WAKER, Interest::READ)?;
-                    if let Some(wire) = &wire {
-                        poll.add(&wire.receiver, UNDERLAY, Interest::READ)?;
-                    }
                     Ok(poll)
                 });
                 let (poll, result) = match poll {
@@ -90,18 +110,24 @@ impl Engine {
                     Err(error) => (None, Err(error)),
                 };
                 let _ = ready.send(result);
-                if let Some(poll) = poll {
-                    let buffer = vec![0; FRAME_BUFFER_LEN + SPARE];
-                    let wire = wire.map(|wire| (wire, RecvBatch::new(MESSAGES, HEADROOM)));
-                    let queues = Vec::new();
-                    Carrier { worker, poll, waker: wakes, orders: incoming, gone, queues, buffer, wire }.run();
-                }
+                let poll = poll?;
+                let buffer = vec![0; FRAME_BUFFER_LEN + SPARE];
+                let wire = wire.map(|wire| (wire, RecvBatch::new(MESSAGES, HEADROOM)));
+                let queues = Vec::new();
+                let mut carrier = Carrier { worker, poll, waker: wakes, orders: incoming, gone, queues, buffer, wire };
+                carrier.run();
+                Some(Share { queues: carrier.queues, wire: carrier.wire.map(|(wire, _)| wire) })
             };
             let thread = std::thread::Builder::new().name(format!("packets {n}")).spawn(work)?;
             is_ready.recv().map_err(io::Error::other)??;
             lanes.push(Lane { orders, waker, thread: Mutex::new(Some(thread)) });
         }
         Ok(Engine { lanes, gone: Mutex::new(gone) })
+    }
+
+    /// Hears other hosts; until then what they send waits in the sockets.
+    pub(crate) fn listen(&self) {
+        self.lanes.iter().for_each(|lane| lane.order(Order::Listen));
     }
 
     /// Gives each thread its queue of a device.
@@ -134,14 +160,16 @@ impl Engine {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect()
     }
 
-    pub(crate) fn stop(&self) {
-        for lane in &self.lanes {
-            lane.order(Order::Stop);
-            let thread = lane.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if thread.is_some_and(|thread| thread.join().is_err()) {
+    pub(crate) fn stop(&self) -> Left {
+        self.lanes.iter().for_each(|lane| lane.order(Order::Stop));
+        let end = |lane: &Lane| {
+            let thread = lane.thread.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            thread.join().unwrap_or_else(|_| {
                 tracing::error!("a thread that carries packets ended in a panic");
-            }
-        }
+                None
+            })
+        };
+        Left(self.lanes.iter().filter_map(end).collect())
     }
 }
 
@@ -167,7 +195,7 @@ struct Carrier {
 }
 
 impl Carrier {
-    fn run(mut self) {
+    fn run(&mut self) {
         let mut events = Vec::new();
         let mut glances = 0;
         loop {
@@ -184,7 +212,8 @@ impl Carrier {
             glances = if events.is_empty() { 0 } else { GLANCES };
             for event in &events {
                 match event.token {
-                    WAKER if !self.obey() => return,
+                    // What was sealed before it was told is sent still.
+                    WAKER if !self.obey() => return self.transmit(),
                     WAKER => {}
                     UNDERLAY => self.receive(),
                     _ => self.turn(event),
@@ -212,6 +241,7 @@ impl Carrier {
         let _ = self.waker.clear();
         while let Ok(order) = self.orders.try_recv() {
             match order {
+                Order::Listen => self.listen(),
                 Order::Plug(port, queue) => self.plug(port, queue),
                 Order::Unplug(port, done) => {
                     self.unplug(port);
@@ -221,6 +251,13 @@ impl Carrier {
             }
         }
         true
+    }
+
+    fn listen(&self) {
+        let Some((wire, _)) = &self.wire else { return };
+        if let Err(error) = self.poll.add(&wire.receiver, UNDERLAY, Interest::READ) {
+            tracing::error!(%error, "other hosts cannot be heard");
+        }
     }
 
     fn plug(&mut self, port: PortId, queue: TapQueue) {

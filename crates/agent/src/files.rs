@@ -4,14 +4,16 @@
 //!   <data>/agent.sock
 //!   <data>/instances/i-0123.../root/          the instance's own files, until Terminate
 //!                             console.log
-//!                             sandbox.json    the running sandbox
+//!                             ending          what its init wrote when it ended by itself
 //!                             slot            which range of user ids it has
 //! ```
+//!
+//! What finds it all again after the agent's end is in [`kept`](crate::kept).
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use linux::sandbox::{IDS, Record};
@@ -27,37 +29,57 @@ const SLOTS: u32 = 40_000;
 pub(crate) struct InstanceFiles(PathBuf);
 
 pub(crate) fn of_instance(options: &Options, id: InstanceId) -> InstanceFiles {
-    InstanceFiles(instances_dir(options).join(id.to_string()))
+    InstanceFiles(instances_dir(&options.data).join(id.to_string()))
 }
 
-fn instances_dir(options: &Options) -> PathBuf {
-    options.data.join("instances")
+fn instances_dir(data: &Path) -> PathBuf {
+    data.join("instances")
 }
 
 /// Makes the directories.
 pub(crate) fn prepare(options: &Options) -> Result<(), StartError> {
-    let path = instances_dir(options);
+    let path = instances_dir(&options.data);
     let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(&path);
     made.map_err(|source| StartError::File { what: "make", path, source })
 }
 
-/// Ends the sandboxes that an earlier run left; their files stay for as long as their instances do.
-pub(crate) fn clean_up(options: &Options) {
-    for id in stored(options) {
-        let files = of_instance(options, id);
+/// Ends the instances that an agent left running in its data directory, which no agent may use meanwhile; their files stay for as long
+/// as their records do. Returns those that were running, each with why it could not be ended, if so.
+pub fn end_instances(data: &Path) -> Vec<(InstanceId, io::Result<()>)> {
+    let mut found = Vec::new();
+    for id in stored_in(data) {
+        let files = InstanceFiles(instances_dir(data).join(id.to_string()));
         let Some(record) = files.record() else { continue };
         match record.kill_leftover() {
-            Ok(true) => tracing::info!(%id, "ended what an earlier run left"),
+            Ok(true) => found.push((id, Ok(()))),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%id, %error, "what an earlier run left cannot be ended"),
+            Err(error) => {
+                found.push((id, Err(error)));
+                continue;
+            }
         }
         files.forget();
+    }
+    found
+}
+
+/// Ends the sandboxes that an earlier run left.
+pub(crate) fn clean_up(options: &Options) {
+    for (id, ended) in end_instances(&options.data) {
+        match ended {
+            Ok(()) => tracing::info!(%id, "ended what an earlier run left"),
+            Err(error) => tracing::warn!(%id, %error, "what an earlier run left cannot be ended"),
+        }
     }
 }
 
 /// The instances that have files here.
 pub(crate) fn stored(options: &Options) -> Vec<InstanceId> {
-    let Ok(entries) = fs::read_dir(instances_dir(options)) else { return Vec::new() };
+    stored_in(&options.data)
+}
+
+fn stored_in(data: &Path) -> Vec<InstanceId> {
+    let Ok(entries) = fs::read_dir(instances_dir(data)) else { return Vec::new() };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
@@ -68,6 +90,14 @@ impl InstanceFiles {
 
     pub(crate) fn console(&self) -> PathBuf {
         self.0.join("console.log")
+    }
+
+    pub(crate) fn ending(&self) -> PathBuf {
+        self.0.join("ending")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     pub(crate) fn make(&self) -> io::Result<()> {
@@ -97,11 +127,6 @@ impl InstanceFiles {
         Ok(UID_BASE + slot * IDS)
     }
 
-    /// What a running sandbox can be found by.
-    pub(crate) fn remember(&self, record: &Record) -> io::Result<()> {
-        write_whole(&self.0.join("sandbox.json"), &serde_json::to_vec(record)?)
-    }
-
     pub(crate) fn record(&self) -> Option<Record> {
         serde_json::from_slice(&fs::read(self.0.join("sandbox.json")).ok()?).ok()
     }
@@ -125,9 +150,10 @@ fn read_slot(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok().filter(|slot| *slot < SLOTS)
 }
 
-/// The whole file or the old one, whenever the machine stops.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// The whole file or the old one, whenever the process stops; only its owner may read it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
-    fs::write(&fresh, bytes)?;
+    let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(bytes)?;
     fs::rename(fresh, path)
 }

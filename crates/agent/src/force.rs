@@ -1,9 +1,11 @@
 //! Puts an intent in force: tables and ports, compiled and swapped at once.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataplane::{Binding, Ports};
-use model::intent::Intent;
+use model::NetworkInterfaceId;
+use model::intent::{Intent, VpcSlice};
 use policy::Tables;
 
 pub(crate) struct Force {
@@ -16,6 +18,8 @@ struct State {
     intent: Arc<Intent>,
     bindings: Vec<Binding>,
     generation: u64,
+    /// Flows of an earlier run whose interfaces are not here any more were looked for.
+    is_cleared: bool,
 }
 
 impl Force {
@@ -36,6 +40,24 @@ impl Force {
         let mut state = self.state();
         state.intent = intent;
         self.apply(&mut state);
+        if !std::mem::replace(&mut state.is_cleared, true) {
+            let endpoints = state.intent.vpcs.values().flat_map(|slice| &slice.endpoints);
+            let here: BTreeSet<NetworkInterfaceId> = endpoints.map(|endpoint| endpoint.interface.id).collect();
+            self.plane.keep_only(|interface| here.contains(&interface));
+        }
+    }
+
+    /// Packets follow this intent at these devices from here on: what an earlier agent left. `tables`: the intent's, compiled in time.
+    pub(crate) fn resume(&self, intent: Arc<Intent>, tables: Option<Arc<Tables>>, bindings: Vec<Binding>) {
+        let mut state = self.state();
+        (state.intent, state.bindings) = (intent, bindings);
+        match tables {
+            Some(tables) => {
+                state.generation = tables.generation();
+                self.plane.apply(tables, Ports::new(slices(&state.intent), &state.bindings));
+            }
+            None => self.apply(&mut state),
+        }
     }
 
     /// Another device was plugged in, or one was taken away.
@@ -47,12 +69,15 @@ impl Force {
 
     fn apply(&self, state: &mut State) {
         state.generation += 1;
-        let slices = || state.intent.vpcs.values().map(|slice| &**slice);
-        let tables = Tables::compile(slices(), state.generation);
-        self.plane.apply(Arc::new(tables), Ports::new(slices(), &state.bindings));
+        let tables = Tables::compile(slices(&state.intent), state.generation);
+        self.plane.apply(Arc::new(tables), Ports::new(slices(&state.intent), &state.bindings));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn slices(intent: &Intent) -> impl Iterator<Item = &VpcSlice> {
+    intent.vpcs.values().map(|slice| &**slice)
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
-use linux::netlink::{LinkChange, Netlink, NetlinkError, Route};
+use linux::netlink::{Link, LinkChange, Netlink, NetlinkError, Route};
 use linux::tap::{Offloads, Tap, TapError, TapQueue};
 use model::intent::VpcSlice;
 use model::{NetworkInterface, Subnet};
@@ -22,6 +22,9 @@ pub(crate) enum DeviceError {
     Subnet,
 }
 
+/// Milliseconds between two questions for the same neighbour.
+const RETRANS_MS: &str = "50";
+
 /// The name of a device inside.
 pub(crate) fn device_name(device_index: u32) -> String {
     format!("eth{device_index}")
@@ -34,8 +37,8 @@ pub(crate) struct Made {
     pub(crate) takes_uso: bool,
 }
 
-/// Makes the interface's device, down and without addresses: nothing passes before its port is known. `super_frame_max`: bytes of a
-/// super-frame that goes to another host in one send.
+/// Makes the interface's device, down and without addresses: nothing passes before its port is known. It stays when the agent ends.
+/// `super_frame_max`: bytes of a super-frame that goes to another host in one send.
 pub(crate) fn make(
     netns: BorrowedFd<'_>,
     interface: &NetworkInterface,
@@ -46,17 +49,76 @@ pub(crate) fn make(
 ) -> Result<Made, DeviceError> {
     let name = device_name(device_index);
     let work = || -> Result<Made, DeviceError> {
-        let tap = Tap::create(&name, queues, &Offloads::LADDER)?;
-        let change = LinkChange { mac: Some(interface.mac.0), mtu: Some(mtu.into()), ..LinkChange::default() };
         let mut netlink = Netlink::open()?;
+        if netlink.links()?.iter().any(|link| link.name == name) {
+            // A killed agent was about to bring it up, or it has other queues than are wanted now.
+            netlink.delete(&name)?;
+        }
+        let tap = Tap::create(&name, queues, &Offloads::LADDER)?;
+        tap.persist()?;
+        let change = LinkChange { mac: Some(interface.mac.0), mtu: Some(mtu.into()), ..LinkChange::default() };
         netlink.set(&name, &change)?;
         if let Some(max) = super_frame_max {
             // Without it longer ones take a second send: slower, not wrong.
             netlink.set_gso_max_size(&name, max)?;
         }
+        look_for_neighbours_often(&name);
         Ok(Made { takes_uso: tap.offloads.uso, queues: tap.queues })
     };
     linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
+}
+
+/// A device without an agent has no carrier, and its guest forgets its neighbours. The router answers for all of them, so the next question
+/// need not wait for a second, as it does by default (arp(7)); it is the guest's to change.
+fn look_for_neighbours_often(name: &str) {
+    for family in ["ipv4", "ipv6"] {
+        // Slower without, not wrong; IPv6 may be off.
+        let _ = std::fs::write(format!("/proc/sys/net/{family}/neigh/{name}/retrans_time_ms"), RETRANS_MS);
+    }
+}
+
+/// Attaches to the interface's device that an earlier agent made, as its guest has it now; `None`: it is not there.
+pub(crate) fn attach(
+    netns: BorrowedFd<'_>,
+    interface: &NetworkInterface,
+    device_index: u32,
+    queues: usize,
+    mtu: u16,
+    super_frame_max: Option<u32>,
+) -> Result<Option<Made>, DeviceError> {
+    let work = || -> Result<Option<Made>, DeviceError> {
+        let mut netlink = Netlink::open()?;
+        let Some(link) = find(&mut netlink, interface, device_index)? else { return Ok(None) };
+        let tap = Tap::attach(&link.name, queues, &Offloads::LADDER)?;
+        if link.mtu > mtu.into() {
+            netlink.set(&link.name, &LinkChange { mtu: Some(mtu.into()), ..LinkChange::default() })?;
+        }
+        if let Some(max) = super_frame_max {
+            netlink.set_gso_max_size(&link.name, max)?;
+        }
+        Ok(Some(Made { takes_uso: tap.offloads.uso, queues: tap.queues }))
+    };
+    linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
+}
+
+/// Removes the interface's device, if it is there; nobody is attached to it any more.
+pub(crate) fn remove(
+    netns: BorrowedFd<'_>,
+    interface: &NetworkInterface,
+    device_index: u32,
+) -> Result<(), DeviceError> {
+    let work = || -> Result<(), DeviceError> {
+        let mut netlink = Netlink::open()?;
+        Ok(find(&mut netlink, interface, device_index)?.map_or(Ok(()), |link| netlink.delete(&link.name))?)
+    };
+    linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
+}
+
+/// The interface's device: by its MAC, for a guest may have renamed it, else by its name, for it may have another MAC.
+fn find(netlink: &mut Netlink, interface: &NetworkInterface, device_index: u32) -> Result<Option<Link>, DeviceError> {
+    let (name, links) = (device_name(device_index), netlink.links()?);
+    let by_mac = links.iter().find(|link| link.mac == Some(interface.mac.0));
+    Ok(by_mac.or_else(|| links.iter().find(|link| link.name == name)).cloned())
 }
 
 /// Brings the device up with the interface's addresses and, on the primary one, the default routes.
@@ -74,7 +136,7 @@ pub(crate) fn bring_up(
         set_addresses(&mut netlink, &name, subnet, interface)?;
         if device_index == 0 {
             netlink.add_route(&default_route(&name, Ipv4Addr::UNSPECIFIED.into(), subnet.router().into()))?;
-            if !interface.ipv6_addresses.is_empty() {
+            if !interface.ipv6_addresses.is_empty() && carries_ipv6(&netlink.link(&name)?) {
                 let router = dataplane::ROUTER_LINK_LOCAL.into();
                 netlink.add_route(&default_route(&name, Ipv6Addr::UNSPECIFIED.into(), router))?;
             }
@@ -111,7 +173,8 @@ fn set_addresses(
             netlink.delete_address(name, address.address, address.prefix_len)?;
         }
     }
-    for address in interface.addresses().filter(|address| there.iter().all(|known| known.address != *address)) {
+    let carried = interface.addresses().filter(|address| address.is_ipv4() || carries_ipv6(&link));
+    for address in carried.filter(|address| there.iter().all(|known| known.address != *address)) {
         let prefix_len = match address {
             IpAddr::V4(_) => subnet.cidr.prefix_len(),
             IpAddr::V6(_) => subnet.ipv6.map_or(128, |v6| v6.cidr.prefix_len()),
@@ -120,6 +183,11 @@ fn set_addresses(
         netlink.add_address(name, address, prefix_len, true)?;
     }
     Ok(())
+}
+
+/// A device whose MTU is below what IPv6 wants takes no address of it.
+fn carries_ipv6(link: &Link) -> bool {
+    link.mtu >= u32::from(dataplane::MTU_MIN)
 }
 
 fn default_route(device: &str, any: IpAddr, router: IpAddr) -> Route {

@@ -3,6 +3,8 @@
 //! Reconciliation from the whole intent: start, change and restart take the same path. Every step ends in what is there, never
 //! in what was meant, and what failed is tried again or reported.
 
+mod take_over;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +17,10 @@ use stream::{Condition, Report};
 
 use crate::files::{self, InstanceFiles};
 use crate::guest::{self, DeviceError};
+use crate::kept::{Ended, Kept, KeptDevice};
 use crate::{Options, Shared, chain};
+
+pub(crate) use take_over::take_over;
 
 /// How often instances are looked at although nothing was said: one may have ended by itself, or lost a device.
 const LOOK: Duration = Duration::from_millis(500);
@@ -37,6 +42,8 @@ struct Wanted {
     intent: Option<Arc<Intent>>,
     is_news: bool,
     is_stopping: bool,
+    /// Instances go on when it stops.
+    leaves: bool,
 }
 
 /// An instance that has a sandbox.
@@ -44,6 +51,7 @@ pub(crate) struct Running {
     pub(crate) sandbox: Sandbox,
     pub(crate) devices: Vec<Device>,
     starts: u32,
+    is_started: bool,
 }
 
 /// A device that is plugged in.
@@ -77,8 +85,10 @@ impl Board {
         self.changed.notify_all();
     }
 
-    pub(crate) fn stop(&self) {
-        lock(&self.wanted).is_stopping = true;
+    /// `leaves`: the instances go on.
+    pub(crate) fn stop(&self, leaves: bool) {
+        let mut wanted = lock(&self.wanted);
+        (wanted.is_stopping, wanted.leaves) = (true, leaves);
         self.changed.notify_all();
     }
 
@@ -107,13 +117,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Follows the board until it stops, then ends every instance.
+/// Follows the board until it stops, then ends every instance that is not to outlive the agent.
 pub(crate) fn run(shared: &Arc<Shared>) {
     while let Some(intent) = shared.instances.next() {
         forget_lost_devices(shared);
         if let Some(intent) = intent {
             reconcile(shared, &intent);
         }
+    }
+    if lock(&shared.instances.wanted).leaves {
+        return;
     }
     let ids: Vec<InstanceId> = shared.instances.running().keys().copied().collect();
     for id in ids {
@@ -143,7 +156,13 @@ fn reconcile(shared: &Shared, intent: &Intent) {
         }
     }
     let is_wanted = |id: &InstanceId| intent.instances.get(id).is_some_and(|instance| instance.state.is_wanted());
-    lock(&shared.instances.ended).retain(|id, _| is_wanted(id));
+    lock(&shared.instances.ended).retain(|id, _| {
+        let stays = is_wanted(id);
+        if !stays {
+            files::of_instance(&shared.options, *id).forget_end();
+        }
+        stays
+    });
     let running: Vec<InstanceId> = shared.instances.running().keys().copied().collect();
     for id in running.into_iter().filter(|id| !intent.instances.contains_key(id)) {
         end(shared, id, GRACE);
@@ -169,11 +188,7 @@ fn keep(shared: &Shared, intent: &Intent, instance: &Instance) -> Option<Conditi
             return (instance.state == InstanceState::Pending).then_some(Condition::Running);
         }
         Some((starts, Some(ending))) if starts == instance.starts => {
-            let condition = match ending {
-                Ending::ShutDown => Condition::Ended,
-                Ending::Broken(why) => Condition::Failed(why),
-            };
-            return Some(clear_away(shared, instance, condition));
+            return Some(clear_away(shared, instance, condition(ending)));
         }
         Some(_) => end(shared, instance.id, GRACE),
         None => {}
@@ -190,8 +205,46 @@ fn keep(shared: &Shared, intent: &Intent, instance: &Instance) -> Option<Conditi
 /// Clears away what is there of this start, and remembers how it ended.
 fn clear_away(shared: &Shared, instance: &Instance, how: Condition) -> Condition {
     end(shared, instance.id, Duration::ZERO);
-    lock(&shared.instances.ended).insert(instance.id, (instance.starts, how.clone()));
+    remember_end(shared, instance.id, Ended { starts: instance.starts, how: how.clone() });
     how
+}
+
+fn remember_end(shared: &Shared, id: InstanceId, ended: Ended) {
+    if let Err(error) = files::of_instance(&shared.options, id).remember_end(&ended) {
+        tracing::warn!(%id, error = %chain(&error), "how an instance ended is not written down");
+    }
+    lock(&shared.instances.ended).insert(id, (ended.starts, ended.how));
+}
+
+fn condition(ending: Ending) -> Condition {
+    match ending {
+        Ending::ShutDown => Condition::Ended,
+        Ending::Broken(why) => Condition::Failed(why),
+    }
+}
+
+/// Writes down what the next agent finds the instance by.
+fn remember(shared: &Shared, id: InstanceId) -> std::io::Result<()> {
+    let kept = {
+        let running = shared.instances.running();
+        let Some(Running { sandbox, devices, starts, is_started }) = running.get(&id) else { return Ok(()) };
+        let device =
+            |device: &Device| KeptDevice { device_index: device.device_index, interface: (*device.interface).clone() };
+        Kept {
+            record: sandbox.record().clone(),
+            starts: *starts,
+            is_started: *is_started,
+            devices: devices.iter().map(device).collect(),
+        }
+    };
+    files::of_instance(&shared.options, id).remember(&kept)
+}
+
+/// The same where nothing can be done about it: what is not written down is made anew by the next agent.
+fn try_to_remember(shared: &Shared, id: InstanceId) {
+    if let Err(error) = remember(shared, id) {
+        tracing::warn!(%id, error = %chain(&error), "what an instance has is not written down");
+    }
 }
 
 fn report(shared: &Shared, instance: &Instance, condition: Condition) {
@@ -202,13 +255,15 @@ fn launch(shared: &Shared, intent: &Intent, instance: &Instance) -> Result<(), L
     let files = files::of_instance(&shared.options, instance.id);
     files.make().map_err(LaunchError::Files)?;
     let sandbox = Sandbox::create(&spec(&shared.options, &files, intent, instance)?)?;
-    files.remember(sandbox.record()).map_err(LaunchError::Files)?;
-    shared.instances.running().insert(instance.id, Running { sandbox, devices: Vec::new(), starts: instance.starts });
+    let running = Running { sandbox, devices: Vec::new(), starts: instance.starts, is_started: false };
+    shared.instances.running().insert(instance.id, running);
+    remember(shared, instance.id).map_err(LaunchError::Files)?;
     for (device_index, interface) in wanted_interfaces(intent, instance.id) {
         plug(shared, intent, instance.id, device_index, &interface)?;
     }
-    let mut running = shared.instances.running();
-    running.get_mut(&instance.id).map_or(Ok(()), |running| running.sandbox.start()).map_err(LaunchError::Start)?;
+    let start = |running: &mut Running| running.sandbox.start().map(|()| running.is_started = true);
+    shared.instances.running().get_mut(&instance.id).map_or(Ok(()), start).map_err(LaunchError::Start)?;
+    remember(shared, instance.id).map_err(LaunchError::Files)?;
     tracing::info!(id = %instance.id, "instance runs");
     Ok(())
 }
@@ -235,6 +290,7 @@ fn spec(options: &Options, files: &InstanceFiles, intent: &Intent, instance: &In
         uid_base: files.uid_base(options).map_err(LaunchError::Files)?,
         limits: options.limits,
         console_log: files.console(),
+        ending: files.ending(),
         cgroup_prefix: options.prefix.clone(),
         helper: None,
     })
@@ -298,13 +354,17 @@ fn plug(
     let super_frame_max = underlay.as_ref().map(|underlay| dataplane::super_frame_max(underlay.tunnel_mtu()));
     let made = guest::make(netns, interface, device_index, *queues, *mtu, super_frame_max).map_err(failed)?;
     let binding = Binding { port, interface: interface.id, mtu: *mtu, takes_uso: made.takes_uso };
+    // A new device is a new guest's: what an earlier run tracked for it has ended.
+    shared.force.plane.flush(interface.id);
     shared.force.bind(|bindings| bindings.push(binding));
     shared.engine.plug(port, made.queues);
     let device = Device { port, interface: interface.clone(), device_index };
     if let Some(running) = shared.instances.running().get_mut(&id) {
         running.devices.push(device);
     }
-    guest::bring_up(netns, slice, interface, device_index).map_err(failed)
+    guest::bring_up(netns, slice, interface, device_index).map_err(failed)?;
+    try_to_remember(shared, id);
+    Ok(())
 }
 
 fn readdress(
@@ -325,6 +385,8 @@ fn readdress(
     for device in devices.filter(|device| device.interface.id == interface.id) {
         device.interface = interface.clone();
     }
+    drop(running);
+    try_to_remember(shared, id);
     Ok(())
 }
 
@@ -343,6 +405,13 @@ fn unplug(shared: &Shared, id: InstanceId, device: &Device) {
     shared.engine.unplug(device.port);
     if let Some(running) = shared.instances.running().get_mut(&id) {
         running.devices.retain(|other| other.port != device.port);
+    }
+    // Of an instance that has ended it went with the namespace.
+    if let Ok(Some(netns)) = netns_of(shared, id) {
+        if let Err(error) = guest::remove(std::os::fd::AsFd::as_fd(&netns), &device.interface, device.device_index) {
+            tracing::warn!(%id, interface = %device.interface.id, error = %chain(&error), "a device is not removed");
+        }
+        try_to_remember(shared, id);
     }
 }
 

@@ -9,20 +9,24 @@
 //!   `peerway exec`, `status` ─Unix socket─▶ desk
 //! ```
 //!
-//! The agent holds no authority but the last intent. What it made is written down (`files`), so that the next start after a
-//! kill cleans up what was left.
+//! The agent holds no authority but the last intent. What it made is written down (`files`, `kept`), so that the next start cleans up
+//! what was left, or takes it over ([`Lifetime`]).
 
 mod capture;
+mod clock;
 mod desk;
 mod engine;
 mod esp_keys;
 mod files;
 mod flow_logs;
+mod flows;
 mod force;
 mod guest;
+mod handover;
 pub mod identity;
 mod instances;
 pub mod join;
+mod kept;
 mod link;
 mod links;
 pub mod session;
@@ -41,8 +45,11 @@ use model::HostId;
 
 pub use capture::{CAPTURES_MAX, CaptureFormat, CaptureOrder, CaptureSummary, CaptureTarget, ESP_KEYS_LIFE};
 pub use desk::{
-    Answer, HostStatus, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, Stopper, Stream, ask, exec,
+    Answer, HostStatus, InstanceStatus, InterfaceStatus, Question, SOCKET_NAME, Stopper, StrayStatus, Stream,
+    TrackedStatus, ask, exec,
 };
+pub use files::end_instances;
+pub use handover::{Predecessor, Successor};
 pub use links::{LinkDirection, LinkStatus, PORT, Underlay};
 pub use stream::{JoinToken, JoinTokenError};
 pub use upstream::{ServerError, Upstream};
@@ -50,6 +57,7 @@ pub use upstream::{ServerError, Upstream};
 use engine::Engine;
 use flow_logs::FlowLogs;
 use force::Force;
+use handover::Received;
 use identity::{Identity, IdentityError};
 use link::Link;
 use links::Links;
@@ -71,6 +79,16 @@ pub struct Options {
     pub underlay: Option<Underlay>,
     /// Keep the keys of links, so that `peerway capture --esp-keys` can show them. For tests.
     pub allow_esp_keys: bool,
+    pub lifetime: Lifetime,
+}
+
+/// How long instances live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As long as their agent: it ends them when it stops, and the next one ends what a killed one left.
+    EndWithAgent,
+    /// Until somebody ends them: an agent that stops or is killed leaves them running, and the next one takes them over.
+    OutliveAgent,
 }
 
 /// AWS's figure inside a region (spec 5.8.3).
@@ -93,6 +111,8 @@ pub enum StartError {
     Underlay { address: IpAddr, source: io::Error },
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error("the process that this one is to go on for does not hand over")]
+    Predecessor(#[source] io::Error),
 }
 
 /// An agent that runs until [`Agent::stop`].
@@ -115,39 +135,72 @@ pub(crate) struct Shared {
     instances: instances::Board,
     captures: capture::Slots,
     flow_logs: FlowLogs,
+    flows: flows::Flows,
+}
+
+/// Reads a running agent's counters; may outlive the agent.
+#[derive(Clone)]
+pub struct Observer(Arc<Shared>);
+
+impl Observer {
+    pub fn status(&self) -> HostStatus {
+        desk::status(&self.0)
+    }
 }
 
 impl Agent {
-    /// Cleans up what an earlier run left, then follows the server's word.
+    /// Cleans up or takes over what an earlier run left, then follows the server's word.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(options: Options, upstream: Upstream) -> Result<Agent, StartError> {
+        Agent::start_after(None, options, upstream)
+    }
+
+    /// The same in the place of another process, which hands over what it has.
+    ///
+    /// # Errors
+    /// [`StartError`]; instances run on then.
+    pub fn start_after(
+        predecessor: Option<Predecessor>,
+        options: Options,
+        upstream: Upstream,
+    ) -> Result<Agent, StartError> {
         if matches!(upstream, Upstream::There(_)) && options.underlay.is_none() {
             return Err(StartError::NoUnderlay);
         }
         files::prepare(&options)?;
-        files::clean_up(&options);
+        let takes_over = options.lifetime == Lifetime::OutliveAgent || predecessor.is_some();
+        if !takes_over {
+            files::clean_up(&options);
+        }
+        let identity = match &options.underlay {
+            Some(_) => Some(Mutex::new(Identity::open(options.host, Some(&options.data))?)),
+            None => None,
+        };
+        // All that takes long is done. From here on until the devices are plugged in nobody carries a packet.
+        let received = predecessor.map(|predecessor| predecessor.receive(&options));
+        let received = received.transpose().map_err(StartError::Predecessor)?;
+        let is_successor = received.is_some();
+        let Received { intent, wires, devices, keys } = received.unwrap_or_default();
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|_| StartError::Randomness)?;
         let mut config = dataplane::Config::new(options.host, u64::from_ne_bytes(seed));
         config.workers = options.queues;
         config.tunnel_mtu = options.underlay.as_ref().map(Underlay::tunnel_mtu);
+        let flows = flows::open(&options, &mut config);
         let plane = Arc::new(dataplane::Shared::new(config));
-        let identity = match &options.underlay {
-            Some(_) => Some(Mutex::new(Identity::open(options.host, Some(&options.data))?)),
-            None => None,
-        };
+        flows.restore(&plane);
         let (links, wires) = match &options.underlay {
             Some(underlay) => {
-                let (opened, wires) = links::open(underlay, options.queues)?;
+                let (opened, wires) = links::open(underlay, options.queues, is_successor.then_some(wires))?;
                 (Some((opened, underlay)), wires.into_iter().map(Some).collect())
             }
             None => (None, (0..options.queues).map(|_| None).collect()),
         };
         let engine = Arc::new(Engine::start(&plane, wires).map_err(StartError::Thread)?);
         let start = |(opened, underlay): (links::Opened, &Underlay)| {
-            opened.start(options.host, underlay, plane.clone(), engine.clone(), options.allow_esp_keys)
+            opened.start(options.host, underlay, plane.clone(), engine.clone(), options.allow_esp_keys, keys.as_ref())
         };
         let links = links.map(start).transpose()?;
         let flow_logs = FlowLogs::start(plane.clone(), options.host, &options.data).map_err(StartError::Thread)?;
@@ -156,7 +209,12 @@ impl Agent {
         let waker = desk.waker();
         let (instances, captures) = (instances::Board::default(), capture::Slots::default());
         let link = Link::default();
-        let shared = Arc::new(Shared { options, engine, force, link, links, identity, instances, captures, flow_logs });
+        let shared = Shared { options, engine, force, link, links, identity, instances, captures, flow_logs, flows };
+        let shared = Arc::new(shared);
+        if takes_over {
+            instances::take_over(&shared, intent, devices);
+        }
+        shared.engine.listen();
         let server = upstream::open(upstream, &shared.link).map_err(StartError::Connection)?;
         let threads = [
             thread("instances", &shared, instances::run)?,
@@ -166,23 +224,34 @@ impl Agent {
         Ok(Agent { shared, desk: waker, threads: threads.into() })
     }
 
-    /// Ends every instance (their files stay), then every thread.
-    pub fn stop(self) {
-        self.shared.instances.stop();
-        self.shared.link.close();
-        if let Err(error) = self.desk.wake() {
-            tracing::error!(%error, "the desk does not hear that the agent stops");
-        }
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the agent ended in a panic");
-            }
-        }
+    /// What reads this host's counters.
+    pub fn observer(&self) -> Observer {
+        Observer(self.shared.clone())
+    }
+
+    /// Ends every instance, unless they are to outlive it (their files stay in any case), then every thread.
+    pub fn stop(mut self) {
+        self.quiesce(self.shared.options.lifetime == Lifetime::OutliveAgent);
         if let Some(links) = &self.shared.links {
             links.stop();
         }
         self.shared.engine.stop();
+        self.shared.flows.close(self.shared.options.lifetime == Lifetime::OutliveAgent);
         self.shared.flow_logs.stop();
+    }
+
+    /// Ends all that is not about packets. `leaves`: instances go on.
+    fn quiesce(&mut self, leaves: bool) {
+        self.shared.instances.stop(leaves);
+        self.shared.link.close();
+        if let Err(error) = self.desk.wake() {
+            tracing::error!(%error, "the desk does not hear that the agent stops");
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the agent ended in a panic");
+            }
+        }
     }
 }
 

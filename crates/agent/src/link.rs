@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::engine::now;
 use crate::identity::{Identity, Trust};
 use crate::links::Input;
-use crate::{Shared, chain};
+use crate::{Lifetime, Shared, chain, kept};
 
 /// The sending half. While the server is out of reach it leads nowhere: what is in force stays in force, and the server learns from
 /// the next hello and what follows it.
@@ -118,6 +118,10 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Aske
                 shared.force.follow(intent.clone());
                 shared.flow_logs.follow(&intent);
                 tell(shared, Input::Follow(intent.clone()));
+                if shared.options.lifetime == Lifetime::OutliveAgent {
+                    // Before it is acknowledged: the next agent must not begin with less than the server was told is in force.
+                    kept::store_intent(&shared.options, &intent);
+                }
                 shared.link.send(&ToServer::Applied { revisions });
                 shared.instances.want(intent);
             }
@@ -127,6 +131,16 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Aske
             }
         }
     }
+}
+
+/// Goes on by the last intent, before there is a server to be heard.
+pub(crate) fn resume(shared: &Shared, intent: &Arc<Intent>) {
+    let credentials = shared.identity.as_ref().and_then(|identity| locked(identity).credentials(now()));
+    if let Some(credentials) = credentials {
+        tell(shared, Input::Certified(credentials));
+    }
+    tell(shared, Input::Follow(intent.clone()));
+    shared.instances.want(intent.clone());
 }
 
 fn hello(shared: &Shared, has: &Digests) -> ToServer {

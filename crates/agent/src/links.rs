@@ -22,10 +22,11 @@ use dataplane::{Entitled, Tunnels, Want};
 use linux::udp::UdpSocket;
 use model::intent::Intent;
 use model::{Domain, Host, HostId, Time};
-use tunnel::{Agreement, Effect, KeyMaterial, Message, Permits, SessionId, message};
+use tunnel::{Agreement, Effect, Handover, KeyMaterial, Message, Permits, SessionId, message};
 
 pub use tunnel::{LinkDirection, LinkStatus};
 
+use crate::clock::{Clocks, Steps};
 use crate::engine::{Engine, Wire};
 use crate::esp_keys::{Kept, KeyName};
 use crate::identity::Credentials;
@@ -38,6 +39,8 @@ pub const PORT: u16 = 4500;
 const INPUTS_MAX: usize = 1024;
 /// How long an idle thread sleeps at most.
 const SLEEP: Duration = Duration::from_secs(1);
+/// How long a predecessor may take to leave the port of key sessions.
+const PORT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a question about the links may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -97,6 +100,8 @@ pub(crate) enum Input {
     Certified(Credentials),
     Status(SyncSender<Vec<LinkStatus>>),
     EspKeys(SyncSender<Option<Vec<EspKey>>>),
+    /// Everything is for another process now, this thread ends.
+    HandOver(SyncSender<Handover>),
     Stop,
 }
 
@@ -117,20 +122,36 @@ pub(crate) struct Opened {
     inputs: Receiver<Input>,
 }
 
-/// Takes the ports: for key sessions, and one socket for each of so many threads.
-pub(crate) fn open(underlay: &Underlay, threads: usize) -> Result<(Opened, Vec<Wire>), StartError> {
+/// Takes the ports: for key sessions, and one socket for each of so many threads. A predecessor's sockets are gone on with, if it had as
+/// many threads; and its port for sessions is waited for.
+pub(crate) fn open(
+    underlay: &Underlay,
+    threads: usize,
+    received: Option<Vec<(OwnedFd, OwnedFd)>>,
+) -> Result<(Opened, Vec<Wire>), StartError> {
     let failed = |source| StartError::Underlay { address: underlay.address, source };
     let netns = underlay.netns.clone();
     let enter = move || netns.map_or(Ok(()), |netns| linux::namespace::enter_netns(&*netns));
     let address = SocketAddr::new(underlay.address, PORT);
-    let (sessions, events) = Sessions::start(address, Limits::default(), enter).map_err(failed)?;
+    let port = if received.is_some() { PORT_PATIENCE } else { Duration::ZERO };
+    let (sessions, events) = Sessions::start(address, Limits { port, ..Limits::default() }, enter).map_err(failed)?;
     let (sender, inputs) = sync_channel(INPUTS_MAX);
     let wire = || {
         let receiver = UdpSocket::bind(address).map_err(io::Error::other)?;
         let sender = UdpSocket::sender(underlay.address).map_err(io::Error::other)?;
         Ok((receiver, sender))
     };
-    let sockets = underlay.inside(|| (0..threads).map(|_| wire()).collect::<io::Result<Vec<_>>>()).map_err(failed)?;
+    let go_on = |(receiver, sender): (OwnedFd, OwnedFd)| {
+        Ok((
+            UdpSocket::received(receiver, address)?,
+            UdpSocket::received(sender, SocketAddr::new(underlay.address, 0))?,
+        ))
+    };
+    let sockets = || match received {
+        Some(received) if received.len() == threads => received.into_iter().map(go_on).collect(),
+        _ => (0..threads).map(|_| wire()).collect::<io::Result<Vec<_>>>(),
+    };
+    let sockets = underlay.inside(sockets).map_err(failed)?;
     let wires = sockets.into_iter().map(|(receiver, socket)| Wire { receiver, sender: socket, links: sender.clone() });
     let wires = wires.collect();
     Ok((Opened { sessions, events, sender, inputs }, wires))
@@ -145,12 +166,16 @@ impl Opened {
         plane: Arc<dataplane::Shared>,
         engine: Arc<Engine>,
         allow_esp_keys: bool,
+        handover: Option<&Handover>,
     ) -> Result<Links, StartError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| StartError::Randomness)?;
         let clock = Clock(Instant::now());
         let config = tunnel::Config { host, underlay_mtu: underlay.mtu, seed };
-        let agreement = Agreement::new(&config, clock.now());
+        let mut agreement = Agreement::new(&config, clock.now());
+        if let Some(Err(error)) = handover.map(|handover| agreement.take_over(handover, clock.now())) {
+            tracing::warn!(%error, "keys are agreed anew");
+        }
         let Opened { sessions, events, sender, inputs } = self;
         let keys = Keys {
             host,
@@ -162,6 +187,7 @@ impl Opened {
             hosts: BTreeMap::new(),
             plane,
             engine,
+            steps: Steps::default(),
         };
         let forwarded = sender.clone();
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -188,11 +214,24 @@ impl Links {
         answers.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
+    /// Returns when all that it was told is done.
+    pub(crate) fn settle(&self) {
+        // An answer comes after whatever was told before the question.
+        self.status();
+    }
+
     /// The keys that are in use; `None`: they are not kept, or the thread does not answer.
     pub(crate) fn esp_keys(&self) -> Option<Vec<EspKey>> {
         let (answer, answers) = sync_channel(1);
         self.tell(Input::EspKeys(answer));
         answers.recv_timeout(PATIENCE).ok().flatten()
+    }
+
+    /// All keys, for the next process; nothing is sealed or opened here any more. `None`: the thread does not answer.
+    pub(crate) fn hand_over(&self) -> Option<Handover> {
+        let (answer, answers) = sync_channel(1);
+        self.tell(Input::HandOver(answer));
+        answers.recv_timeout(PATIENCE).ok()
     }
 
     pub(crate) fn stop(&self) {
@@ -260,6 +299,7 @@ struct Keys {
     hosts: BTreeMap<IpAddr, HostId>,
     plane: Arc<dataplane::Shared>,
     engine: Arc<Engine>,
+    steps: Steps,
 }
 
 impl Keys {
@@ -267,10 +307,20 @@ impl Keys {
         loop {
             match inputs.recv_timeout(self.until_timeout()) {
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => return self.sessions.stop(),
+                Ok(Input::HandOver(answer)) => {
+                    drop(answer.try_send(self.agreement.hand_over(self.clock.now())));
+                    return self.sessions.stop();
+                }
                 Ok(input) => self.take(input),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = self.clock.now();
+            if self.steps.look(Clocks::now()) {
+                tracing::warn!(
+                    "the clock was set: this machine may be a copy of another; all links are agreed on anew"
+                );
+                self.agreement.reset(now);
+            }
             if self.agreement.poll_timeout().is_some_and(|due| due <= now) {
                 self.agreement.handle_timeout(now);
             }
@@ -301,7 +351,7 @@ impl Keys {
             Input::Certified(credentials) => self.command(Command::SetIdentity(credentials)),
             Input::Status(answer) => drop(answer.try_send(self.agreement.status(now))),
             Input::EspKeys(answer) => drop(answer.try_send(self.esp_keys())),
-            Input::Stop => {}
+            Input::HandOver(_) | Input::Stop => {}
         }
     }
 

@@ -10,6 +10,21 @@ use rcgen::{
 
 use crate::identity::{Identity, Trust};
 
+/// As an agent that is alone has them, with its files here.
+pub(crate) fn options(data: &std::path::Path) -> crate::Options {
+    crate::Options {
+        host: host("host-1"),
+        data: data.to_owned(),
+        queues: 1,
+        mtu: crate::MTU,
+        limits: linux::sandbox::Limits::default(),
+        prefix: "peerway-test".into(),
+        underlay: None,
+        allow_esp_keys: false,
+        lifetime: crate::Lifetime::OutliveAgent,
+    }
+}
+
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 pub(crate) fn host(name: &str) -> HostId {

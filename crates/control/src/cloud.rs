@@ -55,7 +55,10 @@ owned!(
     Instance,
     InternetGateway,
     DhcpOptions,
-    FlowLog
+    FlowLog,
+    NetworkInsightsPath,
+    NetworkInsightsAnalysis,
+    PrefixList
 );
 
 impl<'a> Cloud<'a> {

@@ -81,10 +81,17 @@ pub struct Quotas {
     pub entries_per_network_acl: usize,
     pub network_interfaces: usize,
     pub internet_gateways: usize,
+    pub network_insights_paths: usize,
+    pub network_insights_analyses: usize,
     pub active_peerings_per_vpc: usize,
     pub outstanding_peering_requests: usize,
     pub instances: usize,
     pub flow_logs_per_resource: usize,
+    pub prefix_lists: usize,
+    /// The largest MaxEntries.
+    pub entries_per_prefix_list: usize,
+    /// The current one among them.
+    pub versions_per_prefix_list: usize,
 }
 
 impl Default for Quotas {
@@ -103,10 +110,15 @@ impl Default for Quotas {
             entries_per_network_acl: 20,
             network_interfaces: 5000,
             internet_gateways: 5,
+            network_insights_paths: 100,
+            network_insights_analyses: 1000,
             active_peerings_per_vpc: 50,
             outstanding_peering_requests: 25,
             instances: 256,
             flow_logs_per_resource: 2,
+            prefix_lists: 100,
+            entries_per_prefix_list: 1000,
+            versions_per_prefix_list: 1000,
         }
     }
 }
@@ -144,8 +156,13 @@ by_name! {
     entries_per_network_acl "entries-per-network-acl",
     network_interfaces "network-interfaces",
     internet_gateways "internet-gateways",
+    network_insights_paths "network-insights-paths",
+    network_insights_analyses "network-insights-analyses",
     active_peerings_per_vpc "active-peerings-per-vpc",
     outstanding_peering_requests "outstanding-peering-requests",
     instances "instances",
     flow_logs_per_resource "flow-logs-per-resource",
+    prefix_lists "prefix-lists",
+    entries_per_prefix_list "entries-per-prefix-list",
+    versions_per_prefix_list "versions-per-prefix-list",
 }

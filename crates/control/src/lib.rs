@@ -9,6 +9,7 @@
 //!   Message ▶ federation::receive ─▶ Changes     (what regions tell each other)
 //!   Report ─▶ report ─▶ Changes                  (what hosts tell: instances came up, went down)
 //!   World  ─▶ plan ───▶ Intent                   (what each host must do)
+//!   Worlds, question ─▶ reach ─▶ answer          (why can't A reach B)
 //! ```
 
 pub mod action;
@@ -19,8 +20,10 @@ pub mod describe;
 pub mod draft;
 pub mod draw;
 pub mod federation;
+mod insights;
 pub mod peering;
 pub mod plan;
+pub mod reach;
 pub mod report;
 pub mod rules;
 pub mod sts;

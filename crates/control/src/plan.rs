@@ -41,6 +41,12 @@ pub fn vpc_slice(region: Region, world: &World, vpc: VpcId) -> Option<VpcSlice> 
     slice(region, &Index::new(world), vpc)
 }
 
+/// Those of these VPCs that are in this World, as their own region sees them.
+pub fn vpc_slices(region: Region, world: &World, vpcs: &BTreeSet<VpcId>) -> Vec<VpcSlice> {
+    let index = Index::new(world);
+    vpcs.iter().filter_map(|vpc| slice(region, &index, *vpc)).collect()
+}
+
 fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
     let world = index.world;
     let vpc = world.find::<Vpc>(&id)?.clone();
@@ -52,15 +58,16 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
         is_up: instance_of(world, interface).is_some_and(|instance| instance.state.is_wanted()),
     };
     let gateways = world.all::<InternetGateway>().filter(|gateway| gateway.vpc == Some(id));
+    let route_tables: Vec<Arc<RouteTable>> =
+        world.all::<RouteTable>().filter(|table| table.vpc == id).map(|table| whole(table, &vpc)).collect();
+    let security_groups: Vec<Arc<SecurityGroup>> =
+        world.all::<SecurityGroup>().filter(|group| group.vpc == id).cloned().collect();
     Some(VpcSlice {
         region,
         subnets: world.all::<Subnet>().filter(|subnet| subnet.vpc == id).cloned().collect(),
-        route_tables: world
-            .all::<RouteTable>()
-            .filter(|table| table.vpc == id)
-            .map(|table| whole(table, &vpc))
-            .collect(),
-        security_groups: world.all::<SecurityGroup>().filter(|group| group.vpc == id).cloned().collect(),
+        prefix_lists: prefix_lists(world, &security_groups, &route_tables),
+        route_tables,
+        security_groups,
         network_acls: world.all::<NetworkAcl>().filter(|acl| acl.vpc == id).cloned().collect(),
         endpoints: index.interfaces(id).iter().map(endpoint).collect(),
         internet_gateways: gateways.map(|gateway| gateway.id).collect(),
@@ -75,6 +82,25 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
 /// A table with its local routes: a host looks nothing up that it can be told.
 fn whole(table: &RouteTable, vpc: &Vpc) -> Arc<RouteTable> {
     Arc::new(RouteTable { routes: table.all_routes(vpc).collect(), tags: table.tags.clone(), ..*table })
+}
+
+/// What the lists hold that these groups and tables name.
+fn prefix_lists(
+    world: &World,
+    groups: &[Arc<SecurityGroup>],
+    tables: &[Arc<RouteTable>],
+) -> BTreeMap<PrefixListId, Vec<Cidr>> {
+    let of_rules = groups.iter().flat_map(|group| group.rules.values()).filter_map(|rule| match rule.peer {
+        RulePeer::PrefixList(list) => Some(list),
+        RulePeer::Cidr(_) | RulePeer::Group { .. } => None,
+    });
+    let of_routes = tables.iter().flat_map(|table| &table.routes).filter_map(|route| match route.destination {
+        Destination::PrefixList(list) => Some(list),
+        Destination::Cidr(_) => None,
+    });
+    let named: BTreeSet<PrefixListId> = of_rules.chain(of_routes).collect();
+    let entries = |id| Some((id, world.find::<PrefixList>(&id)?.entries.keys().copied().collect()));
+    named.into_iter().filter_map(entries).collect()
 }
 
 /// The VPC at the other end: from this World, or from what its region told.

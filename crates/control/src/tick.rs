@@ -12,6 +12,9 @@ pub const CHANGES_MAX: usize = 96;
 /// A session's key is known that much longer than it is good for, so that its use is answered with "expired".
 const EXPIRED_KEY_KEPT: Duration = Duration::hours(1);
 
+/// Spec 12.2.2.
+const ANALYSIS_KEPT: Duration = Duration::hours(120 * 24);
+
 /// What is due at the machine's time `machine`.
 pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
     let now = world.now(machine);
@@ -30,6 +33,7 @@ pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
     purge::<ClientToken>(&mut draft, world, now, |token| Some(token_time(token, config)));
     purge::<AccessKey>(&mut draft, world, now, key_time);
     purge::<FlowLog>(&mut draft, world, now, |log| orphan_time(log, world));
+    purge::<NetworkInsightsAnalysis>(&mut draft, world, now, |analysis| Some(analysis_time(analysis)));
     draft.into_changes()
 }
 
@@ -40,7 +44,8 @@ pub fn next(world: &World, config: &Config) -> Option<Time> {
     let tokens = world.all::<ClientToken>().map(|token| token_time(token, config));
     let keys = world.all::<AccessKey>().filter_map(|key| key_time(key));
     let orphans = world.all::<FlowLog>().filter_map(|log| orphan_time(log, world));
-    let first = peerings.chain(instances).chain(tokens).chain(keys).chain(orphans).min()?;
+    let analyses = world.all::<NetworkInsightsAnalysis>().map(|analysis| analysis_time(analysis));
+    let first = peerings.chain(instances).chain(tokens).chain(keys).chain(orphans).chain(analyses).min()?;
     let ahead = world.now(Time::EPOCH) - Time::EPOCH;
     Some(first + Duration::millis(ahead.as_millis().saturating_neg()))
 }
@@ -73,4 +78,8 @@ fn orphan_time(log: &FlowLog, world: &World) -> Option<Time> {
 
 fn key_time(key: &AccessKey) -> Option<Time> {
     Some(key.session.as_ref()?.expires + EXPIRED_KEY_KEPT)
+}
+
+fn analysis_time(analysis: &NetworkInsightsAnalysis) -> Time {
+    analysis.started + ANALYSIS_KEPT
 }

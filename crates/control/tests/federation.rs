@@ -710,6 +710,7 @@ fn add_interface(sim: &mut Sim, at: usize, vpc: &str) {
         ipv6_addresses: Vec::new(),
         groups: BTreeSet::from([SecurityGroupId::from_random(1)]),
         source_dest_check: true,
+        connection_tracking: ConnectionTracking::default(),
         attachment: Some(attachment),
         created: sim.now,
         tags: Tags::new(),

@@ -194,7 +194,6 @@ fn associations_stay_inside_a_vpc() {
     for (rest, code) in [
         (String::new(), "MissingParameter"),
         (format!("&SubnetId={subnet}&GatewayId={gateway}"), "InvalidParameterCombination"),
-        (format!("&GatewayId={gateway}"), "UnsupportedOperation"),
         (format!("&GatewayId=igw-{UNKNOWN}"), "InvalidGatewayID.NotFound"),
         (format!("&SubnetId=subnet-{UNKNOWN}"), "InvalidSubnetID.NotFound"),
     ] {

@@ -106,6 +106,13 @@ impl Meter {
         lane.bytes[kind].fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Takes over what another one counted for a reason.
+    pub(crate) fn inherit(&self, other: &Meter, denied: &Denied) {
+        let (Traffic { packets, bytes }, kind) = (other.read().denied(denied), DENIED + denied.index());
+        self.lane(0).packets[kind].fetch_add(packets, Ordering::Relaxed);
+        self.lane(0).bytes[kind].fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn count_lookup(&self, lane: usize, hit: bool) {
         let lane = self.lane(lane);
         let counter = if hit { &lane.cache_hits } else { &lane.cache_misses };

@@ -1,5 +1,6 @@
 //! From bytes to the law's question: what [`wire`] read of a packet, in the words of [`policy`].
 
+use model::{Domain, HostId};
 use policy::{Flow, FlowKey, L2, TcpFlags};
 use wire::vnet::{GsoType, VnetHeader};
 use wire::{Embedded, Ip, MacAddr, Transport};
@@ -51,11 +52,11 @@ pub(crate) fn packet_len(header: &VnetHeader, ip: &Ip) -> usize {
     }
 }
 
-/// Whose piece a fragment is, and which; `None`: the packet is whole.
-pub(crate) fn piece_of(port: PortId, ip: &Ip) -> Option<(Key, Piece)> {
+/// Whose piece a fragment is, and which; `None`: the packet is whole. `link`: of a packet from another host, the one that it came by.
+pub(crate) fn piece_of(port: PortId, link: Option<(Domain, HostId)>, ip: &Ip) -> Option<(Key, Piece)> {
     let fragment = ip.fragment?;
     let protocol = if ip.src.is_ipv4() { ip.protocol } else { 0 };
     let len = ip.end().saturating_sub(ip.fragment_data).try_into().unwrap_or(u32::MAX);
-    let key = Key { port, addresses: ip.addresses(), protocol, id: fragment.id };
+    let key = Key { port, addresses: ip.addresses(), protocol, id: fragment.id, link };
     Some((key, Piece { offset: fragment.offset, len, more: fragment.more }))
 }

@@ -10,7 +10,7 @@
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use model::{Duration, Time};
+use model::{Domain, Duration, HostId, Time};
 use std::hash::BuildHasher;
 use wire::Addresses;
 
@@ -36,6 +36,8 @@ pub(crate) struct Key {
     /// IPv4 tells datagrams apart by protocol too; 0 for IPv6, where only the first fragment is sure to know it (RFC 8200 4.5).
     pub(crate) protocol: u8,
     pub(crate) id: u32,
+    /// The link that it came by, of a packet from another host: what one link brings never inherits what another one was allowed.
+    pub(crate) link: Option<(Domain, HostId)>,
 }
 
 /// A fragment's place in its datagram.
@@ -174,6 +176,20 @@ impl<R: Copy> Fragments<R> {
         held
     }
 
+    /// Forgets a datagram: its fragments wait elsewhere, and come again as if for the first time. Gives the frames that waited here.
+    pub(crate) fn withdraw(&mut self, key: Key) -> Vec<Box<[u8]>> {
+        let hash = self.hasher.hash_one(key);
+        let Some(at) = self.find(hash, &key) else { return Vec::new() };
+        let Some(datagram) = self.slots[usize::from(at)].as_mut() else { return Vec::new() };
+        if matches!(datagram.fate, Fate::Spoilt) {
+            return Vec::new();
+        }
+        let held = std::mem::replace(&mut datagram.fate, Fate::Spoilt);
+        let held = self.release(key.port, held);
+        self.close(hash, at);
+        held
+    }
+
     /// A new ruling after the tables changed, for the fragments that still come.
     pub(crate) fn renew(&mut self, key: Key, ruling: R) {
         let found = self.find(self.hasher.hash_one(key), &key).and_then(|at| self.slots[usize::from(at)].as_mut());
@@ -186,6 +202,18 @@ impl<R: Copy> Fragments<R> {
     pub(crate) fn sweep(&mut self, now: Time, mut refused: impl FnMut(PortId, usize)) {
         for at in 0..DATAGRAMS_MAX as u16 {
             self.end_if_over(at, now, &mut refused);
+        }
+    }
+
+    /// Ends what there is of a port: another interface may be plugged in there next, which must not inherit what this one was allowed, nor
+    /// find its places taken.
+    pub(crate) fn forget(&mut self, port: PortId) {
+        for at in 0..DATAGRAMS_MAX as u16 {
+            let slot = self.slots[usize::from(at)].as_mut();
+            let Some(datagram) = slot.filter(|datagram| datagram.key.port == port) else { continue };
+            let (key, held) = (datagram.key, std::mem::replace(&mut datagram.fate, Fate::Spoilt));
+            self.release(port, held);
+            self.close(self.hasher.hash_one(key), at);
         }
     }
 
@@ -243,7 +271,7 @@ mod tests {
 
     fn key(port: u32, id: u32) -> Key {
         let addresses = Addresses::V4 { src: Ipv4Addr::new(10, 0, 0, 1), dst: Ipv4Addr::new(10, 0, 0, 2) };
-        Key { port: PortId::new(port).unwrap(), addresses, protocol: 17, id }
+        Key { port: PortId::new(port).unwrap(), addresses, protocol: 17, id, link: None }
     }
 
     fn first(more: bool) -> Piece {
@@ -281,6 +309,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_withdrawn_comes_again_as_if_for_the_first_time() {
+        let mut table = Fragments::new(1);
+        assert_eq!(arrive(&mut table, key(1, 9), later(800, false), 0), Arrival::Held);
+        assert_eq!(arrive(&mut table, key(1, 9), first(true), 0), Arrival::Judge);
+        assert_eq!(table.withdraw(key(1, 9)).len(), 1);
+        assert!(table.index.is_empty() && table.usage[1].datagrams == 0 && table.usage[1].held_bytes == 0);
+        assert!(table.withdraw(key(1, 9)).is_empty());
+        assert_eq!(arrive(&mut table, key(1, 9), first(true), 5), Arrival::Judge);
+        assert!(table.decide(key(1, 9), 42).is_empty());
+        assert_eq!(arrive(&mut table, key(1, 9), later(800, false), 5), Arrival::Inherit(42));
+        // What overlapped stays refused.
+        assert_eq!(arrive(&mut table, key(1, 8), first(true), 5), Arrival::Judge);
+        assert_eq!(arrive(&mut table, key(1, 8), first(true), 5), Arrival::Refused);
+        assert!(table.withdraw(key(1, 8)).is_empty());
+        assert_eq!(arrive(&mut table, key(1, 8), later(800, false), 5), Arrival::Refused);
+    }
+
+    #[test]
     fn overlap_spoils_all_of_it_also_what_waits() {
         let mut table = Fragments::new(1);
         assert_eq!(arrive(&mut table, key(1, 9), later(800, false), 0), Arrival::Held);
@@ -304,6 +350,21 @@ mod tests {
         table.sweep(Time::from_unix_millis(30_000), |_, _| {});
         assert!(table.index.is_empty());
         assert_eq!(arrive(&mut table, key(1, 1 << 20), first(true), 30_000), Arrival::Judge);
+    }
+
+    #[test]
+    fn a_port_is_forgotten_whole_and_alone() {
+        let mut table = Fragments::new(1);
+        for port in [1, 2] {
+            assert_eq!(arrive(&mut table, key(port, 1), later(800, false), 0), Arrival::Held);
+            assert_eq!(arrive(&mut table, key(port, 2), first(true), 0), Arrival::Judge);
+        }
+        table.forget(PortId::new(1).unwrap());
+        assert_eq!((table.usage[1].datagrams, table.usage[1].held_bytes), (0, 0));
+        assert_eq!((table.usage[2].datagrams, table.usage[2].held_bytes), (2, 834));
+        assert_eq!((table.index.len(), table.free.len()), (2, DATAGRAMS_MAX - 2));
+        assert_eq!(arrive(&mut table, key(1, 1), first(true), 0), Arrival::Judge);
+        assert!(table.decide(key(1, 1), 42).is_empty());
     }
 
     #[test]

@@ -137,10 +137,12 @@ impl<'a> Step<'a> {
         let packet = Packet::parse(&bytes[vnet::LEN..]).map_err(refusal_of)?;
         let Kind::Ip(ip) = &packet.kind else { return Err(Denied::Malformed.into()) };
         let plug = self.destination(sender, ip)?;
-        let way = match piece_of(plug.port.id, ip) {
+        let way = match piece_of(plug.port.id, Some((sender.domain, sender.host)), ip) {
             Some((key, piece)) => {
                 let (lane, meter) = (self.lane, &plug.meter);
-                let refuse = |len: usize| meter.count(lane, Event::Denied(Denied::Fragment), len);
+                let refuse = |len: usize| {
+                    meter.count(lane, Event::Denied(Denied::Fragment), len.saturating_sub(vnet::LEN));
+                };
                 let arrival = lock(&self.shared.arrivals).arrive(key, piece, bytes, self.now, refuse);
                 match arrival {
                     Arrival::Judge => {

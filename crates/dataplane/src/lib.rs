@@ -47,6 +47,7 @@ mod fragment;
 mod inbound;
 mod judge;
 mod limit;
+mod memory;
 mod outbound;
 mod outbox;
 mod port;
@@ -67,6 +68,7 @@ pub use flow_log::{Evidence, FlowId, FlowRecord, Line, LogSubject, Logged, Recor
 pub use fragment::{DATAGRAMS_MAX, DATAGRAMS_PER_PORT, HELD_BYTES_PER_PORT, HELD_PER_DATAGRAM, LIFE as FRAGMENT_LIFE};
 pub use inbound::HEADROOM;
 pub use limit::{ANSWERS_AT_ONCE, ANSWERS_PER_SECOND};
+pub use memory::Memory;
 pub use outbox::{Datagrams, super_frame_max};
 pub use port::{Binding, DhcpSettings, MTU_MIN, PORTS_MAX, Port, PortId, Ports, ROUTER_LINK_LOCAL, router_mac};
 pub use router::dhcpv4::LEASE_SECS as DHCPV4_LEASE_SECS;

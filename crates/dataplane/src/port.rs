@@ -20,8 +20,11 @@ pub const PORTS_MAX: usize = 4096;
 /// The router's address on every link (spec 3.5).
 pub const ROUTER_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0xec2, 0, 0, 0, 0, 0, 1);
 
-/// The smallest MTU that IPv6 allows (RFC 8200 5); a port's is never below.
+/// The smallest MTU that IPv6 allows (RFC 8200 5). A port whose device takes less has none: its router says nothing of IPv6.
 pub const MTU_MIN: u16 = 1280;
+
+/// What every IPv4 host takes (RFC 1122 3.3.2); a port's MTU is never below.
+const IPV4_MTU_MIN: u16 = 576;
 
 /// A port's number on this host, chosen by the shell: below [`PORTS_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,6 +218,7 @@ impl Shared<'_> {
 
     fn port(&self, binding: &Binding, endpoint: &Endpoint, subnet: &Subnet) -> Port {
         let interface = &endpoint.interface;
+        let carries_ipv6 = binding.mtu >= MTU_MIN;
         Port {
             id: binding.port,
             interface: interface.id,
@@ -223,12 +227,12 @@ impl Shared<'_> {
             is_up: endpoint.is_up,
             mac: MacAddr(interface.mac.0),
             router_mac: self.router_mac,
-            addresses: interface.addresses().collect(),
+            addresses: interface.addresses().filter(|address| carries_ipv6 || address.is_ipv4()).collect(),
             cidr: subnet.cidr,
-            ipv6_cidr: subnet.ipv6.map(|v6| v6.cidr),
+            ipv6_cidr: subnet.ipv6.map(|v6| v6.cidr).filter(|_| carries_ipv6),
             router: subnet.router(),
             resolver: self.slice.vpc.resolver(),
-            mtu: binding.mtu.max(MTU_MIN),
+            mtu: binding.mtu.max(IPV4_MTU_MIN),
             takes_uso: binding.takes_uso,
             logged: Logged::of(self.slice, interface),
             dhcp: Arc::clone(&self.dhcp),

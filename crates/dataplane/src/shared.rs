@@ -2,7 +2,7 @@
 //!
 //! Tables and ports are swapped as one immutable [`View`] (arc-swap): a packet is judged by one generation from end to end, and no
 //! reader waits. Tracked flows lie in shards by the hash of interface and flow, each behind a mutex that is held for one look-up or one
-//! commit and never while the law is asked.
+//! commit and never while the law is asked. They may outlive the process, in memory that the shell lends ([`Shared::remember`]).
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use model::{Direction, Duration, HostId, NetworkInterfaceId, Time};
-use policy::{Conntrack, Denied, Flow, FlowKey, L4, Limits, Tables, Timeouts, Track, Tracked};
+use policy::{Conntrack, Denied, Flow, FlowKey, L4, Limits, OwnTimeouts, Restored, Tables, Timeouts, Track, Tracked};
 
 use crate::counters::{Counters, Meter};
 use crate::flow_log::{Accounts, Taken};
 use crate::fragment::Fragments;
+use crate::memory::{Memory, Part};
 use crate::port::{Port, PortId, Ports};
 use crate::ruling::{End, Ruling};
 use crate::tunnels::Tunnels;
@@ -117,10 +118,7 @@ pub(crate) struct Plug {
 impl Shared {
     /// A data plane that knows no port yet: every frame is dropped until the first [`Shared::apply`].
     pub fn new(config: Config) -> Shared {
-        let shards = u32::try_from(config.shards.max(1)).unwrap_or(u32::MAX);
-        let Limits { flows, flows_per_interface } = config.limits;
-        let limits =
-            Limits { flows: flows.div_ceil(shards), flows_per_interface: flows_per_interface.div_ceil(shards) };
+        let (shards, limits) = shards_and_limits(&config);
         let shard = |n| Shard(Mutex::new(Conntrack::new(limits, config.timeouts, config.seed ^ u64::from(n))));
         let view = View {
             generation: 0,
@@ -149,6 +147,48 @@ impl Shared {
         }
     }
 
+    /// Begins with the tracked flows that lie in this memory, and keeps them there from here on. Call it before the first frame: what was
+    /// tracked before is forgotten. The shards are the same again if [`Config::seed`] is. Memory that is smaller than
+    /// [`Config::memory_words`] is left alone.
+    ///
+    /// Whatever lies there is checked; a record that is not whole is dropped. An interface whose guest is not the one of then must be
+    /// [flushed](Shared::flush), and those that are not here any more too ([`Shared::keep_only`]).
+    pub fn remember(&self, memory: &Arc<dyn Memory>, now: Time) -> Restored {
+        let _one_at_a_time = lock(&self.applying);
+        let (_, limits) = shards_and_limits(&self.config);
+        let parts = (0..self.shards.len()).map(|shard| Part::new(memory, shard, limits));
+        let Some(parts) = parts.collect::<Option<Vec<_>>>() else { return Restored::default() };
+        let (mut all, mut strays) = (Restored::default(), Vec::new());
+        for (n, (shard, part)) in self.shards.iter().zip(parts).enumerate() {
+            let is_mine = |interface, flow: &FlowKey| self.shard_of(self.hasher.hash_one((interface, *flow))) == n;
+            let Config { timeouts, seed, .. } = self.config;
+            let (table, restored, elsewhere) =
+                Conntrack::restore(limits, timeouts, seed ^ n as u64, Box::new(part), now, is_mine);
+            *lock(&shard.0) = table;
+            all.flows += restored.flows;
+            all.ended += restored.ended;
+            all.refused += restored.refused;
+            strays.extend(elsewhere);
+        }
+        for stray in strays {
+            let (interface, flow) = stray.key();
+            let shard = self.shard_of(self.hasher.hash_one((interface, flow)));
+            let is_kept = lock(&self.shards[shard].0).adopt(stray, now);
+            all.flows += usize::from(is_kept);
+            all.refused += usize::from(!is_kept);
+        }
+        all
+    }
+
+    /// Forgets the tracked flows of all interfaces but these.
+    pub fn keep_only(&self, keeps: impl Fn(NetworkInterfaceId) -> bool) {
+        for shard in &self.shards {
+            let mut table = lock(&shard.0);
+            let gone: Vec<NetworkInterfaceId> = table.interfaces().filter(|interface| !keeps(*interface)).collect();
+            gone.into_iter().for_each(|interface| table.flush(interface));
+        }
+    }
+
     /// Puts tables and ports in force, for every packet that is looked at from here on. Returns the generation.
     ///
     /// Call it with every new intent and whenever something was plugged in or out. Interfaces that are gone or down since the last time
@@ -166,11 +206,22 @@ impl Shared {
             });
         }
         let generation = view.generation;
+        let own_timeouts = view.tables.own_timeouts();
+        if old.tables.own_timeouts() != own_timeouts {
+            self.set_own_timeouts(&Arc::new(own_timeouts));
+        }
         let ended: Vec<NetworkInterfaceId> =
             old.ports.iter().filter(|port| view.has_lost(port)).map(|port| port.interface).collect();
+        let emptied: Vec<&Plug> = old.plugs().filter(|plug| view.is_anothers(&plug.port)).collect();
         self.view.store(Arc::new(view));
         for interface in ended {
             self.flush(interface);
+        }
+        for plug in emptied {
+            lock(&self.fragments).forget(plug.port.id);
+            lock(&self.arrivals).forget(plug.port.id);
+            // Sent while it ended: its own counters end with it.
+            self.stray.inherit(&plug.meter, &Denied::SourceDown { interface: plug.port.interface });
         }
         generation
     }
@@ -261,6 +312,15 @@ impl Shared {
         self.shards.iter().map(|shard| lock(&shard.0).len()).sum()
     }
 
+    /// Tracked flows of one interface, ended ones that were not yet given back among them.
+    pub fn flows_of(&self, interface: NetworkInterfaceId) -> usize {
+        self.shards.iter().map(|shard| lock(&shard.0).len_of(interface)).sum()
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// One interface's end of a packet.
     pub(crate) fn side(&self, interface: NetworkInterfaceId, direction: Direction, flow: &Flow) -> Side {
         let hash = self.hasher.hash_one((interface, key_at(direction, flow)));
@@ -293,9 +353,26 @@ impl Shared {
         }
     }
 
-    fn shard(&self, side: &Side) -> MutexGuard<'_, Conntrack> {
-        lock(&self.shards[(side.hash >> 32) as usize % self.shards.len()].0)
+    fn set_own_timeouts(&self, own: &Arc<OwnTimeouts>) {
+        for shard in &self.shards {
+            lock(&shard.0).set_own_timeouts(Arc::clone(own));
+        }
     }
+
+    fn shard(&self, side: &Side) -> MutexGuard<'_, Conntrack> {
+        lock(&self.shards[self.shard_of(side.hash)].0)
+    }
+
+    fn shard_of(&self, hash: u64) -> usize {
+        (hash >> 32) as usize % self.shards.len()
+    }
+}
+
+/// The number of shards, and what each of them holds.
+pub(crate) fn shards_and_limits(config: &Config) -> (u32, Limits) {
+    let shards = u32::try_from(config.shards.max(1)).unwrap_or(u32::MAX);
+    let Limits { flows, flows_per_interface } = config.limits;
+    (shards, Limits { flows: flows.div_ceil(shards), flows_per_interface: flows_per_interface.div_ceil(shards) })
 }
 
 impl View {
@@ -328,6 +405,11 @@ impl View {
     /// Somebody looks at a frame of a port's.
     pub(crate) fn show(&self, plug: &Plug, direction: Direction, fate: Fate, frame: &[u8]) {
         self.watches.show(plug.port.interface, &Seen { direction, fate, frame });
+    }
+
+    /// Where this was plugged in there is nothing now, or another interface.
+    fn is_anothers(&self, port: &Port) -> bool {
+        self.plug(port.id).is_none_or(|plug| plug.port.interface != port.interface)
     }
 
     /// What was plugged in and up, and is no more.

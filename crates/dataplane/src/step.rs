@@ -63,6 +63,15 @@ enum Outcome {
 /// Whose conversation a packet belongs to, and where that goes.
 type Judged = (Flow, Result<Way, Refused>);
 
+/// What becomes of a fragment.
+enum Fragment {
+    Judged(Judged),
+    /// Before its first one.
+    Held,
+    /// Until there are keys.
+    Waits,
+}
+
 /// A parsed frame and where it came from.
 struct Frame<'p> {
     plug: &'p Plug,
@@ -166,10 +175,11 @@ impl Step<'_> {
     fn pass(&mut self, frame: &Frame<'_>, ip: &Ip, buf: &mut [u8], len: usize) -> Result<Outcome, Refused> {
         let plug = frame.plug;
         let l2 = l2_of(&plug.port, frame.packet.dst_mac);
-        let (flow, verdict) = match piece_of(plug.port.id, ip) {
+        let (flow, verdict) = match piece_of(plug.port.id, None, ip) {
             Some(place) => match self.piece(frame, ip, l2, place, &buf[..len])? {
-                Some(judged) => judged,
-                None => return Ok(Outcome::Held),
+                Fragment::Judged(judged) => judged,
+                Fragment::Held => return Ok(Outcome::Held),
+                Fragment::Waits => return Ok(Outcome::Waits),
             },
             None => {
                 let flow = flow_of(ip).ok_or(Denied::Malformed)?;
@@ -205,7 +215,7 @@ impl Step<'_> {
         }
     }
 
-    /// A fragment: whose flow it belongs to and where that goes; `None`: it waits for the first one.
+    /// A fragment: whose flow it belongs to and where that goes, or what it waits for.
     fn piece(
         &mut self,
         frame: &Frame<'_>,
@@ -213,8 +223,14 @@ impl Step<'_> {
         l2: L2,
         (key, piece): (Key, Piece),
         bytes: &[u8],
-    ) -> Result<Option<Judged>, Refused> {
+    ) -> Result<Fragment, Refused> {
         let (plug, lane) = (frame.plug, self.lane);
+        if piece.offset > 0
+            && let Some(want) = self.waiting.want_of(&key)
+            && self.view.tunnels.find(want.domain, want.host, want.shard).is_none()
+        {
+            return self.wait_in_turn(plug, want, key, bytes);
+        }
         let refuse = |len: usize| {
             plug.meter.count(lane, Event::Denied(Denied::Fragment), len.saturating_sub(vnet::LEN));
         };
@@ -223,23 +239,45 @@ impl Step<'_> {
             Arrival::Judge => {
                 let flow = flow_of(ip).ok_or(Denied::Fragment)?;
                 let ruling = self.rule(plug, &flow, l2, Size::of(&frame.header, ip));
+                if let Some(want) = self.unkeyed.take()
+                    && self.wait_in_turn(plug, want, key, bytes).is_ok()
+                {
+                    self.follow(plug, want, key);
+                    return Ok(Fragment::Waits);
+                }
                 let held = lock(&self.shared.fragments).decide(key, ruling);
                 for bytes in held {
                     self.release(plug, &ruling, bytes);
                 }
-                Ok(Some((flow, ruling.outcome)))
+                Ok(Fragment::Judged((flow, ruling.outcome)))
             }
             Arrival::Inherit(ruling) if ruling.generation == self.view.generation => {
-                Ok(Some((ruling.flow, self.inherit(&ruling, ip))))
+                Ok(Fragment::Judged((ruling.flow, self.inherit(&ruling, ip))))
             }
             Arrival::Inherit(old) => {
                 let ruling = self.rule(plug, &old.flow, old.l2, Size::ANY);
                 lock(&self.shared.fragments).renew(key, ruling);
-                Ok(Some((ruling.flow, self.inherit(&ruling, ip))))
+                Ok(Fragment::Judged((ruling.flow, self.inherit(&ruling, ip))))
             }
-            Arrival::Held => Ok(None),
+            Arrival::Held => Ok(Fragment::Held),
             Arrival::Refused => Err(Denied::Fragment.into()),
         }
+    }
+
+    /// A first fragment waits for keys: the later ones that came before it do so behind it.
+    fn follow(&mut self, plug: &Plug, want: Want, key: Key) {
+        let held = lock(&self.shared.fragments).withdraw(key);
+        for bytes in held {
+            if let Err(refused) = self.wait_in_turn(plug, want, key, &bytes) {
+                self.count_refused(plug, &refused, bytes.len().saturating_sub(vnet::LEN));
+            }
+        }
+    }
+
+    /// A fragment behind what waits already.
+    fn wait_in_turn(&mut self, plug: &Plug, want: Want, key: Key, bytes: &[u8]) -> Result<Fragment, Refused> {
+        let is_held = self.waiting.hold(want, plug.port.id, Some(key), bytes, self.now);
+        if is_held { Ok(Fragment::Waits) } else { Err(Denied::NoSecureChannel.into()) }
     }
 
     fn rule(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: Size) -> Ruling {
@@ -339,7 +377,7 @@ impl Step<'_> {
     /// Whether a frame that was refused for want of keys may wait for them.
     fn may_wait(&mut self, plug: &Plug, bytes: &[u8]) -> bool {
         let (port, now) = (plug.port.id, self.now);
-        self.unkeyed.take().is_some_and(|want| self.waiting.hold(want, port, bytes, now))
+        self.unkeyed.take().is_some_and(|want| self.waiting.hold(want, port, None, bytes, now))
     }
 
     /// One of the answers that the port may have.

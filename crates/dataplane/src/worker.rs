@@ -59,7 +59,7 @@ pub struct Transmit {
 pub enum Wake {
     /// Ended flows and datagrams that stayed in pieces are swept up.
     Sweep,
-    /// A frame has waited too long for keys.
+    /// A frame has waited too long for keys, or they are to be asked for again.
     Release,
     /// Routers advertise themselves (RFC 4861 6.2.4): a guest forgets its default route otherwise.
     Advertise,
@@ -155,7 +155,7 @@ impl Worker {
         self.shared.strays.count_unsent(datagrams);
     }
 
-    /// A link whose keys are wanted.
+    /// A link whose keys are wanted. Call it after each batch of frames and after [`Worker::handle_timeout`], until `None`.
     pub fn poll_want(&mut self) -> Option<Want> {
         self.waiting.poll_want()
     }
@@ -227,7 +227,7 @@ impl Worker {
     pub fn poll_timeout(&self) -> (Time, Wake) {
         let sweep = (self.shared.sweep_due.at(), Wake::Sweep);
         let advertise = (self.shared.advertisement_due.at(), Wake::Advertise);
-        let release = self.waiting.due().map(|due| (due, Wake::Release));
+        let release = self.waiting.wake().map(|due| (due, Wake::Release));
         let first = if advertise.0 < sweep.0 { advertise } else { sweep };
         release.filter(|release| release.0 < first.0).unwrap_or(first)
     }
@@ -236,13 +236,16 @@ impl Worker {
     pub fn handle_timeout(&mut self, now: Time) {
         // An idle worker lets go of tables that are no longer in force.
         self.view.load();
+        self.waiting.ask_again(now);
         if self.shared.sweep_due.claim(now, SWEEP_INTERVAL) {
             self.shared.expire(now, SWEEPS_PER_ROUND);
             let (view, stray, lane) = (self.view.load(), &self.shared.stray, self.lane);
-            lock(&self.shared.fragments).sweep(now, |port, len| {
-                let meter = view.plug(port).map_or(stray, |plug| &plug.meter);
-                meter.count(lane, Event::Denied(Denied::Fragment), len.saturating_sub(vnet::LEN));
-            });
+            for fragments in [&self.shared.fragments, &self.shared.arrivals] {
+                lock(fragments).sweep(now, |port, len| {
+                    let meter = view.plug(port).map_or(stray, |plug| &plug.meter);
+                    meter.count(lane, Event::Denied(Denied::Fragment), len.saturating_sub(vnet::LEN));
+                });
+            }
         }
         if self.shared.advertisement_due.claim(now, ADVERTISEMENT_INTERVAL) {
             let view = Arc::clone(self.view.load());

@@ -5,8 +5,10 @@
 mod world;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use dataplane::{Action, HEADROOM};
+use dataplane::{Action, HEADROOM, Memory};
 use model::Duration;
 use wire::vnet::VnetHeader;
 use wire::{TcpFlags, build};
@@ -51,6 +53,9 @@ fn allocations(host: &mut Host, frames: &[Vec<u8>]) -> u64 {
 fn forwarding_allocates_nothing() {
     // As much as both tables can hold, and no more than is sent: the tables must not grow while they fill.
     let mut host = Host::new(Cloud::guarded());
+    let words = (0..world::config().memory_words()).map(|_| AtomicU64::new(0));
+    let memory: Arc<dyn Memory> = Arc::new(words.collect::<Box<[_]>>());
+    host.shared.remember(&memory, host.now);
     let frames = frames();
     let warm_up = build::udp(to_router(A1), "10.16.1.10:1".parse().unwrap(), "10.17.1.10:53".parse().unwrap(), b"x");
     for sport in 0..64_u16 {

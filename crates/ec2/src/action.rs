@@ -29,6 +29,8 @@ macro_rules! for_each_action {
             dhcp: DescribeDhcpOptions, CreateDhcpOptions, DeleteDhcpOptions, AssociateDhcpOptions;
             flow_log: CreateFlowLogs, DeleteFlowLogs, DescribeFlowLogs;
             tag: CreateTags, DeleteTags, DescribeTags;
+            insights: CreateNetworkInsightsPath, DeleteNetworkInsightsPath, DescribeNetworkInsightsPaths,
+                StartNetworkInsightsAnalysis, DescribeNetworkInsightsAnalyses, DeleteNetworkInsightsAnalysis;
             peering: CreateVpcPeeringConnection, AcceptVpcPeeringConnection, RejectVpcPeeringConnection, DeleteVpcPeeringConnection, DescribeVpcPeeringConnections, ModifyVpcPeeringConnectionOptions;
             place: DescribeRegions, DescribeAvailabilityZones, DescribeAccountAttributes;
             interface: CreateNetworkInterface, DeleteNetworkInterface, DescribeNetworkInterfaces, ModifyNetworkInterfaceAttribute, DescribeNetworkInterfaceAttribute, AttachNetworkInterface, DetachNetworkInterface, AssignPrivateIpAddresses, UnassignPrivateIpAddresses;
@@ -40,6 +42,9 @@ macro_rules! for_each_action {
             acl: CreateNetworkAcl, DeleteNetworkAcl, DescribeNetworkAcls, CreateNetworkAclEntry, ReplaceNetworkAclEntry,
                 DeleteNetworkAclEntry, ReplaceNetworkAclAssociation;
             catalogue: DescribeInstanceTypes, DescribeImages, DescribeVolumes;
+            prefix_list: CreateManagedPrefixList, DeleteManagedPrefixList, ModifyManagedPrefixList,
+                RestoreManagedPrefixListVersion, DescribeManagedPrefixLists, GetManagedPrefixListEntries,
+                GetManagedPrefixListAssociations, DescribePrefixLists;
         }
     };
 }

@@ -133,6 +133,8 @@ id_codes! {
     AllocationId "InvalidAllocationID.Malformed" "InvalidAllocationID.NotFound" "allocation ID";
     DhcpOptionsId "InvalidDhcpOptionID.Malformed" "InvalidDhcpOptionID.NotFound" "dhcpOption ID";
     FlowLogId "InvalidFlowLogId.Malformed" "InvalidFlowLogId.NotFound" "flow log";
+    InsightsPathId "InvalidNetworkInsightsPathId.Malformed" "InvalidNetworkInsightsPathId.NotFound" "networkInsightsPath ID";
+    InsightsAnalysisId "InvalidNetworkInsightsAnalysisId.Malformed" "InvalidNetworkInsightsAnalysisId.NotFound" "networkInsightsAnalysis ID";
     PrefixListId "InvalidPrefixListId.Malformed" "InvalidPrefixListID.NotFound" "prefix list ID";
     TransitGatewayId "InvalidTransitGatewayID.Malformed" "InvalidTransitGatewayID.NotFound" "transitGateway ID";
     VpnGatewayId "InvalidVpnGatewayID.Malformed" "InvalidVpnGatewayID.NotFound" "vpnGateway ID";

@@ -18,6 +18,7 @@ pub mod filter;
 pub mod fuzz;
 pub mod page;
 pub mod query;
+pub mod reach;
 pub mod service;
 pub mod shapes;
 pub mod signature;

@@ -4,6 +4,7 @@
 
 use model::{AccountId, Region, Secret, Time};
 
+use crate::reach::{ExplainReachability, ReachResult};
 use crate::{Error, FromQuery, Node, Shape, Xml};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +113,9 @@ macro_rules! service {
         }
 
         impl $request {
+            /// The names of all its actions.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($action),)*];
+
             /// # Errors
             /// `MissingAction`, `InvalidAction`, `NoSuchVersion`, and what the action's parameters have wrong.
             pub fn parse(node: &Node) -> Result<$request, Error> {
@@ -155,6 +159,7 @@ service! {
         CreateJoinToken -> JoinTokenResult,
         DescribeHosts -> HostsResult,
         RevokeHost -> RevokedHostResult,
+        ExplainReachability -> ReachResult,
     }
 }
 

@@ -110,6 +110,7 @@ macro_rules! addresses {
 }
 
 addresses!(std::net::Ipv4Addr, std::net::Ipv6Addr);
+addresses!(std::net::IpAddr);
 
 /// `Name.Value=true`: EC2's wrapped attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]

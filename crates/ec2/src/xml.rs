@@ -183,6 +183,8 @@ by_display!(
     AllocationId,
     DhcpOptionsId,
     FlowLogId,
+    InsightsPathId,
+    InsightsAnalysisId,
     PrefixListId,
     TransitGatewayId,
 );

@@ -225,6 +225,7 @@ fn try_sandbox(base: &Path) -> Vec<Check> {
         uid_base: 0x7000_0000,
         limits: Limits::default(),
         console_log: base.join("console.log"),
+        ending: base.join("ending"),
         cgroup_prefix: "peerway-doctor".to_owned(),
         helper: None,
     };

@@ -11,6 +11,7 @@
 //! | [`underlay`] | simulated hosts: namespaces joined by an underlay that leads nowhere else |
 //! | [`namespace`] | network namespaces, and the way in for a user without privileges |
 //! | [`sandbox`] | the mechanism of an instance: a process tree that cannot hurt the machine |
+//! | [`memory`] | memory that outlives the process |
 //! | [`doctor`] | what this machine allows, found out by trying |
 //! | [`poll`], [`fds`], [`limits`], [`cpu`], [`process`] | epoll, descriptors over a socket, limits, processors, processes without pid races |
 //!
@@ -27,6 +28,7 @@ pub mod doctor;
 pub mod fds;
 mod frames;
 pub mod limits;
+pub mod memory;
 mod mounts;
 pub mod namespace;
 pub mod netlink;

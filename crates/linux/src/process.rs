@@ -31,12 +31,20 @@ impl Birth {
         Ok(Self { pid, start_time: Stat::of(pid)?.start_time, boot_id: boot_id()? })
     }
 
+    /// Whether the machine has not been started anew since.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn is_of_this_boot(&self) -> io::Result<bool> {
+        Ok(self.boot_id == boot_id()?)
+    }
+
     /// A pidfd of this very process, or `None` when it is gone, be its pid in use again or not.
     ///
     /// # Errors
     /// The kernel's, other than "no such process".
     pub fn open(&self) -> io::Result<Option<OwnedFd>> {
-        if self.boot_id != boot_id()? {
+        if !self.is_of_this_boot()? {
             return Ok(None);
         }
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use rustix::ioctl::{self, IntegerSetter, Opcode, Setter, opcode};
+use rustix::ioctl::{self, Getter, IntegerSetter, Opcode, Setter, opcode};
 use thiserror::Error;
 
 /// Length in bytes of the virtio-net header in front of every frame.
@@ -87,8 +87,8 @@ impl Offloads {
     }
 }
 
-/// A TAP device. It lives as long as one of its queues, or until the namespace it is in dies or somebody in there
-/// deletes it ([`is_gone`]).
+/// A TAP device. It lives as long as one of its queues, or, if it is [persistent](Self::persist), until the namespace it is
+/// in dies or somebody in there deletes it ([`is_gone`]).
 #[derive(Debug)]
 pub struct Tap {
     /// Name within its network namespace.
@@ -108,6 +108,37 @@ impl Tap {
     /// When the name or number of queues is impossible, `/dev/net/tun` cannot be opened, the caller has no
     /// `CAP_NET_ADMIN` over the namespace, or the name is taken.
     pub fn create(name: &str, queues: usize, ladder: &[Offloads]) -> Result<Self, TapError> {
+        let tap = Self::open(name, queues, libc::IFF_TUN_EXCL)?;
+        tap.offering(ladder)
+    }
+
+    /// Attaches to a [persistent](Self::persist) TAP device that nobody is attached to, in the network namespace of the calling
+    /// thread: what it is called, its MAC and its addresses stay as they are. It must have been made for more than one queue, or
+    /// for one, as now.
+    ///
+    /// # Errors
+    /// As [`Tap::create`], except that there must be one of that name.
+    pub fn attach(name: &str, queues: usize, ladder: &[Offloads]) -> Result<Self, TapError> {
+        let tap = Self::open(name, queues, 0)?;
+        // Where there was none the kernel has just made one, which goes with its queues.
+        if !tap.queues[0].is_persistent().map_err(|e| step(name, "look at the flags", e))? {
+            return Err(step(name, "attach to the device", io::Error::from(io::ErrorKind::NotFound)));
+        }
+        tap.offering(ladder)
+    }
+
+    /// Keeps the device when nobody is attached to it any more: it has no carrier then, and what is sent to it is lost.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn persist(&self) -> Result<(), TapError> {
+        // SAFETY: TUNSETPERSIST takes its switch by value.
+        let set = unsafe { IntegerSetter::<SET_PERSIST>::new_usize(1) };
+        // SAFETY: the queue is an attached tun descriptor and `set` the ioctl it understands.
+        unsafe { ioctl::ioctl(&self.queues[0].fd, set) }.map_err(|e| step(&self.name, "make a persistent device", e))
+    }
+
+    fn open(name: &str, queues: usize, first: libc::c_int) -> Result<Self, TapError> {
         let name_bytes = interface_name(name)?;
         if !(1..=QUEUES_MAX).contains(&queues) {
             return Err(TapError::Queues(queues, name.to_owned()));
@@ -115,11 +146,17 @@ impl Tap {
         let multi_queue = if queues > 1 { libc::IFF_MULTI_QUEUE } else { 0 };
         let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | multi_queue;
         let mut tap = Self { name: name.to_owned(), offloads: Offloads::default(), queues: Vec::with_capacity(queues) };
-        for _ in 0..queues {
+        for number in 0..queues {
+            let flags = if number == 0 { flags | first } else { flags };
             tap.queues.push(TapQueue { fd: attach_queue(name, name_bytes, flags)? });
         }
-        tap.offloads = set_offloads(&tap.queues[0].fd, ladder).map_err(|e| step(name, "set the offloads", e))?;
         Ok(tap)
+    }
+
+    fn offering(mut self, ladder: &[Offloads]) -> Result<Self, TapError> {
+        let offloads = set_offloads(&self.queues[0].fd, ladder);
+        self.offloads = offloads.map_err(|e| step(&self.name, "set the offloads", e))?;
+        Ok(self)
     }
 }
 
@@ -130,6 +167,22 @@ pub struct TapQueue {
 }
 
 impl TapQueue {
+    /// A queue that another process was attached to and sent here ([`fds`](crate::fds)); frames that wait in it stay.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it is no queue of a TAP device with a virtio-net header, else the kernel's.
+    pub fn received(fd: OwnedFd) -> io::Result<Self> {
+        let wanted = libc::IFF_TAP | libc::IFF_VNET_HDR;
+        match flags(&fd) {
+            Ok(flags) if libc::c_int::from(flags) & wanted == wanted => Ok(Self { fd }),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the descriptor is no queue of a tap")),
+        }
+    }
+
+    fn is_persistent(&self) -> io::Result<bool> {
+        Ok(libc::c_int::from(flags(&self.fd)?) & libc::IFF_PERSIST != 0)
+    }
+
     /// Reads one frame with its virtio-net header. `WouldBlock` when there is none; a buffer shorter than
     /// [`FRAME_BUFFER_LEN`] may cut a frame.
     ///
@@ -178,11 +231,13 @@ pub fn is_down(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EIO)
 }
 
+const GET_INTERFACE: Opcode = opcode::read::<libc::c_uint>(b'T', 210);
+const SET_PERSIST: Opcode = opcode::write::<libc::c_int>(b'T', 203);
 const SET_INTERFACE: Opcode = opcode::write::<libc::c_int>(b'T', 202);
 const SET_OFFLOAD: Opcode = opcode::write::<libc::c_uint>(b'T', 208);
 const SET_VNET_HEADER_LEN: Opcode = opcode::write::<libc::c_int>(b'T', 216);
 
-/// `struct ifreq` as `TUNSETIFF` reads it.
+/// `struct ifreq` as `TUNSETIFF` reads it and `TUNGETIFF` writes it.
 #[repr(C)]
 struct InterfaceRequest {
     name: [u8; libc::IFNAMSIZ],
@@ -226,6 +281,14 @@ fn attach_queue(name: &str, name_bytes: [u8; libc::IFNAMSIZ], flags: libc::c_int
     // SAFETY: `fd` is an attached tun descriptor and `set` the ioctl it understands.
     unsafe { ioctl::ioctl(&fd, set) }.map_err(|e| step(name, "set the virtio-net header length", e))?;
     Ok(fd)
+}
+
+/// What the device of a queue is.
+fn flags(fd: &OwnedFd) -> io::Result<u16> {
+    // SAFETY: TUNGETIFF writes one `struct ifreq`, whose size `InterfaceRequest` has (asserted above) and any bytes of which are one.
+    let get = unsafe { Getter::<GET_INTERFACE, InterfaceRequest>::new() };
+    // SAFETY: `get` fits the ioctl; a descriptor of something else refuses it.
+    Ok(unsafe { ioctl::ioctl(fd, get) }?.flags)
 }
 
 fn set_offloads(fd: &OwnedFd, ladder: &[Offloads]) -> io::Result<Offloads> {

@@ -44,6 +44,16 @@ impl Digits {
         Some(Digits::new(u128::from_str_radix(text, 16).ok()?, mark))
     }
 
+    fn from_bytes(bytes: [u8; 9]) -> Option<Digits> {
+        let is_one = match bytes[0] & 0xf0 {
+            0 => true,
+            // Eight digits are the last four bytes.
+            SHORT => bytes[0] == SHORT && bytes[1..5] == [0; 4],
+            _ => false,
+        };
+        is_one.then_some(Digits(bytes))
+    }
+
     fn write(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.0.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte)) & ((1 << 68) - 1);
         let width = if self.0[0] & SHORT == 0 { DIGITS_LONG } else { DIGITS_SHORT };
@@ -61,6 +71,12 @@ pub trait ResourceId: Copy + Ord + fmt::Display + fmt::Debug + core::str::FromSt
 
     /// The id that these random bits make; only the lowest 68 count.
     fn from_random(random: u128) -> Self;
+
+    /// The id as it lies in memory, for records that have no room for text. The kind is not in it.
+    fn to_bytes(self) -> [u8; 9];
+
+    /// The id that [`to_bytes`](Self::to_bytes) gave; `None`: no id gives these.
+    fn from_bytes(bytes: [u8; 9]) -> Option<Self>;
 }
 
 macro_rules! ids {
@@ -78,6 +94,14 @@ macro_rules! ids {
 
                 fn from_random(random: u128) -> Self {
                     $name(Digits::new(random, 0))
+                }
+
+                fn to_bytes(self) -> [u8; 9] {
+                    self.0.0
+                }
+
+                fn from_bytes(bytes: [u8; 9]) -> Option<Self> {
+                    Digits::from_bytes(bytes).map($name)
                 }
             }
 
@@ -157,6 +181,15 @@ mod tests {
         }
 
         #[test]
+        fn bytes_are_an_id_that_reads_back_or_none(bytes: [u8; 9], high in 0_u8..0x30) {
+            for bytes in [bytes, [high, 0, 0, 0, 0, bytes[5], bytes[6], bytes[7], bytes[8]]] {
+                let Some(id) = NetworkInterfaceId::from_bytes(bytes) else { continue };
+                prop_assert_eq!(id.to_bytes(), bytes);
+                prop_assert_eq!(id.to_string().parse::<NetworkInterfaceId>(), Ok(id));
+            }
+        }
+
+        #[test]
         fn only_the_two_documented_lengths_are_ids(digits in "[0-9a-f]{0,24}") {
             let parsed = alloc::format!("vpc-{digits}").parse::<VpcId>();
             prop_assert_eq!(parsed.is_ok(), digits.len() == 8 || digits.len() == 17);
@@ -181,6 +214,10 @@ mod tests {
 
     #[test]
     fn old_short_ids_keep_their_length() {
-        assert_eq!("vpc-0a1b2c3d".parse::<VpcId>().unwrap().to_string(), "vpc-0a1b2c3d");
+        let short: VpcId = "vpc-0a1b2c3d".parse().unwrap();
+        assert_eq!(short.to_string(), "vpc-0a1b2c3d");
+        assert_eq!(VpcId::from_bytes(short.to_bytes()), Some(short));
+        assert_eq!(VpcId::from_bytes([0x10, 0, 0, 0, 1, 0, 0, 0, 0]), None, "nine digits");
+        assert_eq!(VpcId::from_bytes(VpcId::LAST.to_bytes()), None, "a bound is no id");
     }
 }

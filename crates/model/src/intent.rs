@@ -30,6 +30,9 @@ pub struct VpcSlice {
     /// The members of the VPCs at the other end of the active ones.
     pub peers: Vec<Peer>,
     pub dhcp_options: Option<Arc<DhcpOptions>>,
+    /// The blocks of every prefix list that a rule or a route of the VPC names.
+    #[serde(default)]
+    pub prefix_lists: BTreeMap<PrefixListId, Vec<Cidr>>,
 }
 
 /// An interface, where it is and whether packets may pass.

@@ -46,6 +46,24 @@ pub struct Attachment {
     pub delete_on_termination: bool,
 }
 
+/// How long an interface's flows are tracked without a packet, in seconds, where it is not as for all (spec 6.4.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionTracking {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp_established_timeout: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_stream_timeout: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_timeout: Option<u32>,
+}
+
+impl ConnectionTracking {
+    /// Nothing is set: all is as for all.
+    pub fn is_default(&self) -> bool {
+        *self == ConnectionTracking::default()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkInterface {
     pub id: NetworkInterfaceId,
@@ -60,6 +78,8 @@ pub struct NetworkInterface {
     pub ipv6_addresses: Vec<Ipv6Addr>,
     pub groups: BTreeSet<SecurityGroupId>,
     pub source_dest_check: bool,
+    #[serde(default, skip_serializing_if = "ConnectionTracking::is_default")]
+    pub connection_tracking: ConnectionTracking,
     pub attachment: Option<Attachment>,
     pub created: Time,
     pub tags: Tags,

@@ -161,6 +161,9 @@ pub struct InternetGateway {
     pub id: InternetGatewayId,
     pub owner: AccountId,
     pub vpc: Option<VpcId>,
+    /// The table for what comes in (spec 4.7). It is recorded: nothing comes in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_table: Option<RouteTableAssociation>,
     pub created: Time,
     pub tags: Tags,
 }

@@ -144,6 +144,8 @@ registry! {
     InternetGateway, internet_gateways, InternetGatewayId, "internet-gateway", |v| v.id;
     DhcpOptions, dhcp_options, DhcpOptionsId, "dhcp-options", |v| v.id;
     FlowLog, flow_logs, FlowLogId, "flow-log", |v| v.id;
+    NetworkInsightsPath, network_insights_paths, InsightsPathId, "network-insights-path", |v| v.id;
+    NetworkInsightsAnalysis, network_insights_analyses, InsightsAnalysisId, "network-insights-analysis", |v| v.id;
     Peering, peerings, PeeringId, "vpc-peering-connection", |v| v.id;
     Mirror, mirrors, VpcId, "mirror", |v| v.vpc;
     OutboxEntry, outbox, u64, "outbox", |v| v.sequence;
@@ -151,6 +153,8 @@ registry! {
     ClientToken, client_tokens, ClientTokenKey, "client-token", |v| v.key.clone();
     Clock, clock, Only, "clock", |_v| 0;
     Host, hosts, HostId, "host", |v| v.id;
+    PrefixList, prefix_lists, PrefixListId, "prefix-list", |v| v.id;
+    PrefixListHistory, prefix_list_histories, PrefixListId, "prefix-list-history", |v| v.list;
 }
 
 /// One change of a World, as data.
@@ -247,6 +251,7 @@ mod tests {
             id: InternetGatewayId::from_random(1),
             owner: "111111111111".parse().unwrap(),
             vpc: None,
+            route_table: None,
             created: Time::EPOCH,
             tags: Tags::new(),
         };

@@ -9,6 +9,10 @@ use std::sync::Arc;
 use model::credential::{AccessKey, ClientToken, ClientTokenKey, Secret, Session};
 use model::federation::{Clock, Member, Message, Mirror, OutboxEntry};
 use model::flow_log::{DestinationOptions, FileFormat, LogDestination, LogDestinationType};
+use model::insights::{
+    AclRule, Component, Explanation, Findings, PacketHeader, PathComponent, PathEnd, PathFilter, PathResource,
+    PortRange,
+};
 use model::peering::REQUEST_LIFE;
 use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::*;
@@ -168,6 +172,7 @@ fn interface() -> NetworkInterface {
         ipv6_addresses: vec!["2001:db8::10".parse().unwrap()],
         groups: BTreeSet::from([id(1)]),
         source_dest_check: true,
+        connection_tracking: ConnectionTracking { udp_timeout: Some(60), ..ConnectionTracking::default() },
         attachment: Some(Attachment {
             id: id_of_attachment,
             instance,
@@ -203,6 +208,68 @@ fn instance() -> Instance {
         disable_api_stop: false,
         shutdown_behavior: "stop".into(),
         starts: 1,
+        tags: tags(),
+    }
+}
+
+fn insights_path() -> NetworkInsightsPath {
+    let end = |resource| PathEnd { owner: owner(), resource };
+    let filter = PathFilter {
+        source_address: Some("10.17.1.10".parse().unwrap()),
+        source_ports: Some(PortRange { from: 1024, to: 65535 }),
+        destination_address: None,
+        destination_ports: None,
+    };
+    NetworkInsightsPath {
+        id: id(1),
+        owner: owner(),
+        created: now(),
+        source: end(PathResource::Instance(id(1))),
+        destination: Some(end(PathResource::Peering(id(1)))),
+        source_ip: None,
+        destination_ip: Some("10.18.1.10".parse().unwrap()),
+        protocol: IpProtocol::TCP,
+        destination_port: Some(443),
+        filter_at_source: None,
+        filter_at_destination: Some(filter),
+        tags: tags(),
+    }
+}
+
+/// What is absent in it is absent in the record, and reads back all the same.
+fn insights_analysis() -> NetworkInsightsAnalysis {
+    let component = Component { id: "i-1".into(), arn: "arn".into(), name: Some("n".into()) };
+    let header = PacketHeader {
+        protocol: "6".into(),
+        source_addresses: vec!["10.17.1.10/32".into()],
+        source_ports: vec![PortRange::ALL],
+        ..PacketHeader::default()
+    };
+    let stage =
+        PathComponent { sequence: 1, component: component.clone(), inbound: Some(header), ..PathComponent::default() };
+    let rule = AclRule { cidr: "0.0.0.0/0".into(), protocol: "all".into(), number: 100, ..AclRule::default() };
+    let explanation = Explanation {
+        code: "SUBNET_ACL_RESTRICTION".into(),
+        acl: Some(component),
+        acl_rule: Some(rule),
+        ..Explanation::default()
+    };
+    let findings = Findings {
+        path_found: Some(false),
+        forward: vec![stage],
+        explanations: vec![explanation],
+        suggested_accounts: vec![owner()],
+        ..Findings::default()
+    };
+    NetworkInsightsAnalysis {
+        id: id(1),
+        owner: owner(),
+        path: id(1),
+        started: now(),
+        additional_accounts: vec![owner()],
+        filter_in: vec!["arn".into()],
+        filter_out: Vec::new(),
+        findings,
         tags: tags(),
     }
 }
@@ -260,8 +327,31 @@ fn flow_log() -> FlowLog {
     }
 }
 
+fn prefix_list() -> PrefixList {
+    let entry = |block: &str, description: Option<&str>| (block.parse().unwrap(), description.map(Into::into));
+    PrefixList {
+        id: id(1),
+        owner: owner(),
+        name: "corporate".into(),
+        family: AddressFamily::Ipv4,
+        max_entries: 20,
+        version: 2,
+        entries: BTreeMap::from([entry("10.9.0.0/16", Some("d")), entry("10.8.0.0/16", None)]),
+        state: PrefixListState::Restored,
+        tags: tags(),
+    }
+}
+
 fn one_of_each() -> Vec<Resource> {
-    let gateway = InternetGateway { id: id(1), owner: owner(), vpc: Some(id(1)), created: now(), tags: tags() };
+    let association = RouteTableAssociation { id: id(3), route_table: id(3) };
+    let gateway = InternetGateway {
+        id: id(1),
+        owner: owner(),
+        vpc: Some(id(1)),
+        route_table: Some(association),
+        created: now(),
+        tags: tags(),
+    };
     let configuration = vec![("domain-name".into(), vec!["x".into()])];
     let request = Message::Request { peering: peering() };
     vec![
@@ -275,6 +365,8 @@ fn one_of_each() -> Vec<Resource> {
         Resource::InternetGateway(Arc::new(gateway)),
         Resource::DhcpOptions(Arc::new(DhcpOptions { id: id(1), owner: owner(), configuration, tags: tags() })),
         Resource::FlowLog(Arc::new(flow_log())),
+        Resource::NetworkInsightsPath(Arc::new(insights_path())),
+        Resource::NetworkInsightsAnalysis(Arc::new(insights_analysis())),
         Resource::Peering(peering()),
         Resource::Mirror(Arc::new(mirror())),
         Resource::OutboxEntry(Arc::new(OutboxEntry { sequence: 3, to: region(), message: request })),
@@ -285,6 +377,11 @@ fn one_of_each() -> Vec<Resource> {
             id: "local".parse().unwrap(),
             underlay: "198.18.0.1:4500".parse().unwrap(),
             key: KeyFingerprint([7; 32]),
+        })),
+        Resource::PrefixList(Arc::new(prefix_list())),
+        Resource::PrefixListHistory(Arc::new(PrefixListHistory {
+            list: id(1),
+            versions: BTreeMap::from([(1, prefix_list().entries)]),
         })),
     ]
 }

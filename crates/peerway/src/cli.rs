@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use model::{AccountId, HostId, InstanceId, NetworkInterfaceId, Region};
 
+use crate::drops::{Of, Reason};
+use crate::metrics::Place;
+
 /// VPCs and VPC peering on machines you own.
 ///
 /// The control plane speaks the EC2 API, so the AWS CLI, boto3, Terraform and Ansible work unchanged; real packets move
@@ -22,7 +25,9 @@ use model::{AccountId, HostId, InstanceId, NetworkInterfaceId, Region};
   peerway exec i-0123... -- ping -c1 10.17.1.10
   peerway status                     what runs, what was dropped and why
   peerway capture eni-0123...        each packet of an interface, with its verdict
-  peerway doctor                     what this machine allows"
+  peerway doctor                     what this machine allows
+  peerway reach web db --port tcp/443
+                                     why it is not reachable, and the commands that mend it"
 )]
 pub struct Cli {
     /// Say more on standard error; twice for every request, thrice for all.
@@ -46,6 +51,8 @@ pub enum Command {
     Capture(CaptureOptions),
     /// Say what this machine allows, by trying.
     Doctor(DoctorOptions),
+    /// Say why A cannot reach B, and what mends it; or hold a file of expectations against the cloud.
+    Reach(crate::reach::options::ReachOptions),
     /// Make access keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -101,6 +108,9 @@ pub struct UpOptions {
     /// Let `peerway capture --esp-keys` show the keys between hosts: who has them reads all traffic. For tests
     #[arg(long)]
     pub allow_esp_keys: bool,
+    /// Where Prometheus reads metrics, or off [default: 127.0.0.1:9477, if it is free]
+    #[arg(long, value_name = "ADDRESS|off", env = "PEERWAY_METRICS", hide_env_values = true)]
+    pub metrics: Option<Place>,
     #[command(flatten)]
     pub hosts: HostsOptions,
 }
@@ -111,8 +121,9 @@ pub struct HostsOptions {
     /// How many hosts to simulate; instances are spread over them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub hosts: u16,
-    /// The largest packet between simulated hosts, in bytes; a guest's MTU is what sealing leaves of it, at most 9001
-    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1400..=65000))]
+    /// The largest packet between simulated hosts, in bytes; a guest's MTU is what sealing leaves of it, at most 9001. Below 1344
+    /// instances have no IPv6
+    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1280..=65000))]
     pub underlay_mtu: u16,
     /// Whether the network between simulated hosts cuts and merges datagrams by itself, as good network cards do
     #[arg(long, value_enum, default_value_t = Offload::On)]
@@ -167,6 +178,7 @@ pub struct ExecOptions {
 #[command(after_help = "Examples:
   peerway status
   peerway status --drops --output json
+  peerway status --drops --of eni-0123456789abcdef0 --reason D22
   peerway status --links")]
 pub struct StatusOptions {
     /// The data directory of the running `peerway up` [default: the user's state directory]
@@ -175,6 +187,12 @@ pub struct StatusOptions {
     /// Also every reason for which packets were dropped, by interface
     #[arg(long)]
     pub drops: bool,
+    /// Only the drops of an interface or an instance
+    #[arg(long, value_name = "ENI|INSTANCE", requires = "drops")]
+    pub of: Option<Of>,
+    /// Only the drops for a reason, such as D22
+    #[arg(long, value_name = "REASON", requires = "drops")]
+    pub reason: Option<Reason>,
     /// The links to other hosts instead: cipher, age of the keys, what was sealed, opened and refused
     #[arg(long, conflicts_with = "drops")]
     pub links: bool,
@@ -300,6 +318,9 @@ pub struct ServerOptions {
     /// Milliseconds that an answer waits for packets to follow it
     #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
     pub wait: u64,
+    /// Where Prometheus reads metrics, or off [default: 127.0.0.1:9477, if it is free]
+    #[arg(long, value_name = "ADDRESS|off", env = "PEERWAY_METRICS", hide_env_values = true)]
+    pub metrics: Option<Place>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -322,8 +343,9 @@ pub struct AgentOptions {
     /// The address of this machine at which other hosts reach it: UDP and TCP port 4500
     #[arg(long, value_name = "ADDRESS")]
     pub underlay: IpAddr,
-    /// The largest packet on every path to other hosts, in bytes; a guest's MTU is what sealing leaves of it, at most 9001
-    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1400..=65000))]
+    /// The largest packet on every path to other hosts, in bytes; a guest's MTU is what sealing leaves of it, at most 9001. Below 1344
+    /// (1364 over IPv6) instances have no IPv6
+    #[arg(long, value_name = "BYTES", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(1280..=65000))]
     pub underlay_mtu: u16,
     /// Threads that carry packets [default: one per processor, at most four]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -331,6 +353,20 @@ pub struct AgentOptions {
     /// Let `peerway capture --esp-keys` show the keys between hosts: who has them reads all traffic. For tests
     #[arg(long)]
     pub allow_esp_keys: bool,
+    /// Where Prometheus reads metrics, or off [default: 127.0.0.1:9478, if it is free]
+    #[arg(long, value_name = "ADDRESS|off", env = "PEERWAY_METRICS", hide_env_values = true)]
+    pub metrics: Option<Place>,
+    /// End the instances when the agent is stopped; without it they run on, and the next agent takes them over
+    #[arg(long)]
+    pub end_instances: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  systemctl stop peerway-agent && peerway host clear --data /var/lib/peerway-agent")]
+pub struct HostClearOptions {
+    /// The data directory of an agent that is stopped [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -360,6 +396,8 @@ pub enum HostCommand {
     List(OperatorOptions),
     /// Cut a host off: the server and all other hosts refuse its key from now on.
     Revoke(HostRevokeOptions),
+    /// End the instances that a stopped agent left running on this machine; their files stay.
+    Clear(HostClearOptions),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -428,6 +466,16 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
         assert!("eth0".parse::<Target>().is_err_and(|error| error.contains("underlay")));
+    }
+
+    #[test]
+    fn an_underlay_carries_at_least_what_every_ipv6_link_does() {
+        let agent = ["agent", "--server", "192.0.2.1:4589", "--host", "host-1", "--underlay", "192.0.2.11"];
+        for command in [&["up", "--hosts", "2"][..], &agent] {
+            let parse = |mtu| Cli::try_parse_from([&["peerway"], command, &["--underlay-mtu", mtu]].concat());
+            assert!(parse("1280").is_ok() && parse("65000").is_ok());
+            assert!(parse("1279").is_err() && parse("65001").is_err());
+        }
     }
 
     #[test]

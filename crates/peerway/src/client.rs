@@ -185,7 +185,7 @@ fn service_name(service: Service) -> &'static str {
 }
 
 /// RFC 3986: all but unreserved characters by their bytes.
-fn form_encode(text: &str) -> String {
+pub(crate) fn form_encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {

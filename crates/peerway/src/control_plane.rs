@@ -9,6 +9,7 @@ use anyhow::Context;
 use server::{Carriers, OperatorKey, Server};
 
 use crate::cli::ServerOptions;
+use crate::metrics::{self, Endpoint, Sources};
 use crate::up::{self, End};
 use crate::{host, notify};
 
@@ -17,6 +18,7 @@ pub fn run(options: &ServerOptions) -> anyhow::Result<ExitCode> {
     let data = std::path::absolute(&data).with_context(|| format!("cannot tell where {} is", data.display()))?;
     let api = listen(options.listen, "--listen")?;
     let hosts = listen(options.hosts_listen, "--hosts-listen")?;
+    let metrics = metrics::bind(options.metrics, metrics::PORT)?;
     // Held until the process ends.
     let _lock = host::take_directory(&data)?;
     let server_options = server::Options {
@@ -32,18 +34,22 @@ pub fn run(options: &ServerOptions) -> anyhow::Result<ExitCode> {
         let mut end = End::listen()?;
         let mut server = Server::start(api, server_options).await?;
         let hosts = server.listen_for_hosts(hosts)?;
+        let sources = Sources { server: Some(server.observer()), agents: Vec::new() };
+        let metrics = metrics.map(|listener| Endpoint::serve(listener, sources)).transpose()?;
         notify::ready();
         let snippet = format!(
-            "endpoint http://{}\nhosts {hosts}\ndata {}\n\n# real access keys only, from `peerway key create`; the operator's is in {}\n\
+            "endpoint http://{}\nhosts {hosts}\ndata {}\n{}\n# real access keys only, from `peerway key create`; the operator's is in {}\n\
              # hosts join with a token from `peerway token create`\n\nCtrl-C ends it; state stays.\n",
             server.address,
             data.display(),
+            metrics.as_ref().map(Endpoint::line).unwrap_or_default(),
             OperatorKey::path(&data).display(),
         );
         // Whoever listened may be gone: no reason to end.
         let _ = io::stdout().write_all(snippet.as_bytes());
         end.wait().await;
         notify::stopping();
+        metrics.into_iter().for_each(Endpoint::stop);
         server.stop().await;
         Ok(ExitCode::SUCCESS)
     })

@@ -16,6 +16,7 @@ use model::{HostId, Region};
 use server::{Carriers, Quotas};
 
 use crate::cli::{HostsOptions, Offload};
+use crate::metrics;
 
 /// What is decided before anything runs.
 #[derive(Clone, Debug)]
@@ -31,12 +32,15 @@ pub struct Plan {
     pub queues: usize,
     pub allow_esp_keys: bool,
     pub hosts: HostsOptions,
+    /// `None`: where metrics are by default, if that is free.
+    pub metrics: Option<metrics::Place>,
 }
 
 /// A plan that has its port, its directory and its rights; made while the process has one thread.
 pub struct Prepared {
     plan: Plan,
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     /// Held for as long as the process lives.
     _lock: fs::File,
 }
@@ -45,6 +49,7 @@ pub struct Prepared {
 pub struct Running {
     pub address: SocketAddr,
     pub data: PathBuf,
+    pub metrics: Option<metrics::Endpoint>,
     server: server::Server,
     agents: Vec<agent::Agent>,
     /// What joins more than two simulated hosts.
@@ -97,12 +102,13 @@ impl Plan {
                 self.listen
             )
         })?;
+        let metrics = metrics::bind(self.metrics, metrics::PORT)?;
         let lock = take_directory(&self.data)?;
         if self.packets {
             acquire_rights()?;
             linux::limits::raise_open_files(OPEN_FILES).context("cannot raise the limit of open files")?;
         }
-        Ok(Prepared { plan: self, listener, _lock: lock })
+        Ok(Prepared { plan: self, listener, metrics, _lock: lock })
     }
 }
 
@@ -150,7 +156,7 @@ impl Prepared {
     /// # Errors
     /// What does not start, by name; nothing is left running then.
     pub async fn start(self) -> anyhow::Result<Running> {
-        let Prepared { plan, listener, _lock: lock } = self;
+        let Prepared { plan, listener, metrics, _lock: lock } = self;
         // The lock lives as long as the process: no other may take the directory before all is ended.
         std::mem::forget(lock);
         let (places, switch) = if plan.packets { plan.places()? } else { (Vec::new(), None) };
@@ -169,7 +175,10 @@ impl Prepared {
         for place in places {
             agents.push(start_agent(&plan, place, &server)?);
         }
-        Ok(Running { address, data: plan.data, server, agents, _switch: switch })
+        let observers = agents.iter().map(agent::Agent::observer).collect();
+        let sources = metrics::Sources { server: Some(server.observer()), agents: observers };
+        let metrics = metrics.map(|listener| metrics::Endpoint::serve(listener, sources)).transpose()?;
+        Ok(Running { address, data: plan.data, metrics, server, agents, _switch: switch })
     }
 }
 
@@ -220,6 +229,7 @@ fn start_agent(plan: &Plan, place: Place, server: &server::Server) -> anyhow::Re
         limits: linux::sandbox::Limits::default(),
         underlay: place.underlay,
         allow_esp_keys: plan.allow_esp_keys,
+        lifetime: agent::Lifetime::EndWithAgent,
     };
     let host = options.host;
     let agent = agent::Agent::start(options, agent::Upstream::Here(ours))?;
@@ -267,6 +277,7 @@ pub fn explain_no_agent(error: io::Error, dir: &Path) -> anyhow::Error {
 impl Running {
     /// Ends instances, agent and control plane; state stays.
     pub async fn stop(self) {
+        self.metrics.into_iter().for_each(metrics::Endpoint::stop);
         // They wait for threads, which must not keep the runtime from serving the agents' last words.
         let agents = self.agents;
         let ended = tokio::task::spawn_blocking(move || {

@@ -1,8 +1,11 @@
-//! `peerway host`: the hosts that joined, asked for with the operator's key.
+//! `peerway host`: the hosts that joined, asked for with the operator's key; and what is left of one on this machine.
 
 use std::process::ExitCode;
 
-use crate::cli::{HostRevokeOptions, OperatorOptions, Output};
+use anyhow::bail;
+
+use crate::cli::{HostClearOptions, HostRevokeOptions, OperatorOptions, Output};
+use crate::host;
 use crate::operator::Operator;
 use crate::table::Table;
 
@@ -34,4 +37,24 @@ pub fn revoke(options: &HostRevokeOptions) -> anyhow::Result<ExitCode> {
         Output::Table => println!("{host} is cut off: the server and the other hosts refuse its key."),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+pub fn clear(options: &HostClearOptions) -> anyhow::Result<ExitCode> {
+    let data = options.data.clone().map_or_else(host::default_data, Ok)?;
+    if !data.is_dir() {
+        bail!("{} is no directory; name an agent's with --data", data.display());
+    }
+    // Nobody starts an agent on it meanwhile.
+    let _lock = host::take_directory(&data)?;
+    let mut code = ExitCode::SUCCESS;
+    for (id, ended) in agent::end_instances(&data.join(host::HOST_DIR)) {
+        match ended {
+            Ok(()) => println!("{id} ended"),
+            Err(error) => {
+                eprintln!("peerway: cannot end {id}: {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
 }

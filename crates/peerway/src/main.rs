@@ -7,13 +7,16 @@ mod client;
 mod control_plane;
 mod demo;
 mod doctor;
+mod drops;
 mod exec;
 mod host;
 mod host_agent;
 mod hosts;
 mod key;
+mod metrics;
 mod notify;
 mod operator;
+mod reach;
 mod status;
 mod table;
 mod token;
@@ -43,12 +46,14 @@ fn main() -> ExitCode {
         Command::Status(options) => status::run(&options),
         Command::Capture(options) => capture::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Reach(options) => reach::run(&options),
         Command::Key(KeyCommand::Create(options)) => key::create(&options),
         Command::Server(options) => control_plane::run(&options),
         Command::Agent(options) => host_agent::run(&options),
         Command::Token(TokenCommand::Create(options)) => token::create(&options),
         Command::Host(HostCommand::List(options)) => hosts::list(&options),
         Command::Host(HostCommand::Revoke(options)) => hosts::revoke(&options),
+        Command::Host(HostCommand::Clear(options)) => hosts::clear(&options),
         Command::Completions { shell } => {
             cli::completions(shell);
             Ok(ExitCode::SUCCESS)

@@ -14,6 +14,11 @@ pub fn ready() {
     say("READY=1");
 }
 
+/// Another process goes on for it.
+pub fn main_pid(pid: u32) {
+    say(&format!("MAINPID={pid}"));
+}
+
 /// It is about to end.
 pub fn stopping() {
     say("STOPPING=1");

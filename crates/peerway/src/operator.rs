@@ -2,12 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use ec2::service::Service;
 use ec2::signature::{Signed, Signer};
-use model::Time;
+use model::{AccountId, Secret, Time};
 use server::OperatorKey;
 
 use crate::cli::OperatorOptions;
@@ -58,7 +59,7 @@ impl<'o> Operator<'o> {
             }
             body.push_str(&format!("&{name}={value}"));
         }
-        let answer = ask(self.endpoint, &self.key, service, &body)?;
+        let answer = ask(self.endpoint, &Keys::from(&self.key), service, &body)?;
         let reply = Reply(answer.body);
         if answer.status != "200" {
             bail!("{}: {}", reply.text("Code")?, reply.text("Message")?);
@@ -98,20 +99,62 @@ impl Reply {
     }
 }
 
-struct Answer {
-    status: String,
-    body: String,
+pub struct Answer {
+    pub status: String,
+    pub body: String,
+}
+
+/// With what a request is signed.
+pub struct Keys {
+    access_key: String,
+    secret: Secret,
+    token: Option<Secret>,
+}
+
+impl From<&OperatorKey> for Keys {
+    fn from(key: &OperatorKey) -> Keys {
+        Keys { access_key: key.access_key_id.clone(), secret: key.secret_access_key.clone(), token: None }
+    }
+}
+
+impl Keys {
+    /// Those that AWS's own tools would take from the environment.
+    pub fn of_environment() -> Option<Keys> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let access_key = variable("AWS_ACCESS_KEY_ID")?;
+        let secret = Secret(variable("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| "any".into()));
+        Some(Keys { access_key, secret, token: variable("AWS_SESSION_TOKEN").map(Secret) })
+    }
+
+    /// The operator's; a cloud that takes accounts at their word has no file of them and needs none.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn of_operator(data: Option<&Path>) -> anyhow::Result<Keys> {
+        let data = data.map_or_else(host::default_data, |data| Ok(data.to_path_buf()))?;
+        match OperatorKey::read(&data) {
+            Ok(key) => Ok(Keys::from(&key)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Keys { access_key: AccountId::OPERATOR.to_string(), secret: Secret("any".into()), token: None })
+            }
+            Err(error) => Err(error)
+                .with_context(|| format!("cannot use the operator's key {}", OperatorKey::path(&data).display())),
+        }
+    }
 }
 
 /// One signed request to an endpoint.
-fn ask(endpoint: &str, operator: &OperatorKey, service: Service, body: &str) -> anyhow::Result<Answer> {
+///
+/// # Errors
+/// An endpoint that is none; no answer.
+pub fn ask(endpoint: &str, keys: &Keys, service: Service, body: &str) -> anyhow::Result<Answer> {
     let authority = authority(endpoint)?;
     let headers = [("host", authority), ("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let signer = Signer {
-        access_key: &operator.access_key_id,
-        secret: &operator.secret_access_key,
-        token: None,
+        access_key: &keys.access_key,
+        secret: &keys.secret,
+        token: keys.token.as_ref(),
         region: REGION,
         service: service.name(),
     };

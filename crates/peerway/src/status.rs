@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::agents;
 use crate::cli::{Output, StatusOptions};
+use crate::drops::{self, Filter};
 use crate::host;
 use crate::table::Table;
 
@@ -31,15 +32,19 @@ pub fn run(options: &StatusOptions) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let instances: Vec<&InstanceStatus> = hosts.iter().flat_map(|host| &host.instances).collect();
+    let filter = Filter { of: options.of, reason: options.reason };
+    let drops = if options.drops { drops::drops(&hosts, &filter) } else { Vec::new() };
     match (options.output, options.links) {
         (Output::Json, true) => print_json(&hosts.iter().flat_map(links_of).collect::<Vec<_>>())?,
+        (Output::Json, false) if options.drops => print_json(&drops)?,
         (Output::Json, false) => print_json(&instances)?,
         (Output::Table, true) => print_links(&hosts),
+        (Output::Table, false) if filter.of.is_some() || filter.reason.is_some() => {}
         (Output::Table, false) => print_instances(&instances, hosts.len() > 1),
     }
     if options.drops && options.output == Output::Table {
         println!();
-        print_drops(&instances);
+        print!("{}", drops::table(&drops));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,22 +93,6 @@ fn print_instances(instances: &[&InstanceStatus], has_hosts: bool) {
             ];
             row.extend(has_hosts.then(|| instance.host.to_string()));
             table.row(&row);
-        }
-    }
-    print!("{table}");
-}
-
-fn print_drops(instances: &[&InstanceStatus]) {
-    let mut table = Table::new(&["interface", "address", "reason", "packets", "what it means"]);
-    for interface in instances.iter().flat_map(|instance| &instance.interfaces) {
-        for (code, text, packets) in &interface.drops {
-            table.row(&[
-                interface.interface.to_string(),
-                interface.address.clone(),
-                code.clone(),
-                packets.to_string(),
-                text.clone(),
-            ]);
         }
     }
     print!("{table}");
@@ -166,4 +155,11 @@ fn print_links(hosts: &[HostStatus]) {
         ]);
     }
     print!("{table}");
+    // What belongs to no link that there is.
+    let reason = Some(drops::NOT_AUTHENTIC);
+    let strays: Vec<_> = drops::drops(hosts, &Filter { of: None, reason }).into_iter().collect();
+    if !strays.is_empty() {
+        println!();
+        print!("{}", drops::table(&strays));
+    }
 }

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::UpOptions;
 use crate::host::{self, Plan, Running};
+use crate::metrics;
 
 pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
     let plan = Plan {
@@ -24,6 +25,7 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         queues: options.queues.map_or_else(host::default_queues, usize::from),
         allow_esp_keys: options.allow_esp_keys,
         hosts: options.hosts.clone(),
+        metrics: options.metrics,
     };
     warn_of_keys(plan.allow_esp_keys);
     let prepared = plan.prepare()?;
@@ -115,7 +117,7 @@ fn snippet(running: &Running, options: &UpOptions) -> String {
     format!(
         "endpoint {endpoint}
 data {}
-
+{metrics}
   export AWS_ENDPOINT_URL={endpoint}
   {keys}
   export AWS_REGION={region} AWS_DEFAULT_REGION={region}
@@ -125,5 +127,6 @@ Ctrl-C ends it; state stays.
 ",
         running.data.display(),
         region = options.regions[0],
+        metrics = running.metrics.as_ref().map(metrics::Endpoint::line).unwrap_or_default(),
     )
 }

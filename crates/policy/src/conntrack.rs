@@ -11,7 +11,12 @@
 //! An *untracked* flow leaves a marker, which admits nothing. It only remembers who began, so that an answer on its way when the
 //! rule is revoked does not begin a tracked flow and so keep the connection alive. Markers take at most a quarter of the table;
 //! without one the rules alone judge, as ever.
+//!
+//! A table may keep a copy of itself in a [`Mirror`], and the next one begin with it ([`Conntrack::restore`]). What has ended here has ended
+//! there by the time that the call returns; that a flow goes on is copied about once a second.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hasher};
 use core::net::IpAddr;
@@ -21,7 +26,8 @@ use hashbrown::{HashMap, HashTable};
 use model::{Direction, NetworkInterfaceId, Time};
 
 use crate::group::opposite;
-use crate::lifetime::{State, Timeouts, after, flags};
+use crate::lifetime::{OwnTimeouts, State, Timeouts, after, flags};
+use crate::record::{self, Found, Mirror, Remembered};
 use crate::{Denied, Flow, FlowKey, L4, Track, Tracked};
 
 /// How much may be tracked at once.
@@ -38,6 +44,7 @@ pub struct Limits {
 pub struct Conntrack {
     limits: Limits,
     timeouts: Timeouts,
+    own_timeouts: Arc<OwnTimeouts>,
     hasher: FixedState,
     /// A flow keeps its slot; slots are numbered below `limits.flows`.
     slots: Vec<Option<Entry>>,
@@ -50,13 +57,40 @@ pub struct Conntrack {
     markers: u32,
     /// The slot that [`Conntrack::expire`] looks at next.
     cursor: usize,
+    /// A copy of every live entry, by its slot.
+    mirror: Option<Box<dyn Mirror>>,
+}
+
+/// What a table found in its [`Mirror`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Flows that it knows again, untracked ones' markers among them.
+    pub flows: usize,
+    /// Records that had ended by then.
+    pub ended: usize,
+    /// Records that are none, or for which there is no room.
+    pub refused: usize,
+}
+
+/// A flow that lay in the mirror of a table and belongs into another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stray(Remembered);
+
+impl Stray {
+    /// Whose it is, and the flow as its guest sends it.
+    pub fn key(&self) -> (NetworkInterfaceId, FlowKey) {
+        (self.0.interface, self.0.flow)
+    }
 }
 
 /// The flows of one interface, from its first one to its [flush](Conntrack::flush).
 #[derive(Debug)]
 struct Zone {
+    interface: NetworkInterfaceId,
     is_live: bool,
     flows: u32,
+    /// The slot of one of them; each leads to the next.
+    first: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +107,16 @@ struct Entry {
     initiator: Direction,
     state: State,
     is_marker: bool,
+    /// Its neighbours among its interface's flows.
+    before: u32,
+    next: u32,
 }
+
+/// No slot: they are numbered below 2^32 - 1.
+const NONE: u32 = u32::MAX;
+
+/// That a flow goes on is copied when it will end in another one of these, in milliseconds: so much earlier it may end after a restart.
+const COPIED_EVERY: i64 = 1 << 10;
 
 /// How many slots a new flow may look through for one that has ended, when the table is full.
 const RECLAIM: usize = 64;
@@ -88,6 +131,7 @@ impl Conntrack {
         Conntrack {
             limits,
             timeouts,
+            own_timeouts: Arc::default(),
             hasher: FixedState::with_seed(seed),
             slots: Vec::with_capacity(slots),
             free: Vec::with_capacity(slots),
@@ -98,7 +142,62 @@ impl Conntrack {
             free_zones: Vec::new(),
             markers: 0,
             cursor: 0,
+            mirror: None,
         }
+    }
+
+    /// A table that begins with what an earlier one left in its mirror, and goes on to keep a copy there.
+    ///
+    /// Every record is checked, whatever lies there, and the limits hold. A flow that is not `is_mine` is taken out and returned: it
+    /// belongs into another table ([`Conntrack::adopt`]).
+    pub fn restore(
+        limits: Limits,
+        timeouts: Timeouts,
+        seed: u64,
+        mut mirror: Box<dyn Mirror>,
+        now: Time,
+        mut is_mine: impl FnMut(NetworkInterfaceId, &FlowKey) -> bool,
+    ) -> (Conntrack, Restored, Vec<Stray>) {
+        let mut table = Conntrack::new(limits, timeouts, seed);
+        let (mut restored, mut strays) = (Restored::default(), Vec::new());
+        for slot in 0..mirror.used().min(limits.flows) {
+            table.slots.push(None);
+            let Some(words) = mirror.slot(slot) else { continue };
+            let is_kept = match record::read(words, slot) {
+                Found::Empty => continue,
+                Found::Record(it) if it.expires <= now => {
+                    restored.ended += 1;
+                    false
+                }
+                Found::Record(it) if !is_mine(it.interface, &it.flow) => {
+                    strays.push(Stray(it));
+                    false
+                }
+                Found::Record(it) => {
+                    let is_kept = table.take_over(it, Some(slot), now);
+                    restored.flows += usize::from(is_kept);
+                    restored.refused += usize::from(!is_kept);
+                    is_kept
+                }
+                Found::Unsound => {
+                    restored.refused += 1;
+                    false
+                }
+            };
+            if !is_kept {
+                record::clear(words);
+            }
+        }
+        let Conntrack { slots, free, .. } = &mut table;
+        let used = u32::try_from(slots.len()).unwrap_or(NONE);
+        free.extend((0..used).rev().filter(|slot| slots[*slot as usize].is_none()));
+        table.mirror = Some(mirror);
+        (table, restored, strays)
+    }
+
+    /// Takes over a flow that lay in another table's mirror. `false`: there is no room, or it is known already.
+    pub fn adopt(&mut self, stray: Stray, now: Time) -> bool {
+        self.take_over(stray.0, None, now)
     }
 
     /// What is known about a packet that passes this interface; the direction is the guest's.
@@ -157,6 +256,11 @@ impl Conntrack {
         }
     }
 
+    /// What interfaces say of their own flows, from here on: a flow's rest of life is counted anew with its next packet.
+    pub fn set_own_timeouts(&mut self, own: Arc<OwnTimeouts>) {
+        self.own_timeouts = own;
+    }
+
     /// Forgets all flows of an interface: it was deleted, detached, or its instance stopped.
     pub fn flush(&mut self, interface: NetworkInterfaceId) {
         let Some(zone) = self.interfaces.remove(&interface) else { return };
@@ -165,6 +269,17 @@ impl Conntrack {
         if state.flows == 0 {
             self.free_zones.push(zone);
         }
+        // Their slots are given back later; who restores them must not find them alive.
+        let (mut at, Some(mirror)) = (state.first, &mut self.mirror) else { return };
+        while let Some(Some(entry)) = self.slots.get(at as usize) {
+            clear(&mut **mirror, at);
+            at = entry.next;
+        }
+    }
+
+    /// The interfaces that have flows, or had them and were not [flushed](Conntrack::flush).
+    pub fn interfaces(&self) -> impl Iterator<Item = NetworkInterfaceId> + '_ {
+        self.interfaces.keys().copied()
     }
 
     /// Gives back slots of flows that have ended: looks at `budget` slots, going on where it stopped. Returns how many it gave back.
@@ -220,7 +335,7 @@ fn as_sent(direction: Direction, key: FlowKey) -> FlowKey {
 impl Entry {
     fn first(key: Key, initiator: Direction, direction: Direction, flow: &Flow, is_marker: bool) -> Entry {
         let state = after(State::Opening, initiator, direction, flow);
-        Entry { key, expires: Time::EPOCH, initiator, state, is_marker }
+        Entry { key, expires: Time::EPOCH, initiator, state, is_marker, before: NONE, next: NONE }
     }
 
     fn advance(&mut self, direction: Direction, flow: &Flow, now: Time, timeouts: &Timeouts) {
@@ -230,6 +345,19 @@ impl Entry {
             self.expires = now + timeouts.of(state, flow.protocol);
         }
         self.state = state;
+    }
+
+    /// What is copied when it changes.
+    fn copied(&self) -> (State, i64) {
+        (self.state, self.expires.as_unix_millis() / COPIED_EVERY)
+    }
+}
+
+fn clear(mirror: &mut dyn Mirror, slot: u32) {
+    if slot < mirror.used()
+        && let Some(words) = mirror.slot(slot)
+    {
+        record::clear(words);
     }
 }
 
@@ -257,16 +385,37 @@ impl Conntrack {
         self.slots[self.slot(&key)?].as_ref()
     }
 
-    fn find_mut(&mut self, interface: NetworkInterfaceId, flow: FlowKey) -> Option<&mut Entry> {
+    fn slot_of(&self, interface: NetworkInterfaceId, flow: FlowKey) -> Option<usize> {
         let zone = *self.interfaces.get(&interface)?;
-        let slot = self.slot(&Key { zone, flow })?;
-        self.slots[slot].as_mut()
+        self.slot(&Key { zone, flow })
     }
 
     fn go_on(&mut self, interface: NetworkInterfaceId, key: FlowKey, direction: Direction, flow: &Flow, now: Time) {
-        let timeouts = self.timeouts;
-        if let Some(entry) = self.find_mut(interface, key).filter(|entry| entry.expires > now) {
-            entry.advance(direction, flow, now, &timeouts);
+        if let Some(slot) = self.slot_of(interface, key) {
+            self.advance(slot, direction, flow, now);
+        }
+    }
+
+    /// One more packet of a flow, unless that has ended.
+    fn advance(&mut self, slot: usize, direction: Direction, flow: &Flow, now: Time) {
+        let Some(timeouts) = self.slots[slot].map(|entry| self.timeouts_of(entry.key.zone)) else { return };
+        let Some(entry) = self.slots[slot].as_mut().filter(|entry| entry.expires > now) else { return };
+        let before = entry.copied();
+        entry.advance(direction, flow, now, &timeouts);
+        if entry.copied() != before {
+            self.copy(slot);
+        }
+    }
+
+    /// Writes an entry into the mirror, if there is one.
+    fn copy(&mut self, slot: usize) {
+        let (Some(mirror), Some(entry), Ok(number)) = (&mut self.mirror, self.slots[slot], u32::try_from(slot)) else {
+            return;
+        };
+        let Entry { key: Key { zone, flow }, expires, initiator, state, is_marker, .. } = entry;
+        let interface = self.zones[zone as usize].interface;
+        if let Some(words) = mirror.slot(number) {
+            record::write(words, number, &Remembered { interface, flow, expires, initiator, state, is_marker });
         }
     }
 
@@ -292,19 +441,14 @@ impl Conntrack {
         flow: &Flow,
         now: Time,
     ) {
-        let timeouts = self.timeouts;
         let zone = self.zone(interface);
         let opens = flags(flow).is_opening();
-        match self.find_mut(interface, key) {
-            Some(entry) if entry.is_marker && entry.expires > now && !opens => {
-                entry.advance(direction, flow, now, &timeouts);
-            }
+        let found = self.slot_of(interface, key);
+        let is_live = |entry: Entry| entry.is_marker && entry.expires > now && !opens;
+        match found {
+            Some(slot) if self.slots[slot].is_some_and(is_live) => self.advance(slot, direction, flow, now),
             found => {
-                let is_there = found.is_some();
-                let Limits { flows, flows_per_interface } = self.limits;
-                let is_room = self.markers < flows / MARKERS_PART
-                    && self.zones[zone as usize].flows < flows_per_interface / MARKERS_PART;
-                if is_there || is_room {
+                if found.is_some() || self.has_room_for_marker(zone) {
                     let entry = Entry::first(Key { zone, flow: key }, initiator, direction, flow, true);
                     // A full table has no room for a mere reminder.
                     let _: Result<(), bool> = self.put(entry, flow, now);
@@ -313,11 +457,36 @@ impl Conntrack {
         }
     }
 
+    fn has_room_for_marker(&self, zone: u32) -> bool {
+        let Limits { flows, flows_per_interface } = self.limits;
+        self.markers < flows / MARKERS_PART && self.zones[zone as usize].flows < flows_per_interface / MARKERS_PART
+    }
+
+    /// A remembered flow, in this empty slot or in any. `false`: there is no room, or it is known already.
+    fn take_over(&mut self, it: Remembered, slot: Option<u32>, now: Time) -> bool {
+        let Remembered { interface, flow, expires, initiator, state, is_marker } = it;
+        let zone = self.zone(interface);
+        let key = Key { zone, flow };
+        let has_room = !self.is_full() && self.zones[zone as usize].flows < self.limits.flows_per_interface;
+        if !has_room || self.slot(&key).is_some() || expires <= now {
+            return false;
+        }
+        // A clock that was set back must not keep it for ever.
+        let expires = expires.min(now + self.timeouts_of(zone).of(state, flow.protocol));
+        self.place(slot, Entry { key, expires, initiator, state, is_marker, before: NONE, next: NONE });
+        true
+    }
+
+    /// The times by which an interface's flows live.
+    fn timeouts_of(&self, zone: u32) -> Timeouts {
+        self.own_timeouts.of(self.zones[zone as usize].interface, self.timeouts)
+    }
+
     fn zone(&mut self, interface: NetworkInterfaceId) -> u32 {
         if let Some(zone) = self.interfaces.get(&interface) {
             return *zone;
         }
-        let fresh = Zone { is_live: true, flows: 0 };
+        let fresh = Zone { interface, is_live: true, flows: 0, first: NONE };
         let zone = match self.free_zones.pop() {
             Some(zone) => {
                 self.zones[zone as usize] = fresh;
@@ -335,11 +504,14 @@ impl Conntrack {
     /// Writes an entry over an older one of the same flow, or into a slot of its own. `Err(true)`: the interface's share is used up;
     /// `Err(false)`: the table.
     fn put(&mut self, mut entry: Entry, flow: &Flow, now: Time) -> Result<(), bool> {
-        entry.expires = now + self.timeouts.of(entry.state, flow.protocol);
+        entry.expires = now + self.timeouts_of(entry.key.zone).of(entry.state, flow.protocol);
         if let Some(slot) = self.slot(&entry.key) {
-            let old = self.slots[slot].replace(entry);
-            self.markers -= u32::from(old.is_some_and(|old| old.is_marker));
-            self.markers += u32::from(entry.is_marker);
+            if let Some(old) = &mut self.slots[slot] {
+                self.markers -= u32::from(old.is_marker);
+                self.markers += u32::from(entry.is_marker);
+                *old = Entry { before: old.before, next: old.next, ..entry };
+            }
+            self.copy(slot);
             return Ok(());
         }
         let zone = entry.key.zone as usize;
@@ -352,22 +524,34 @@ impl Conntrack {
         if self.is_full() {
             return Err(false);
         }
-        let slot = match self.free.pop() {
+        self.place(None, entry);
+        Ok(())
+    }
+
+    /// Puts a new entry into this empty slot, or into any.
+    fn place(&mut self, slot: Option<u32>, mut entry: Entry) {
+        let zone = &mut self.zones[entry.key.zone as usize];
+        zone.flows += 1;
+        entry.next = zone.first;
+        self.markers += u32::from(entry.is_marker);
+        let slot = match slot.or_else(|| self.free.pop()) {
             Some(slot) => {
                 self.slots[slot as usize] = Some(entry);
                 slot
             }
             None => {
                 self.slots.push(Some(entry));
-                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+                u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
             }
         };
-        self.zones[zone].flows += 1;
-        self.markers += u32::from(entry.is_marker);
+        zone.first = slot;
+        if let Some(Some(next)) = self.slots.get_mut(entry.next as usize) {
+            next.before = slot;
+        }
         let Conntrack { index, slots, hasher, .. } = self;
         let hash_of = |slot: &u32| slots[*slot as usize].map_or(0, |entry| hash(hasher, &entry.key));
         index.insert_unique(hash(hasher, &entry.key), slot, hash_of);
-        Ok(())
+        self.copy(slot as usize);
     }
 
     fn is_full(&self) -> bool {
@@ -379,10 +563,18 @@ impl Conntrack {
         if let Ok(found) = self.index.find_entry(hash(&self.hasher, &entry.key), |at| *at as usize == slot) {
             let (at, _) = found.remove();
             self.free.push(at);
+            self.mirror.iter_mut().for_each(|mirror| clear(&mut **mirror, at));
         }
         self.slots[slot] = None;
         self.markers -= u32::from(entry.is_marker);
+        if let Some(Some(next)) = self.slots.get_mut(entry.next as usize) {
+            next.before = entry.before;
+        }
         let zone = &mut self.zones[entry.key.zone as usize];
+        match self.slots.get_mut(entry.before as usize) {
+            Some(Some(before)) => before.next = entry.next,
+            _ => zone.first = entry.next,
+        }
         zone.flows -= 1;
         if !zone.is_live && zone.flows == 0 {
             self.free_zones.push(entry.key.zone);
@@ -466,6 +658,50 @@ mod tests {
             assert!(conntrack.lookup(interface(1), IN, &ask.reversed(), at(last)).is_some());
             assert!(conntrack.lookup(interface(1), IN, &ask.reversed(), at(last + 1)).is_none());
         }
+    }
+
+    /// Spec 6.4.4: what one interface says of its flows holds for its own only, and from the next packet on.
+    #[test]
+    fn an_interface_may_have_times_of_its_own() {
+        let own = model::ConnectionTracking {
+            tcp_established_timeout: Some(60),
+            udp_stream_timeout: Some(61),
+            udp_timeout: Some(45),
+        };
+        let set = |conntrack: &mut Conntrack, own| {
+            conntrack.set_own_timeouts(Arc::new([(interface(1), own)].into_iter().collect()));
+        };
+        let ask = Flow::udp(p("10.0.0.1"), 5, p("10.0.0.2"), 53);
+        let last = |conntrack: &Conntrack, owner: u128, answer: &Flow| {
+            let seen = |second: &i64| conntrack.lookup(interface(owner), IN, answer, at(*second)).is_some();
+            (0..500_000).take_while(seen).last()
+        };
+        let story = |conntrack: &mut Conntrack, owner: u128| {
+            let mut tell = |direction, flow: &Flow, track| {
+                conntrack.commit(interface(owner), direction, flow, track, at(0)).unwrap();
+            };
+            tell(OUT, &tcp(TcpFlags::SYN), Track::New);
+            tell(IN, &back(TcpFlags::SYN_ACK), Track::Established);
+            tell(OUT, &ask, Track::New);
+            let once = last(conntrack, owner, &ask.reversed());
+            for direction in [IN, OUT, IN] {
+                let flow = if direction == OUT { ask } else { ask.reversed() };
+                conntrack.commit(interface(owner), direction, &flow, Track::Established, at(0)).unwrap();
+            }
+            (last(conntrack, owner, &back(TcpFlags::ACK)), once, last(conntrack, owner, &ask.reversed()))
+        };
+        let mut conntrack = table(10, 10);
+        set(&mut conntrack, own);
+        assert_eq!(story(&mut conntrack, 1), (Some(59), Some(44), Some(60)));
+        assert_eq!(story(&mut conntrack, 2), (Some(431_999), Some(29), Some(179)));
+        // What was tracked before lives by the new time once a packet has come.
+        set(&mut conntrack, model::ConnectionTracking { tcp_established_timeout: Some(100), ..own });
+        assert_eq!(last(&conntrack, 1, &back(TcpFlags::ACK)), Some(59));
+        conntrack.commit(interface(1), OUT, &tcp(TcpFlags::ACK), Track::Established, at(0)).unwrap();
+        assert_eq!(last(&conntrack, 1, &back(TcpFlags::ACK)), Some(99));
+        // What is half open or ended is not the interface's to say.
+        conntrack.commit(interface(1), OUT, &tcp(FIN_ACK), Track::Established, at(0)).unwrap();
+        assert_eq!(last(&conntrack, 1, &back(TcpFlags::ACK)), Some(59));
     }
 
     #[test]
@@ -590,6 +826,12 @@ mod tests {
                 let markers = conntrack.slots.iter().flatten().filter(|entry| entry.is_marker).count();
                 prop_assert_eq!(conntrack.markers as usize, markers);
                 prop_assert!(conntrack.index.capacity() < 64, "never grows");
+                for zone in &conntrack.zones {
+                    let entry = |slot: u32| conntrack.slots.get(slot as usize).copied().flatten();
+                    let next = |slot: &u32| entry(*slot).map(|entry| entry.next).filter(|next| *next != NONE);
+                    let first = entry(zone.first).map(|_| zone.first);
+                    prop_assert_eq!(core::iter::successors(first, next).take(9).count(), zone.flows as usize);
+                }
             }
         }
     }

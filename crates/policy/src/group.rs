@@ -2,12 +2,15 @@
 //!
 //! Rules are kept whole and sorted into lists by what can match at all: family, direction, protocol. Within a list they are
 //! compared one after the other. Which rule of several is named as the one that admits has no meaning but is always the same.
+//! A rule about a prefix list is as many as the list has entries, under one name (decision 0027).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use model::{Cidr, Direction, IpProtocol, Ports, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupRule};
+use model::{
+    Cidr, Direction, IpProtocol, Ports, PrefixListId, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupRule,
+};
 
 use crate::acl::matches;
 use crate::flow::{Flow, protocol};
@@ -96,14 +99,15 @@ fn range(protocol: u8, ports: Ports) -> Option<(u16, u16)> {
 }
 
 impl Rules {
-    /// `resolve` says of a reference's group and VPC what it is worth in this VPC.
+    /// `resolve` says of a reference's group and VPC what it is worth in this VPC, `entries` what a prefix list holds.
     pub(crate) fn new<'a>(
         groups: &[&'a SecurityGroup],
         resolve: impl Fn(SecurityGroupId, model::VpcId) -> Resolved,
+        entries: impl Fn(PrefixListId) -> &'a [Cidr],
     ) -> Rules {
         let side = |direction| {
             let named = |g: &&'a SecurityGroup| g.rules(direction).map(|r| (RuleRef { group: g.id, rule: r.id }, r));
-            Side::new(&groups.iter().flat_map(named).collect::<Vec<_>>(), &resolve)
+            Side::new(&groups.iter().flat_map(named).collect::<Vec<_>>(), &resolve, &entries)
         };
         Rules { ingress: side(Direction::Ingress), egress: side(Direction::Egress) }
     }
@@ -213,26 +217,31 @@ impl Reference {
 }
 
 impl Side {
-    fn new(
-        rules: &[(RuleRef, &SecurityGroupRule)],
+    fn new<'a>(
+        rules: &[(RuleRef, &'a SecurityGroupRule)],
         resolve: impl Fn(SecurityGroupId, model::VpcId) -> Resolved,
+        entries: impl Fn(PrefixListId) -> &'a [Cidr],
     ) -> Side {
         let reference = |(rule, r): &(RuleRef, &SecurityGroupRule)| match r.peer {
             RulePeer::Group { group, vpc, .. } => {
                 let (vpc, wrong) = resolve(group, vpc);
                 Some(Reference { rule: *rule, protocol: r.protocol, ports: r.ports, group, vpc, wrong })
             }
-            // Without an entry, a prefix list matches nothing.
             RulePeer::Cidr(_) | RulePeer::PrefixList(_) => None,
         };
-        let blocks = (0..).zip(rules).filter_map(|(name, (_, r))| match r.peer {
-            RulePeer::Cidr(cidr) => Some(BlockRule { name, cidr, protocol: r.protocol, ports: r.ports }),
-            _ => None,
+        let blocks = (0..).zip(rules).flat_map(|(name, (_, r))| {
+            let cidrs = match &r.peer {
+                RulePeer::Cidr(cidr) => core::slice::from_ref(cidr),
+                RulePeer::PrefixList(list) => entries(*list),
+                RulePeer::Group { .. } => &[],
+            };
+            cidrs.iter().map(move |cidr| BlockRule { name, cidr: *cidr, protocol: r.protocol, ports: r.ports })
         });
+        let (v4, v6): (Vec<_>, Vec<_>) = blocks.partition(|rule| rule.cidr.is_ipv4());
         Side {
             names: rules.iter().map(|(name, _)| *name).collect(),
-            v4: Lists::new(&blocks.clone().filter(|rule| rule.cidr.is_ipv4()).collect::<Vec<_>>()),
-            v6: Lists::new(&blocks.filter(|rule| !rule.cidr.is_ipv4()).collect::<Vec<_>>()),
+            v4: Lists::new(&v4),
+            v6: Lists::new(&v6),
             references: rules.iter().filter_map(reference).collect(),
         }
     }

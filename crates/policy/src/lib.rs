@@ -26,6 +26,7 @@ pub mod flow;
 mod group;
 mod leave;
 mod lifetime;
+mod record;
 mod route;
 mod tables;
 #[cfg(any(test, feature = "testing"))]
@@ -36,12 +37,13 @@ mod trail;
 mod verdict;
 
 pub use arrive::ingress;
-pub use conntrack::{Conntrack, Limits};
+pub use conntrack::{Conntrack, Limits, Restored, Stray};
 pub use denied::{Denied, NotApplicable, Reason};
 pub use flow::{Flow, FlowKey, IcmpClass, L4, TcpFlags};
 pub use leave::egress;
-pub use lifetime::Timeouts;
+pub use lifetime::{OwnTimeouts, Timeouts};
 pub use model::Scope;
+pub use record::{Mirror, RECORD_LAYOUT, RECORD_WORDS};
 pub use tables::{Owner, Tables};
 pub use trail::{RouteState, RuleRef, Step, Trail};
 pub use verdict::{Admit, L2, Next, Origin, Track, Tracked};

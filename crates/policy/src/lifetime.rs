@@ -7,7 +7,9 @@
 //!  UDP  ───────────▶ Opening ──────▶ Answered ──────▶ Again ──────────▶ Open
 //! ```
 
-use model::{Direction, Duration};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use model::{ConnectionTracking, Direction, Duration, NetworkInterfaceId};
 
 use crate::flow::protocol;
 use crate::{Flow, L4, TcpFlags};
@@ -39,6 +41,23 @@ impl Default for Timeouts {
             icmp: Duration::seconds(30),
             other: Duration::seconds(600),
         }
+    }
+}
+
+/// What interfaces say of their own flows; those without a word are not among them (spec 6.4.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnTimeouts(HashMap<NetworkInterfaceId, ConnectionTracking, FixedState>);
+
+impl OwnTimeouts {
+    /// An interface's timeouts, where all others have `general` ones.
+    pub(crate) fn of(&self, interface: NetworkInterfaceId, general: Timeouts) -> Timeouts {
+        self.0.get(&interface).map_or(general, |own| general.with(own))
+    }
+}
+
+impl FromIterator<(NetworkInterfaceId, ConnectionTracking)> for OwnTimeouts {
+    fn from_iter<I: IntoIterator<Item = (NetworkInterfaceId, ConnectionTracking)>>(all: I) -> OwnTimeouts {
+        OwnTimeouts(all.into_iter().collect())
     }
 }
 
@@ -90,6 +109,16 @@ pub(crate) fn after(state: State, initiator: Direction, direction: Direction, fl
 }
 
 impl Timeouts {
+    fn with(self, own: &ConnectionTracking) -> Timeouts {
+        let or = |own: Option<u32>, general| own.map_or(general, |seconds| Duration::seconds(seconds.into()));
+        Timeouts {
+            tcp_established: or(own.tcp_established_timeout, self.tcp_established),
+            udp_stream: or(own.udp_stream_timeout, self.udp_stream),
+            udp: or(own.udp_timeout, self.udp),
+            ..self
+        }
+    }
+
     pub(crate) fn of(&self, state: State, protocol: u8) -> Duration {
         match (protocol, state) {
             (protocol::TCP, State::Open) => self.tcp_established,

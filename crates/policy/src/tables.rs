@@ -14,14 +14,14 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use model::intent::{Peer, VpcSlice};
 use model::{
-    Cidr, HostId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTable, RouteTableId, RouteTarget, SecurityGroupId,
-    Subnet, Tags, VpcId,
+    Cidr, ConnectionTracking, HostId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTable, RouteTableId,
+    RouteTarget, SecurityGroupId, Subnet, Tags, VpcId,
 };
 
 use crate::acl::Acl;
 use crate::group::{Resolved, Rules};
 use crate::route::{Hop, Routes, Way};
-use crate::{NotApplicable, Origin, Scope};
+use crate::{NotApplicable, Origin, OwnTimeouts, Scope};
 
 /// Iteration order is never used, so that a fixed seed is for speed only; ids are random and a VPC's addresses are its own.
 type Map<K, V> = HashMap<K, V, FixedState>;
@@ -65,6 +65,11 @@ impl Tables {
         self.generation
     }
 
+    /// What the interfaces say of how long their flows are tracked: for [`Conntrack`](crate::Conntrack).
+    pub fn own_timeouts(&self) -> OwnTimeouts {
+        self.vpcs.iter().flat_map(|vpc| vpc.own_timeouts.iter().copied()).collect()
+    }
+
     /// The interface of the VPC that owns the address; `None` also if the VPC is not in these tables.
     pub fn owner(&self, vpc: VpcId, address: IpAddr) -> Option<Owner> {
         self.vpc(vpc)?.owner(OWN, address)
@@ -105,6 +110,8 @@ pub(crate) struct VpcTables {
     /// Places in `endpoints`.
     addresses: Map<IpAddr, usize>,
     peerings: Box<[PeeringTables]>,
+    /// Of the interfaces that say something of how long their flows are tracked.
+    own_timeouts: Arc<[(NetworkInterfaceId, ConnectionTracking)]>,
 }
 
 /// A subnet with what decides at its edge.
@@ -253,6 +260,7 @@ impl VpcTables {
             endpoints: Box::default(),
             addresses: Map::default(),
             peerings: slice.peerings.iter().map(|peering| compile_peering(slice, peering, &mut sets)).collect(),
+            own_timeouts: own_timeouts(slice),
         };
         tables.endpoints = compile_endpoints(slice, &tables, &mut sets);
         for (place, endpoint) in tables.endpoints.iter().enumerate() {
@@ -307,6 +315,11 @@ fn compile_peering(slice: &VpcSlice, peering: &model::Peering, sets: &mut GroupS
     PeeringTables { id: peering.id, status: peering.status, other }
 }
 
+fn own_timeouts(slice: &VpcSlice) -> Arc<[(NetworkInterfaceId, ConnectionTracking)]> {
+    let all = slice.endpoints.iter().map(|e| (e.interface.id, e.interface.connection_tracking));
+    all.filter(|(_, own)| !own.is_default()).collect()
+}
+
 /// Without its subnet nothing can be said about an interface: it is left out.
 fn compile_endpoints(slice: &VpcSlice, tables: &VpcTables, sets: &mut GroupSets) -> Box<[Endpoint]> {
     let subnets: BTreeMap<_, _> = slice.subnets.iter().enumerate().map(|(place, subnet)| (subnet.id, place)).collect();
@@ -318,7 +331,8 @@ fn compile_endpoints(slice: &VpcSlice, tables: &VpcTables, sets: &mut GroupSets)
         let set = sets.shared(&interface.groups);
         let rules = united.entry(set.clone()).or_insert_with_key(|set| {
             let of_set: Vec<_> = set.iter().filter_map(|id| groups.get(id)).map(|group| &***group).collect();
-            Arc::new(Rules::new(&of_set, |group, vpc| tables.resolve(slice, group, vpc)))
+            let entries = |list| slice.prefix_lists.get(&list).map_or(&[][..], |entries| entries);
+            Arc::new(Rules::new(&of_set, |group, vpc| tables.resolve(slice, group, vpc), entries))
         });
         Some(Endpoint {
             id: interface.id,
@@ -337,8 +351,10 @@ fn compile_endpoints(slice: &VpcSlice, tables: &VpcTables, sets: &mut GroupSets)
 fn compile_subnets(slice: &VpcSlice, tables: &VpcTables) -> Box<[SubnetTables]> {
     let places: BTreeMap<_, _> = tables.endpoints.iter().enumerate().map(|(place, e)| (e.id, place)).collect();
     let way = |target| way(slice, tables, &places, target);
+    let entries = |list| slice.prefix_lists.get(&list).map(|entries| &entries[..]);
+    let compiled = |table: &RouteTable| Arc::new(Routes::new(table, way, &tables.blocks, entries));
     let routes: BTreeMap<RouteTableId, Arc<Routes>> =
-        slice.route_tables.iter().map(|table| (table.id, Arc::new(Routes::new(table, way)))).collect();
+        slice.route_tables.iter().map(|table| (table.id, compiled(table))).collect();
     let acls: BTreeMap<_, _> = slice.network_acls.iter().map(|acl| (acl.id, Arc::new(Acl::new(acl)))).collect();
     let subnet = |subnet: &Arc<Subnet>| {
         let table = subnet.effective_route_table(&slice.vpc);
@@ -346,7 +362,7 @@ fn compile_subnets(slice: &VpcSlice, tables: &VpcTables) -> Box<[SubnetTables]> 
         SubnetTables {
             subnet: subnet.clone(),
             acl: acls.get(&acl).cloned().unwrap_or_else(|| Arc::new(Acl::missing(acl))),
-            routes: routes.get(&table).cloned().unwrap_or_else(|| Arc::new(Routes::new(&empty(slice, table), way))),
+            routes: routes.get(&table).cloned().unwrap_or_else(|| compiled(&empty(slice, table))),
         }
     };
     slice.subnets.iter().map(subnet).collect()

@@ -15,8 +15,9 @@ use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTabl
 use model::{
     AclAction, Cidr, Destination, Direction, HostId, InternetGatewayId, IpProtocol, MacAddr, NetworkAcl,
     NetworkAclEntry, NetworkInterface, NetworkInterfaceId, Peering, PeeringId, PeeringOptions, PeeringSide,
-    PeeringStatus, Ports, Region, ResourceId, Route, RouteOrigin, RouteTable, RouteTarget, RulePeer, SecurityGroup,
-    SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Subnet, SubnetId, Tags, Time, Vpc, VpcId, Zone,
+    PeeringStatus, Ports, PrefixListId, Region, ResourceId, Route, RouteOrigin, RouteTable, RouteTarget, RulePeer,
+    SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Subnet, SubnetId, Tags, Time, Vpc, VpcId,
+    Zone,
 };
 
 use crate::Tables;
@@ -95,6 +96,7 @@ impl Lab {
             peerings: Vec::new(),
             peers: Vec::new(),
             dhcp_options: None,
+            prefix_lists: BTreeMap::new(),
             vpc: Arc::new(vpc),
         };
         self.slices.insert(id, slice);
@@ -172,6 +174,7 @@ impl Lab {
             ipv6_addresses: Vec::new(),
             groups: BTreeSet::from([slice.vpc.default_group]),
             source_dest_check: true,
+            connection_tracking: model::ConnectionTracking::default(),
             attachment: None,
             created: Time::EPOCH,
             tags: Tags::new(),
@@ -226,11 +229,32 @@ impl Lab {
 
     /// A route in the VPC's main table.
     pub fn route(&mut self, vpc: VpcId, destination: &str, target: RouteTarget) {
+        self.add_route(vpc, Destination::Cidr(p(destination)), target);
+    }
+
+    fn add_route(&mut self, vpc: VpcId, destination: Destination, target: RouteTarget) {
         let main = self.slices[&vpc].vpc.main.route_table;
-        let route = Route { destination: Destination::Cidr(p(destination)), target, origin: RouteOrigin::CreateRoute };
+        let route = Route { destination, target, origin: RouteOrigin::CreateRoute };
         let mut tables = self.slice(vpc).route_tables.iter_mut();
         let table = tables.find(|table| table.id == main).unwrap_or_else(|| panic!("{vpc} has no main table"));
         Arc::make_mut(table).routes.push(route);
+    }
+
+    /// A prefix list of these blocks, for rules and routes of the VPC.
+    pub fn prefix_list(&mut self, vpc: VpcId, blocks: &[&str]) -> PrefixListId {
+        let id = self.id();
+        self.set_prefix_list(vpc, id, blocks);
+        id
+    }
+
+    /// Other blocks for a prefix list of the VPC.
+    pub fn set_prefix_list(&mut self, vpc: VpcId, list: PrefixListId, blocks: &[&str]) {
+        self.slice(vpc).prefix_lists.insert(list, blocks.iter().map(|block| p(block)).collect());
+    }
+
+    /// A route to the blocks of a prefix list, in the VPC's main table.
+    pub fn route_to_list(&mut self, vpc: VpcId, list: PrefixListId, target: RouteTarget) {
+        self.add_route(vpc, Destination::PrefixList(list), target);
     }
 
     /// Routes to each other's blocks over the peering, in both main tables.

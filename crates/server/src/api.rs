@@ -10,7 +10,7 @@ use model::{Change, Duration};
 
 use crate::auth::Authenticated;
 use crate::region::{Answer, Work, machine_time, seed};
-use crate::{Carriers, Cloud, members};
+use crate::{Carriers, Cloud, members, reach};
 
 /// The response document.
 pub(crate) async fn answer(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -> Result<String, Error> {
@@ -48,7 +48,9 @@ async fn ec2(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -
 /// Commits, and waits for the hosts to have it in force.
 async fn write(cloud: &Cloud, region: Region, work: Work) -> Result<Answer, Error> {
     let (answer, revision) = cloud.regions[&region].write(work).await?;
-    cloud.hosts.wait(region, revision, cloud.options.wait).await;
+    let committed = std::time::Instant::now();
+    let is_in_force = cloud.hosts.wait(region, revision, cloud.options.wait).await;
+    cloud.meters.converged(is_in_force, committed.elapsed());
     Ok(answer)
 }
 
@@ -90,6 +92,7 @@ async fn peerway(cloud: &Cloud, caller: &Caller, form: &Node, request_id: &str) 
         PeerwayRequest::DescribeHosts(_) => members::describe(cloud, caller)?,
         PeerwayRequest::RevokeHost(request) => members::revoke(cloud, caller, request).await?,
         PeerwayRequest::DescribeStatus(_) => PeerwayReply::DescribeStatus(status(cloud)),
+        PeerwayRequest::ExplainReachability(request) => reach::explain(cloud, caller, request).await?,
     };
     Ok(reply.render(request_id))
 }

@@ -77,12 +77,17 @@ impl Default for Hosts {
 }
 
 impl Hosts {
-    /// Waits until every connected host has this revision in force, or the time is over.
-    pub(crate) async fn wait(&self, region: Region, revision: u64, at_most: Duration) {
+    /// Waits until every connected host has this revision in force; `false`: the time was over first.
+    pub(crate) async fn wait(&self, region: Region, revision: u64, at_most: Duration) -> bool {
         let mut hosts = self.in_force.subscribe();
         let in_force = |hosts: &InForce| hosts.values().all(|at| at.get(&region).is_some_and(|at| *at >= revision));
         // Past the time the answer goes out all the same; status shows the lag.
-        let _ = tokio::time::timeout(at_most, hosts.wait_for(in_force)).await;
+        tokio::time::timeout(at_most, hosts.wait_for(in_force)).await.is_ok()
+    }
+
+    /// What each connected host has in force.
+    pub(crate) fn in_force(&self) -> InForce {
+        self.in_force.borrow().clone()
     }
 
     /// Every connected host, and whether it is at these revisions.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ec2::service::Service;
 use ec2::signature::Signed;
@@ -89,27 +89,45 @@ async fn respond(cloud: &Cloud, request: Request<Incoming>) -> Response<Full<Byt
     }
     // A presigned POST has its parameters in the query, too.
     let form: &[u8] = if parts.method == Method::GET || body.is_empty() { query.as_bytes() } else { &body };
-    match answer(cloud, &signed, form, service, &request_id).await {
+    match metered(cloud, &signed, form, service, &request_id).await {
         Ok(document) => document_response(StatusCode::OK, document, &request_id),
         Err(error) => refuse(service, &error, &request_id),
     }
 }
 
-async fn answer(
+/// The answer, counted by its action.
+async fn metered(
     cloud: &Cloud,
     signed: &Signed<'_>,
     form: &[u8],
     service: Service,
     request_id: &str,
 ) -> Result<String, Error> {
-    let form = Node::parse(form)?;
+    let began = Instant::now();
+    let form = Node::parse(form);
+    let action = form.as_ref().ok().and_then(|form| form.text("Action")).unwrap_or_default().to_owned();
+    let result = match form {
+        Ok(form) => answer(cloud, signed, &form, service, request_id).await,
+        Err(error) => Err(error),
+    };
+    cloud.meters.request(service, &action, result.as_ref().err(), began.elapsed());
+    result
+}
+
+async fn answer(
+    cloud: &Cloud,
+    signed: &Signed<'_>,
+    form: &Node,
+    service: Service,
+    request_id: &str,
+) -> Result<String, Error> {
     let who = auth::authenticate(cloud, signed).map_err(|error| match service {
         Service::Sts => error.into_sts(),
         Service::Ec2 | Service::Peerway => error.into_ec2(),
     })?;
     let (account, region) = (who.caller.account, who.region);
     let action = form.text("Action").unwrap_or_default().chars().take(64).collect::<String>();
-    let result = api::answer(cloud, who, &form, request_id).await;
+    let result = api::answer(cloud, who, form, request_id).await;
     let code = result.as_ref().err().map_or("ok", |error| &error.code);
     tracing::debug!(%account, %region, action, code, request_id, "request");
     result

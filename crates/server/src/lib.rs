@@ -19,8 +19,10 @@ mod federation;
 mod hosts;
 mod http;
 mod members;
+pub mod meters;
 mod operator;
 mod private_file;
+mod reach;
 mod records;
 mod region;
 
@@ -35,10 +37,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub use control::Quotas;
+pub use meters::Observer;
 pub use operator::OperatorKey;
 
 use authority::{Authority, AuthorityError, TokenError, Tokens};
 use hosts::Hosts;
+use meters::Meters;
 use region::RegionShell;
 
 /// What an operator chose.
@@ -80,6 +84,7 @@ pub(crate) struct Cloud {
     options: Options,
     regions: BTreeMap<Region, RegionShell>,
     hosts: Hosts,
+    meters: Meters,
     trust: Arc<Trust>,
 }
 
@@ -156,6 +161,11 @@ impl Server {
         Ok(address)
     }
 
+    /// What reads the server's counters.
+    pub fn observer(&self) -> Observer {
+        Observer(self.cloud.clone())
+    }
+
     /// Stops taking requests, lets the writer finish, closes the state.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
@@ -184,7 +194,7 @@ impl Cloud {
         }
         let trust = Arc::new(Trust::open(options.data.as_deref())?);
         tracing::info!(%home, regions = regions.len(), "state is open");
-        Ok(Cloud { options, regions, hosts: Hosts::default(), trust })
+        Ok(Cloud { options, regions, hosts: Hosts::default(), meters: Meters::default(), trust })
     }
 
     /// Takes no more work, and waits until what was taken is done.

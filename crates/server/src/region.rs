@@ -25,6 +25,7 @@ use store::{Store, TXN_OPERATIONS_MAX, Txn};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 
+use crate::meters::Commits;
 use crate::{Carriers, Cloud, Options, StartError, records};
 
 /// Requests that wait for the writer; more are told to come again.
@@ -63,6 +64,7 @@ struct Job {
 
 pub(crate) struct RegionShell {
     pub(crate) config: Config,
+    pub(crate) commits: Arc<Commits>,
     world: watch::Receiver<Arc<World>>,
     abroad: watch::Receiver<()>,
     desk: Arc<Desk>,
@@ -86,14 +88,16 @@ impl RegionShell {
         config.ipv6_pool = ipv6_pool(config.ipv6_pool, options, region);
         let (publish, published) = watch::channel(Arc::new(world.clone()));
         let (tell_abroad, abroad) = watch::channel(());
-        let writer = Writer { region, store, config: config.clone(), world, publish, tell_abroad };
+        let commits = Arc::<Commits>::default();
+        let of_writer = commits.clone();
+        let writer = Writer { region, store, config: config.clone(), world, publish, tell_abroad, commits: of_writer };
         let desk = Arc::new(Desk::new(writer));
         let of_thread = desk.clone();
         let thread = std::thread::Builder::new()
             .name(format!("write {region}"))
             .spawn(move || of_thread.run())
             .map_err(StartError::Thread)?;
-        Ok(RegionShell { config, world: published, abroad, desk, thread: Mutex::new(Some(thread)) })
+        Ok(RegionShell { config, commits, world: published, abroad, desk, thread: Mutex::new(Some(thread)) })
     }
 
     /// The last published World: everything acknowledged is in it.
@@ -109,6 +113,11 @@ impl RegionShell {
     /// Wakes at every new World that other regions may have to hear of.
     pub(crate) fn watch_abroad(&self) -> watch::Receiver<()> {
         self.abroad.clone()
+    }
+
+    /// Requests that wait for the writer.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.desk.waiting).jobs.len()
     }
 
     /// Has the work done and committed.
@@ -323,6 +332,7 @@ struct Writer {
     publish: watch::Sender<Arc<World>>,
     /// Rung only where other regions are concerned: whoever is woken up competes with the request that woke it.
     tell_abroad: watch::Sender<()>,
+    commits: Arc<Commits>,
 }
 
 /// A piece of work that was handled and waits for the sync.
@@ -417,8 +427,12 @@ impl Writer {
 
     /// Those that the store refused because it had moved on, to be handled anew; `None`: nothing was refused so.
     fn commit(&mut self, handled: Vec<Handled>) -> Option<Vec<Job>> {
-        let mut results =
-            self.store.commit_batch(handled.iter().filter_map(|one| one.txn.clone()).collect()).into_iter();
+        let began = Instant::now();
+        let results = self.store.commit_batch(handled.iter().filter_map(|one| one.txn.clone()).collect());
+        if !results.is_empty() {
+            self.commits.batch(results.len(), results.iter().filter(|one| one.is_err()).count(), began.elapsed());
+        }
+        let mut results = results.into_iter();
         let mut again = None;
         let mut answers = Vec::with_capacity(handled.len());
         for one in handled {

@@ -1,4 +1,4 @@
-//! Packets through the data plane and past the reference, outcome against outcome.
+//! Packets through the data plane, past the reference and past the analyser, outcome against outcome.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +8,7 @@ use model::intent::VpcSlice;
 use model::{Duration, HostId, MacAddr, NetworkInterface, NetworkInterfaceId, ResourceId, Time};
 use policy::Timeouts;
 
+use crate::analyser::{Analyser, Explained};
 use crate::dice::Dice;
 use crate::generate::traffic::{Traffic, pause};
 use crate::generate::{change, scene};
@@ -37,6 +38,8 @@ pub struct Options {
     pub hosts: usize,
     /// What the data plane is told wrongly, to see that it would be found.
     pub doctor: fn(&mut VpcSlice),
+    /// What the analyser is told wrongly.
+    pub analyser_doctor: fn(&mut VpcSlice),
 }
 
 impl Default for Options {
@@ -51,11 +54,15 @@ impl Default for Options {
             timeouts,
             hosts: 1,
             doctor,
+            analyser_doctor: doctor,
         }
     }
 }
 
 fn healthy(_: &mut VpcSlice) {}
+
+/// Of a hundred packets, as many are explained.
+const EXPLAINED: usize = 4;
 
 const HOSTS: [&str; 3] = ["host-a", "host-b", "host-c"];
 
@@ -78,6 +85,8 @@ pub struct Summary {
     pub permitted: u64,
     /// And those that are not.
     pub forbidden: u64,
+    /// Packets of which the analyser was asked why: those that pass, those that it mended, those that nothing mends.
+    pub explained: [u64; 3],
     /// All outcomes in their order, digested.
     pub trace: u64,
 }
@@ -102,13 +111,14 @@ pub struct Rig {
     pub now: Time,
     system: System,
     reference: Reference,
+    analyser: Analyser,
 }
 
 impl Rig {
     /// All instances that shall be reached are on these hosts.
     pub fn new(scene: Scene, hosts: &[HostId], options: Options) -> Rig {
         let (system, reference) = (System::new(hosts, options), Reference::default());
-        let mut rig = Rig { scene, now: START, system, reference };
+        let mut rig = Rig { scene, now: START, system, reference, analyser: Analyser::new(options.analyser_doctor) };
         rig.configure();
         rig
     }
@@ -117,6 +127,7 @@ impl Rig {
     pub fn configure(&mut self) {
         self.system.configure(&self.scene, self.now);
         self.reference.configured(&self.scene);
+        self.analyser.configure(&self.scene);
     }
 
     pub fn pass_time(&mut self, time: Duration) {
@@ -130,11 +141,18 @@ impl Rig {
     pub fn send(&mut self, sent: &Sent, dress: Dress) -> Result<Outcome, Box<Mismatch>> {
         let expected = self.reference.judge(&self.scene, sent, self.now);
         let (got, said) = self.system.send(&self.scene, sent, dress, self.now);
+        let (explained, words) = self.analyser.judge(&self.scene, sent, self.now);
+        let (got, said) = if got == expected { (explained, format!("reach says: {words}")) } else { (got, said) };
         if got == expected {
             return Ok(expected);
         }
         let (sent, excerpt) = (sent.clone(), self.excerpt(sent));
         Err(Box::new(Mismatch { at: String::new(), sent, dress, expected, got, said, excerpt }))
+    }
+
+    /// Asks the analyser why, and tries what it says.
+    fn explain(&self, sent: &Sent) -> Result<Explained, String> {
+        self.analyser.explain(sent)
     }
 
     /// Holds what the hosts believe of links against the scene.
@@ -210,6 +228,19 @@ pub fn run(seed: u64, options: Options) -> Result<Summary, Box<Mismatch>> {
             mismatch
         })?;
         summary.count(outcome);
+        if whims.chance(EXPLAINED) {
+            let explained = rig.explain(&sent).map_err(|wrong| {
+                let mut mismatch = rig.nobody_sent(format!("seed {seed} step {step}: reach, {wrong}: "));
+                mismatch.excerpt = rig.excerpt(&sent);
+                mismatch.sent = sent.clone();
+                mismatch
+            })?;
+            summary.explained[match explained {
+                Explained::Reachable => 0,
+                Explained::Mended { .. } => 1,
+                Explained::Stuck => 2,
+            }] += 1;
+        }
         traffic.remember(sent, outcome);
     }
     summary.hits = rig.system.hits();
@@ -245,6 +276,7 @@ impl Summary {
         self.keys += other.keys;
         self.permitted += other.permitted;
         self.forbidden += other.forbidden;
+        self.explained.iter_mut().zip(other.explained).for_each(|(sum, one)| *sum += one);
         self.trace = self.trace.wrapping_add(other.trace);
     }
 }
@@ -259,8 +291,8 @@ pub(crate) fn digest(from: u64, bytes: &[u8]) -> u64 {
 /// `1000 cases: delivered 420, D01 7, ..`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { cases, delivered, denied, configurations, hits, sealed, keys, permitted, forbidden, trace } =
-            self;
+        let Summary { cases, delivered, denied, configurations, hits, sealed, keys, permitted, forbidden, .. } = self;
+        let Summary { explained: [passing, mended, stuck], trace, .. } = self;
         write!(f, "{cases} cases: delivered {delivered}")?;
         for (reason, count) in denied {
             write!(f, ", {reason} {count}")?;
@@ -269,7 +301,10 @@ impl fmt::Display for Summary {
             f,
             "; {configurations} configurations, {hits} frames decided from memory, {sealed} packets between hosts with {keys} keys, "
         )?;
-        write!(f, "{permitted} links permitted and {forbidden} not, trace {trace:016x}")
+        write!(
+            f,
+            "{permitted} links permitted and {forbidden} not, {passing} packets explained as passing, {mended} mended and {stuck} stuck, trace {trace:016x}"
+        )
     }
 }
 

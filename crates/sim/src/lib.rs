@@ -1,12 +1,14 @@
 //! Do packets and model agree? The whole law in one thread from one seed.
 //!
-//! Three voices, and nothing in common between the first and the last:
+//! Two voices, and nothing in common between them:
 //!
 //! ```text
 //!   seed ─▶ generate ─▶ Scene (Worlds) ──────────────────────────────▶ reference: the spec's sentences, read aloud ─▶ Outcome
 //!              │           └─▶ control::plan ─▶ policy::Tables ─▶ dataplane::Worker ◀─ frame                            ║ equal?
 //!              └─▶ Sent packets, time, changes ───────────────────────────────┴────────▶ Action ─▶ Outcome ═════════════╝
 //! ```
+//!
+//! The third voice is crate `reach` ([`analyser`]), which explains packets to people: it must say of each what the other two say.
 //!
 //! [`reference`] reads the configuration, never the tables, and shares no code with `policy` or `dataplane`: linear scans, everything
 //! computed again for each packet. Where the spec says nothing, its module doc says what is assumed. [`generate`] makes worlds that the
@@ -17,6 +19,7 @@
 //! seal ([`links`]). The reference knows nothing of hosts, and no verdict and no reason may be another one. What each host believes of who
 //! may send what to whom is held against the nouns ([`entitlement`]).
 
+pub mod analyser;
 pub mod compare;
 pub mod dice;
 pub mod entitlement;

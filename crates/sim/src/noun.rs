@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use model::peering::REQUEST_LIFE;
 use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::{
-    AccountId, AclAction, Attachment, Cidr, Direction, HostId, Instance, InstanceId, InstanceState, IpProtocol,
-    Ipv4Cidr, Ipv6Cidr, MacAddr, NetworkAcl, NetworkAclEntry, NetworkAclId, NetworkInterface, Peering, PeeringSide,
-    PeeringStatus, Ports, Region, Route, RouteTable, RouteTableId, RulePeer, SecurityGroup, SecurityGroupId,
-    SecurityGroupRule, Subnet, Tags, Time, Vpc, VpcId, Zone,
+    AccountId, AclAction, AddressFamily, Attachment, Cidr, Direction, HostId, Instance, InstanceId, InstanceState,
+    IpProtocol, Ipv4Cidr, Ipv6Cidr, MacAddr, NetworkAcl, NetworkAclEntry, NetworkAclId, NetworkInterface, Peering,
+    PeeringSide, PeeringStatus, Ports, PrefixList, PrefixListEntries, PrefixListId, PrefixListState, Region, Route,
+    RouteTable, RouteTableId, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupRule, Subnet, Tags, Time, Vpc,
+    VpcId, Zone,
 };
 
 use crate::dice::Dice;
@@ -48,6 +49,21 @@ pub fn vpc(dice: &mut Dice, owner: AccountId, blocks: &[Cidr]) -> Vpc {
 pub fn route_table(id: RouteTableId, vpc: &Vpc) -> RouteTable {
     let routes = vpc.blocks().map(Route::local).collect();
     RouteTable { id, vpc: vpc.id, owner: vpc.owner, routes, tags: Tags::new() }
+}
+
+/// A list without entries.
+pub fn prefix_list(id: PrefixListId, owner: AccountId, family: AddressFamily) -> PrefixList {
+    PrefixList {
+        id,
+        owner,
+        name: id.to_string(),
+        family,
+        max_entries: 20,
+        version: 1,
+        entries: PrefixListEntries::new(),
+        state: PrefixListState::Created,
+        tags: Tags::new(),
+    }
 }
 
 /// A group without rules.
@@ -126,6 +142,7 @@ pub fn interface(
         ipv6_addresses: Vec::new(),
         groups: groups.into_iter().collect(),
         source_dest_check: true,
+        connection_tracking: model::ConnectionTracking::default(),
         attachment: None,
         created: START,
         tags: Tags::new(),

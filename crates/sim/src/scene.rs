@@ -9,8 +9,8 @@ use model::federation::{Member, Mirror};
 use model::intent::VpcSlice;
 use model::world::Entity;
 use model::{
-    Change, HostId, Instance, NetworkAcl, NetworkInterface, NetworkInterfaceId, Peering, PeeringStatus, Region,
-    RouteTable, SecurityGroup, Subnet, Vpc, VpcId, World,
+    Change, HostId, Instance, NetworkAcl, NetworkInterface, NetworkInterfaceId, Peering, PeeringStatus, PrefixList,
+    Region, RouteTable, SecurityGroup, Subnet, Vpc, VpcId, World,
 };
 
 /// Some regions of one cloud.
@@ -135,6 +135,9 @@ impl Scene {
             for rule in group.rules.values() {
                 say("rule", &(group.id, rule.direction, rule.protocol, rule.ports, &rule.peer));
             }
+        }
+        for list in world.all::<PrefixList>() {
+            say("list", &(list.id, list.entries.keys()));
         }
         for peering in world.all::<Peering>() {
             if [peering.requester.vpc, peering.accepter.vpc].contains(&interface.vpc) {

@@ -130,7 +130,8 @@ fn host_of(scene: &Scene, interface: NetworkInterfaceId) -> Option<HostId> {
     scene.worlds[&region].find::<Instance>(&interface.attachment.as_ref()?.instance)?.host
 }
 
-fn flow_of(packet: &Packet) -> Flow {
+/// A packet as the law sees it.
+pub(crate) fn flow_of(packet: &Packet) -> Flow {
     let Packet { src, dst, .. } = *packet;
     match &packet.body {
         Body::Tcp { sport, dport, flags } => Flow::tcp(src, *sport, dst, *dport, TcpFlags(*flags)),

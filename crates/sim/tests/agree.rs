@@ -42,6 +42,7 @@ fn packets_and_model_agree() {
         between_hosts.iter().all(|count| *count >= least * 10),
         "hardly anything happened between hosts: {summary}"
     );
+    assert!(summary.explained.iter().all(|count| *count >= least * 5), "hardly anything was explained: {summary}");
 }
 
 /// Where instances are changes nothing but the way.
@@ -114,7 +115,7 @@ type Lie = fn(&mut VpcSlice);
 /// The test of the test: if the data plane were told something wrong, it would be seen.
 #[test]
 fn a_wrong_table_is_found() {
-    let lies: [(&str, Lie); 13] = [
+    let lies: [(&str, Lie); 16] = [
         ("a blackhole is passed over", |slice| {
             let active: Vec<_> = slice.peers.iter().map(|peer| peer.peering).collect();
             for table in &mut slice.route_tables {
@@ -167,12 +168,23 @@ fn a_wrong_table_is_found() {
         ("every subnet has the main table", |slice| {
             slice.subnets.iter_mut().for_each(|subnet| Arc::make_mut(subnet).route_table = None);
         }),
+        ("every list has an entry less", |slice| {
+            slice.prefix_lists.values_mut().for_each(|list| list.truncate(list.len().saturating_sub(1)));
+        }),
+        ("lists are told without their entries", |slice| slice.prefix_lists.values_mut().for_each(Vec::clear)),
+        ("no interface has times of its own", |slice| {
+            for endpoint in &mut slice.endpoints {
+                Arc::make_mut(&mut endpoint.interface).connection_tracking = model::ConnectionTracking::default();
+            }
+        }),
         ("secondary addresses are forgotten", |slice| {
             slice.endpoints.iter_mut().for_each(|e| Arc::make_mut(&mut e.interface).private_ips.truncate(1));
         }),
     ];
     for (what, doctor) in lies {
         assert!(is_found(Options { doctor, ..Options::default() }), "{what}: and nobody noticed");
+        let told = Options { analyser_doctor: doctor, ..Options::default() };
+        assert!(is_found(told), "the analyser is told that {what}: and nobody noticed");
     }
     let of_hosts: [(&str, Lie); 4] = [
         ("everybody is on the first host", |slice| {

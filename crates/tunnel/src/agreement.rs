@@ -19,11 +19,13 @@
 //!
 //! - *The receiver decides.* It grants only a domain in which the asking host may send to it, by its own intent.
 //! - *No key twice.* The receiver counts its grants and the count is in the key's context; the sender takes only a greater one on a session.
-//! - *Nothing survives a restart*, no counter and no key: a new process has new sessions.
+//! - *Nothing survives a restart*, no counter and no key: a new process has new sessions. In a planned one the process before hands over
+//!   what bridges the time until then ([`Handover`]).
 //! - *What a peer can make us hold is bounded* (the constants here), and nothing that it says ends in a panic.
 //! - *A lost session costs nothing at once*: associations go on to their hard limit.
 
 mod agenda;
+mod handover;
 mod peer;
 mod receiving;
 mod sending;
@@ -46,6 +48,7 @@ use crate::limits;
 use crate::message::Message;
 use crate::table::Sas;
 
+pub use self::handover::{BRIDGE, Handover, HandoverError, JUMP};
 pub use self::peer::{BACKOFF_MAX, LINGER, RENEWAL, Role, SERVER_SESSIONS_PER_HOST};
 pub use self::receiving::{GRACE, RECEIVING_MAX, RECEIVING_PER_HOST, RECEIVING_PER_LINK};
 pub use self::sending::{IDLE, NoLink, SENDING_MAX, WANT_LIFE};

@@ -34,6 +34,12 @@ impl KeyMaterial {
         Ok(material)
     }
 
+    pub(crate) fn copy(&self) -> KeyMaterial {
+        let mut material = KeyMaterial(Box::new([0; KEY_MATERIAL]));
+        material.0.copy_from_slice(&self.0[..]);
+        material
+    }
+
     /// Key and salt in one, for a file that the operator has asked for (`--esp-keys`); nothing else may look.
     pub fn reveal(&self) -> &[u8; KEY_MATERIAL] {
         &self.0

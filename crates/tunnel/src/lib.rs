@@ -39,9 +39,9 @@ mod table;
 mod vectors;
 
 pub use agreement::{
-    Agreement, BACKOFF_MAX, Config, Counters, Effect, Entitlements, GRACE, IDLE, LINGER, LinkDirection, LinkStatus,
-    NoLink, Permits, RECEIVING_MAX, RECEIVING_PER_HOST, RECEIVING_PER_LINK, RENEWAL, Role, SENDING_MAX,
-    SERVER_SESSIONS_PER_HOST, SHARDS_MAX, WANT_LIFE,
+    Agreement, BACKOFF_MAX, BRIDGE, Config, Counters, Effect, Entitlements, GRACE, Handover, HandoverError, IDLE, JUMP,
+    LINGER, LinkDirection, LinkStatus, NoLink, Permits, RECEIVING_MAX, RECEIVING_PER_HOST, RECEIVING_PER_LINK, RENEWAL,
+    Role, SENDING_MAX, SERVER_SESSIONS_PER_HOST, SHARDS_MAX, WANT_LIFE,
 };
 pub use context::{EXPORTER_LABEL, Exporter, SessionId};
 pub use keys::{Cipher, KEY_MATERIAL, KeyMaterial};

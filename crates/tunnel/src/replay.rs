@@ -32,6 +32,17 @@ impl Default for Window {
 }
 
 impl Window {
+    /// All up to this number counts as seen.
+    pub(crate) fn after(last: u64) -> Window {
+        let mut window = Window { last, bits: [u64::MAX; BLOCKS] };
+        window.bits[block(last)] = u64::MAX >> (BLOCK_BITS - 1 - last % BLOCK_BITS);
+        window
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Whether the number may still be accepted; nothing is remembered. For before authentication.
     ///
     /// # Errors
@@ -81,6 +92,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_window_that_goes_on_takes_each_later_number_once_and_no_earlier_one() {
+        for last in [0, 1, 63, 64, 100, 8127, 8128, 1 << 40] {
+            let mut window = Window::after(last);
+            for sequence in last.saturating_sub(9000)..=last {
+                assert!(window.check(sequence).is_err(), "{sequence} after {last}");
+            }
+            for sequence in [last + 3, last + 1, last + 2, last + 70, last + 20_000, last + 19_000] {
+                assert_eq!(window.mark(sequence), Ok(()), "{sequence} after {last}");
+                assert_eq!(window.mark(sequence), Err(Stale::Replayed));
+            }
+        }
+    }
 
     /// All numbers ever accepted.
     #[derive(Default)]

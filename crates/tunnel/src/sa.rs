@@ -11,7 +11,7 @@ pub use inbound::{Inbound, OpenError, Opened, Opener};
 pub use outbound::{Outbound, Spent};
 
 /// What a security association is for and with whom; the same words at both ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// Chosen by the receiver, at least 256, unique there.
     pub spi: u32,

@@ -13,6 +13,7 @@ const HELP: &str = "Peerway's tools
   cargo xtask bench local         packets between two instances of one host, beside others
   cargo xtask bench link          packets between two hosts, encrypted, beside others
   cargo xtask bench api           the API, beside an emulator
+  cargo xtask bench handover      how long packets rest when an agent is reloaded or killed
   cargo xtask bench NAME --quick  the same in a minute, to see that it runs
 ";
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 /// Crates that cannot name a clock, a socket, a file or a randomised map.
-const NO_STD: [&str; 3] = ["model", "wire", "policy"];
+const NO_STD: [&str; 4] = ["model", "wire", "policy", "reach"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

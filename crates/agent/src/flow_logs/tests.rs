@@ -5,7 +5,8 @@ use model::flow_log::{LogDestination, LogDestinationType};
 use model::intent::{Endpoint, VpcSlice};
 use model::vpc::{CidrAssociation, NetworkAclAssociation, RouteTableAssociation};
 use model::{
-    Direction, LogFormat, LoggedResource, MacAddr, NetworkInterface, ResourceId, Subnet, Tags, TrafficType, Vpc, Zone,
+    ConnectionTracking, Direction, LogFormat, LoggedResource, MacAddr, NetworkInterface, ResourceId, Subnet, Tags,
+    TrafficType, Vpc, Zone,
 };
 
 use super::*;
@@ -58,6 +59,7 @@ fn interface(n: u128) -> NetworkInterface {
         groups: BTreeSet::new(),
         source_dest_check: true,
         attachment: None,
+        connection_tracking: ConnectionTracking::default(),
         created: Time::EPOCH,
         tags: Tags::new(),
     }
@@ -117,6 +119,7 @@ fn intent(logs: &[FlowLog]) -> Intent {
         network_acls: Vec::new(),
         endpoints: vec![endpoint(1, "host-1", true), endpoint(2, "host-1", false), endpoint(3, "host-2", true)],
         internet_gateways: Vec::new(),
+        prefix_lists: BTreeMap::new(),
         flow_logs: logs.iter().cloned().map(Arc::new).collect(),
         peerings: Vec::new(),
         peers: Vec::new(),

@@ -23,6 +23,8 @@ use super::{Command, Limits, carry};
 
 /// How long sessions have for their last words when the thread ends.
 const GRACE: Duration = Duration::from_millis(500);
+/// Between two attempts to take a port that somebody is about to leave.
+const PORT_PAUSE: Duration = Duration::from_millis(2);
 /// How long to wait when the machine can open no more connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that the kernel holds for us.
@@ -47,13 +49,19 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Works until it is told to stop or nobody can tell it any more.
-pub(super) async fn run(hub: Hub, listener: TcpListener, mut commands: mpsc::Receiver<Command>) {
+/// Works until it is told to stop or nobody can tell it any more. Without a listener it tries to become one, and dials meanwhile.
+pub(super) async fn run(hub: Hub, listener: Option<TcpListener>, mut commands: mpsc::Receiver<Command>) {
+    let listen = async {
+        let listener = match listener {
+            Some(listener) => listener,
+            None => listen_in_time(&hub).await,
+        };
+        answer(&hub, &listener).await;
+    };
     tokio::select! {
-        () = answer(&hub, &listener) => {}
+        () = listen => {}
         () = obey(&hub, &mut commands) => {}
     }
-    drop(listener);
     hub.table.close_all();
     let ended = async {
         while !hub.table.is_empty() {
@@ -62,6 +70,20 @@ pub(super) async fn run(hub: Hub, listener: TcpListener, mut commands: mpsc::Rec
     };
     // What is left ends with the runtime.
     let _ = timeout(GRACE, ended).await;
+}
+
+async fn listen_in_time(hub: &Hub) -> TcpListener {
+    let deadline = tokio::time::Instant::now() + hub.limits.port;
+    loop {
+        match listen(hub.address) {
+            Ok(listener) => return listener,
+            Err(_) if tokio::time::Instant::now() < deadline => tokio::time::sleep(PORT_PAUSE).await,
+            Err(error) => {
+                tracing::error!(address = %hub.address, %error, "no other host can open a key session to this one");
+                tokio::time::sleep(hub.limits.port).await;
+            }
+        }
+    }
 }
 
 async fn obey(hub: &Hub, commands: &mut mpsc::Receiver<Command>) {

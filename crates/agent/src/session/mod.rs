@@ -70,6 +70,8 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// After it a session ends, whoever still wants it: sessions are renewed hourly, and so is what certificates said.
     pub age: Duration,
+    /// How long to try for a port that somebody else has: a process that hands over is about to leave it.
+    pub port: Duration,
 }
 
 impl Default for Limits {
@@ -85,6 +87,7 @@ impl Default for Limits {
             write: Duration::from_secs(10),
             queue_bytes: 1 << 20,
             age: Duration::from_secs(2 * 3600),
+            port: Duration::ZERO,
         }
     }
 }
@@ -125,8 +128,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Starts the thread, which first calls `enter` (to enter the host's network namespace) and then listens on `address`. It
-    /// lets nobody in before `SetIdentity` and `SetPeers`.
+    /// Starts the thread, which first calls `enter` (to enter the host's network namespace) and then listens on `address`, at once or
+    /// within [`Limits::port`]. It lets nobody in before `SetIdentity` and `SetPeers`.
     ///
     /// # Errors
     /// That of `enter`; the kernel's, when it gives no thread or the address is taken.
@@ -144,8 +147,11 @@ impl Sessions {
         let work = move || {
             let opened = enter().and_then(|()| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                let listener = runtime.block_on(async { hub::listen(address) })?;
-                let address = listener.local_addr()?;
+                let listener = match runtime.block_on(async { hub::listen(address) }) {
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse && !limits.port.is_zero() => None,
+                    listener => Some(listener?),
+                };
+                let address = listener.as_ref().map_or(Ok(address), tokio::net::TcpListener::local_addr)?;
                 Ok((runtime, listener, address))
             });
             match opened {

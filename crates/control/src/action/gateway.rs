@@ -21,7 +21,7 @@ impl Handle for CreateInternetGateway {
             ));
         }
         let (owner, created) = (cloud.caller.account, cloud.now);
-        let gateway = InternetGateway { id: cloud.draw.id(), owner, vpc: None, created, tags };
+        let gateway = InternetGateway { id: cloud.draw.id(), owner, vpc: None, route_table: None, created, tags };
         cloud.put(gateway.clone());
         Ok(CreateInternetGatewayResponse { internet_gateway: item(&gateway) })
     }
@@ -66,6 +66,7 @@ impl Handle for DetachInternetGateway {
                 return Err(Error::new("Gateway.NotAttached", message));
             }
             gateway.vpc = None;
+            gateway.route_table = None;
             Ok(Done::TRUE)
         })
     }

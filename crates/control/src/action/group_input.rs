@@ -145,11 +145,11 @@ pub(super) fn checked(description: Option<String>) -> Result<Option<String>, Err
 /// The peer of a new rule of this group.
 ///
 /// # Errors
-/// `InvalidPrefixListID.NotFound` (there are none here) and what [`referenced`] refuses.
+/// `InvalidPrefixListID.NotFound` for a list that is not the caller's, and what [`referenced`] refuses.
 pub(super) fn peer(cloud: &Cloud<'_>, group: &SecurityGroup, wanted: &WantedPeer) -> Result<RulePeer, Error> {
     match wanted {
         WantedPeer::Cidr(cidr) => Ok(RulePeer::Cidr(*cidr)),
-        WantedPeer::PrefixList(id) => Err(Error::not_found(*id)),
+        WantedPeer::PrefixList(id) => Ok(RulePeer::PrefixList(cloud.owned::<PrefixList>(*id)?.id)),
         WantedPeer::Group(pair) => {
             let (id, owner) = group_and_owner(cloud, group, pair)?;
             referenced(cloud, group, id, Some(owner), pair.vpc_peering_connection_id)

@@ -13,6 +13,7 @@ use super::Handle;
 use super::group::find;
 use super::group_input::{checked, existing, match_of, names_rules, peer, referenced, wanted};
 use super::group_view::{revoked_item, rule_item};
+use super::prefix_list::counts_for;
 use crate::Cloud;
 use crate::describe::{Query, passes};
 use crate::rules::texts;
@@ -85,16 +86,22 @@ fn check_unique(group: &SecurityGroup, rule: &SecurityGroupRule) -> Result<(), E
     Err(Error::new("InvalidPermission.Duplicate", message))
 }
 
-/// Rules are counted for each direction and family; a group or a prefix list counts in both (spec 6.3.6). A group that has
-/// more from before may keep them.
+/// For how many rules of a direction and family a group's rules count: a group in both, a prefix list for all that it may ever
+/// have (spec 6.3.6).
+pub(super) fn counted(cloud: &Cloud<'_>, group: &SecurityGroup, direction: Direction, is_ipv4: bool) -> usize {
+    let count = |rule: &SecurityGroupRule| match rule.peer {
+        RulePeer::Cidr(cidr) => usize::from(cidr.is_ipv4() == is_ipv4),
+        RulePeer::Group { .. } => 1,
+        RulePeer::PrefixList(list) => counts_for(cloud, list, is_ipv4),
+    };
+    group.rules(direction).map(count).sum()
+}
+
+/// A group that has more from before may keep them.
 fn check_quota(cloud: &Cloud<'_>, before: &SecurityGroup, after: &SecurityGroup) -> Result<(), Error> {
     for direction in [Direction::Ingress, Direction::Egress] {
         for is_ipv4 in [true, false] {
-            let counts = |rule: &&SecurityGroupRule| match rule.peer {
-                RulePeer::Cidr(cidr) => cidr.is_ipv4() == is_ipv4,
-                RulePeer::PrefixList(_) | RulePeer::Group { .. } => true,
-            };
-            let count = |group: &SecurityGroup| group.rules(direction).filter(counts).count();
+            let count = |group: &SecurityGroup| counted(cloud, group, direction, is_ipv4);
             if count(after) > cloud.config.quotas.rules_per_security_group.max(count(before)) {
                 return Err(too_many(cloud, after.id, direction, count(after)));
             }
@@ -256,7 +263,7 @@ fn replaced(
     }
     let peer = match (ipv4.or(ipv6), list, referenced_group) {
         (Some(cidr), ..) => RulePeer::Cidr(cidr),
-        (_, Some(list), _) => return Err(Error::not_found(list)),
+        (_, Some(list), _) => RulePeer::PrefixList(cloud.owned::<PrefixList>(list)?.id),
         // A rule may keep the group that it names, stale or not; another one must be within reach.
         (.., Some(id)) if matches!(rule.peer, RulePeer::Group { group, .. } if group == id) => rule.peer.clone(),
         (.., Some(id)) => referenced(cloud, group, id, None, None)?,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use ec2::page::Page;
 use ec2::shapes::TagSpecification;
 use ec2::shapes::instance::*;
-use ec2::shapes::interface::GroupIdentifier;
+use ec2::shapes::interface::{ConnectionTrackingInput, GroupIdentifier};
 use ec2::{Error, Operation};
 use model::*;
 
-use super::Handle;
 use super::interface::{self, address_items, attached_to, group_items, ip_name, ipv6_items};
+use super::{Handle, interface_tracking};
 use crate::Cloud;
 use crate::addresses::Wanted;
 use crate::describe::{Describe, Query};
@@ -57,6 +57,7 @@ enum InterfacePlan<'q> {
         description: String,
         device_index: i32,
         delete_on_termination: bool,
+        tracking: Option<&'q ConnectionTrackingInput>,
     },
 }
 
@@ -148,6 +149,7 @@ impl Launch for RunInstances {
                 description,
                 device_index: 0,
                 delete_on_termination: true,
+                tracking: None,
             };
             return Ok((cloud.owned::<Subnet>(subnet)?, vec![plan]));
         }
@@ -211,7 +213,15 @@ impl Launch for RunInstances {
                 InterfacePlan::Existing { id, device_index } => {
                     interface::attach(cloud, *id, &instance, *device_index, false)?
                 }
-                InterfacePlan::New { subnet, groups, addresses, description, device_index, delete_on_termination } => {
+                InterfacePlan::New {
+                    subnet,
+                    groups,
+                    addresses,
+                    description,
+                    device_index,
+                    delete_on_termination,
+                    tracking,
+                } => {
                     let made = interface::create(
                         cloud,
                         *subnet,
@@ -220,6 +230,7 @@ impl Launch for RunInstances {
                         description.clone(),
                         interface_tags.clone(),
                     )?;
+                    let made = interface_tracking::set(cloud, made, *tracking)?;
                     interface::attach(cloud, made.id, &instance, *device_index, *delete_on_termination)?
                 }
             };
@@ -246,6 +257,7 @@ fn interface_plan(wanted: &NetworkInterfaceSpecification) -> Result<InterfacePla
         description: wanted.description.clone().unwrap_or_default(),
         device_index,
         delete_on_termination: wanted.delete_on_termination.unwrap_or(true),
+        tracking: wanted.connection_tracking_specification.as_ref(),
     })
 }
 
@@ -518,6 +530,7 @@ fn interface_item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> InstanceIn
             status: "attached",
             network_card_index: 0,
         }),
+        connection_tracking_configuration: interface_tracking::item(&interface.connection_tracking),
         description: interface.description.clone(),
         group_set: group_items(cloud, &interface.groups),
         ipv6_addresses_set: ipv6_items(interface),

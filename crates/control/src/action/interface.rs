@@ -9,7 +9,7 @@ use ec2::shapes::{Done, TagSpecification};
 use ec2::value::Attribute;
 use model::*;
 
-use super::Handle;
+use super::{Handle, interface_tracking};
 use crate::Cloud;
 use crate::addresses::Wanted;
 use crate::describe::{Describe, Query};
@@ -34,6 +34,7 @@ impl Handle for CreateNetworkInterface {
         };
         let description = self.description.clone().unwrap_or_default();
         let interface = create(cloud, self.subnet_id, &self.security_group_ids, addresses, description, tags)?;
+        let interface = interface_tracking::set(cloud, interface, self.connection_tracking_specification.as_ref())?;
         cloud.remember(Self::NAME, token, interface.id);
         Ok(CreateNetworkInterfaceResponse {
             network_interface: item(cloud, &interface),
@@ -75,6 +76,7 @@ pub(super) fn create(
         ipv6_addresses,
         groups,
         source_dest_check: true,
+        connection_tracking: ConnectionTracking::default(),
         attachment: None,
         created: cloud.now,
         tags,
@@ -156,13 +158,14 @@ impl Handle for ModifyNetworkInterfaceAttribute {
         let given = usize::from(self.description.is_some())
             + usize::from(self.source_dest_check.is_some())
             + usize::from(!self.security_group_ids.is_empty())
-            + usize::from(self.attachment.is_some());
+            + usize::from(self.attachment.is_some())
+            + usize::from(self.connection_tracking_specification.is_some());
         match given {
             1 => {}
             0 => {
                 return Err(Error::new(
                     "MissingParameter",
-                    "The request must contain an attribute to modify: Description, SourceDestCheck, SecurityGroupId or Attachment",
+                    "The request must contain an attribute to modify: Description, SourceDestCheck, SecurityGroupId, Attachment or ConnectionTrackingSpecification",
                 ));
             }
             _ => {
@@ -181,6 +184,9 @@ impl Handle for ModifyNetworkInterfaceAttribute {
             }
             if let Some(Attribute(check)) = self.source_dest_check {
                 interface.source_dest_check = check;
+            }
+            if let Some(input) = &self.connection_tracking_specification {
+                interface.connection_tracking = interface_tracking::changed(interface.connection_tracking, input)?;
             }
             if let Some(change) = self.attachment {
                 let attachment =
@@ -501,6 +507,7 @@ fn item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> NetworkInterfaceItem
         attachment: attachment_item(interface),
         availability_zone: interface.zone,
         availability_zone_id: interface.zone.id(),
+        connection_tracking_configuration: interface_tracking::item(&interface.connection_tracking),
         description: interface.description.clone(),
         group_set: group_items(cloud, &interface.groups),
         interface_type: "interface",

@@ -8,6 +8,7 @@ use ec2::{Error, IdCodes};
 use model::*;
 
 use super::Handle;
+use super::prefix_list::counts_for;
 use crate::Cloud;
 use crate::rules::different_networks;
 
@@ -17,7 +18,7 @@ impl Handle for CreateRoute {
         let destination = asked_destination(&asked)?;
         let wanted = wanted_target(&RouteInput { local_target: None, ..asked.clone() })?;
         let (table, vpc) = table_and_vpc(cloud, asked.route_table_id)?;
-        check_destination(destination)?;
+        check_destination(cloud, destination)?;
         let existing = table.route(&vpc, destination);
         if existing.is_some_and(|route| route.origin == RouteOrigin::CreateRoute) {
             return Err(already_exists(destination));
@@ -31,6 +32,9 @@ impl Handle for CreateRoute {
             ));
         }
         check_inside(cloud, &vpc, destination, target)?;
+        if is_at_gateway(cloud, &table) {
+            check_at_gateway(cloud, &vpc, destination, target)?;
+        }
         if existing.is_some() {
             return Err(already_exists(destination));
         }
@@ -48,7 +52,7 @@ impl Handle for ReplaceRoute {
         let destination = asked_destination(&asked)?;
         let wanted = wanted_target(&asked)?;
         let (table, vpc) = table_and_vpc(cloud, asked.route_table_id)?;
-        check_destination(destination)?;
+        check_destination(cloud, destination)?;
         let Some(existing) = table.route(&vpc, destination) else {
             let message =
                 format!("There is no route defined for '{destination}' in the route table. Use CreateRoute instead.");
@@ -65,6 +69,9 @@ impl Handle for ReplaceRoute {
                 return Err(Error::invalid_value(message));
             }
             (RouteOrigin::CreateRoute, _) => check_inside(cloud, &vpc, destination, target)?,
+        }
+        if is_at_gateway(cloud, &table) {
+            check_at_gateway(cloud, &vpc, destination, target)?;
         }
         cloud.update::<RouteTable, _>(table.id, |table| {
             let route = Route { target, ..existing };
@@ -187,11 +194,11 @@ fn exactly_one<T>(mut given: Vec<T>, names: &str) -> Result<T, Error> {
     }
 }
 
-/// Destinations that no table may name (spec 4.4.2), and prefix lists, of which there are none.
-fn check_destination(destination: Destination) -> Result<(), Error> {
+/// Destinations that no table may name (spec 4.4.2), and prefix lists that are not the caller's.
+fn check_destination(cloud: &Cloud<'_>, destination: Destination) -> Result<(), Error> {
     const RESERVED: [&str; 2] = ["169.254.168.0/22", "fd00:ec2::/32"];
     match destination {
-        Destination::PrefixList(id) => Err(Error::not_found(id)),
+        Destination::PrefixList(id) => cloud.owned::<PrefixList>(id).map(drop),
         Destination::Cidr(cidr) => {
             let within = |range: &&&str| range.parse::<Cidr>().is_ok_and(|range| range.contains_all(&cidr));
             match RESERVED.iter().find(within) {
@@ -285,10 +292,7 @@ fn check_inside(cloud: &Cloud<'_>, vpc: &Vpc, destination: Destination, target: 
     if !matches!(target, RouteTarget::NetworkInterface(_)) {
         return Err(unsupported_target());
     }
-    let is_subnet = cloud
-        .subnets_of(vpc.id)
-        .any(|subnet| Cidr::V4(subnet.cidr) == cidr || subnet.ipv6.is_some_and(|ipv6| Cidr::V6(ipv6.cidr) == cidr));
-    if !is_subnet {
+    if !is_subnet(cloud, vpc, cidr) {
         let message = format!(
             "The destination CIDR block {cidr} is equal to or more specific than one of this VPC's CIDR blocks. It must match the CIDR block of a subnet."
         );
@@ -297,13 +301,56 @@ fn check_inside(cloud: &Cloud<'_>, vpc: &Vpc, destination: Destination, target: 
     Ok(())
 }
 
+fn is_at_gateway(cloud: &Cloud<'_>, table: &RouteTable) -> bool {
+    let mut gateways = cloud.own::<InternetGateway>();
+    gateways.any(|gateway| gateway.route_table.is_some_and(|association| association.route_table == table.id))
+}
+
+/// What comes in through a gateway is for the VPC or a whole subnet, and may be led to an interface (spec 4.7).
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub(super) fn check_at_gateway(
+    cloud: &Cloud<'_>,
+    vpc: &Vpc,
+    destination: Destination,
+    target: RouteTarget,
+) -> Result<(), Error> {
+    let is_own = |cidr: Cidr| vpc.blocks().any(|block| block == cidr) || is_subnet(cloud, vpc, cidr);
+    let is_destination = matches!(destination, Destination::Cidr(cidr) if is_own(cidr));
+    if is_destination && matches!(target, RouteTarget::Local | RouteTarget::NetworkInterface(_)) {
+        return Ok(());
+    }
+    Err(Error::invalid_value(format!(
+        "The route to {destination} cannot be in a route table of a gateway: its destination must be a CIDR block of the VPC or of a subnet, its target local or an interface."
+    )))
+}
+
+fn is_subnet(cloud: &Cloud<'_>, vpc: &Vpc, cidr: Cidr) -> bool {
+    cloud
+        .subnets_of(vpc.id)
+        .any(|subnet| Cidr::V4(subnet.cidr) == cidr || subnet.ipv6.is_some_and(|ipv6| Cidr::V6(ipv6.cidr) == cidr))
+}
+
+/// For how many routes of a family the table's own count: a prefix list for all that it may ever have (spec 4.4.7).
+pub(super) fn counted(cloud: &Cloud<'_>, table: &RouteTable, is_ipv4: bool) -> usize {
+    let own = table.routes.iter().filter(|route| route.origin == RouteOrigin::CreateRoute);
+    own.map(|route| weight(cloud, route.destination, is_ipv4)).sum()
+}
+
+fn weight(cloud: &Cloud<'_>, destination: Destination, is_ipv4: bool) -> usize {
+    match destination {
+        Destination::Cidr(cidr) => usize::from(cidr.is_ipv4() == is_ipv4),
+        Destination::PrefixList(list) => counts_for(cloud, list, is_ipv4),
+    }
+}
+
 fn check_quota(cloud: &Cloud<'_>, table: &RouteTable, destination: Destination) -> Result<(), Error> {
-    let is_ipv4 = |destination: Destination| matches!(destination, Destination::Cidr(cidr) if cidr.is_ipv4());
-    let alike = table
-        .routes
-        .iter()
-        .filter(|route| route.origin == RouteOrigin::CreateRoute && is_ipv4(route.destination) == is_ipv4(destination));
-    if alike.count() >= cloud.config.quotas.routes_per_table {
+    let is_over = |is_ipv4| {
+        let more = weight(cloud, destination, is_ipv4);
+        more > 0 && counted(cloud, table, is_ipv4).saturating_add(more) > cloud.config.quotas.routes_per_table
+    };
+    if is_over(true) || is_over(false) {
         return Err(Error::new(
             "RouteLimitExceeded",
             format!("The maximum number of routes in route table {} has been reached.", table.id),

@@ -56,7 +56,10 @@ impl Handle for AssociateRouteTable {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<AssociateRouteTableResponse, Error> {
         let subnet = match (self.subnet_id, self.gateway_id) {
             (Some(subnet), None) => subnet,
-            (None, Some(gateway)) => return Err(edge_association(cloud, self.route_table_id, &gateway)),
+            (None, Some(gateway)) => {
+                let association_id = associate_gateway(cloud, self.route_table_id, &gateway)?;
+                return Ok(AssociateRouteTableResponse { association_id, association_state: ASSOCIATED });
+            }
             (Some(_), Some(_)) => {
                 return Err(Error::invalid_combination(
                     "SubnetId cannot be used together with GatewayId; leave one of them out",
@@ -70,27 +73,51 @@ impl Handle for AssociateRouteTable {
             return Err(different_networks(table.id, "subnet", subnet.id));
         }
         if subnet.route_table.is_some() {
-            let message = format!(
-                "the specified association for route table {} conflicts with an existing association",
-                table.id
-            );
-            return Err(Error::new("Resource.AlreadyAssociated", message));
+            return Err(already_associated(table.id));
         }
         let association_id = associate(cloud, subnet.id, table.id)?;
         Ok(AssociateRouteTableResponse { association_id, association_state: ASSOCIATED })
     }
 }
 
-/// Routes for what comes in through a gateway: there is no such traffic here (spec 4.7).
-fn edge_association(cloud: &Cloud<'_>, table: RouteTableId, gateway: &str) -> Error {
-    let check = || {
-        cloud.owned::<RouteTable>(table)?;
-        route::internet_gateway(cloud, gateway)
-    };
-    check().err().unwrap_or_else(|| {
-        let message = format!("A route table cannot be associated with the gateway {gateway} here: nothing comes in through it. Give a SubnetId.");
-        Error::new("UnsupportedOperation", message)
+/// A table for what comes in through a gateway. It is recorded: nothing comes in (spec 4.7, decision 0028).
+fn associate_gateway(
+    cloud: &mut Cloud<'_>,
+    table: RouteTableId,
+    gateway: &str,
+) -> Result<RouteTableAssociationId, Error> {
+    let table = cloud.owned::<RouteTable>(table)?;
+    let gateway = route::internet_gateway(cloud, gateway)?;
+    if gateway.vpc != Some(table.vpc) {
+        return Err(different_networks(table.id, "network gateway", gateway.id));
+    }
+    if gateway.route_table.is_some() {
+        return Err(already_associated(table.id));
+    }
+    use_at_gateway(cloud, gateway.id, table.id)
+}
+
+/// Associates, if every route of the table may be there.
+fn use_at_gateway(
+    cloud: &mut Cloud<'_>,
+    gateway: InternetGatewayId,
+    route_table: RouteTableId,
+) -> Result<RouteTableAssociationId, Error> {
+    let table = cloud.owned::<RouteTable>(route_table)?;
+    let vpc = cloud.owned::<Vpc>(table.vpc)?;
+    for route in table.routes.iter().filter(|route| route.target != RouteTarget::Local) {
+        route::check_at_gateway(cloud, &vpc, route.destination, route.target)?;
+    }
+    let id = cloud.draw.id();
+    cloud.update::<InternetGateway, _>(gateway, |gateway| {
+        gateway.route_table = Some(RouteTableAssociation { id, route_table });
+        Ok(id)
     })
+}
+
+fn already_associated(table: RouteTableId) -> Error {
+    let message = format!("the specified association for route table {table} conflicts with an existing association");
+    Error::new("Resource.AlreadyAssociated", message)
 }
 
 fn associate(
@@ -110,6 +137,7 @@ enum User {
     /// The VPC, for every subnet without a table of its own.
     Main(VpcId),
     Subnet(SubnetId),
+    Gateway(InternetGatewayId),
 }
 
 fn user_of(cloud: &Cloud<'_>, id: RouteTableAssociationId) -> Result<User, Error> {
@@ -117,7 +145,10 @@ fn user_of(cloud: &Cloud<'_>, id: RouteTableAssociationId) -> Result<User, Error
     let is_it = |subnet: &Subnet| subnet.route_table.is_some_and(|association| association.id == id);
     let user =
         main.or_else(|| cloud.own::<Subnet>().find(|subnet| is_it(subnet)).map(|subnet| User::Subnet(subnet.id)));
-    user.ok_or_else(|| Error::not_found(id))
+    let at = |gateway: &InternetGateway| gateway.route_table.is_some_and(|association| association.id == id);
+    let gateways =
+        || cloud.own::<InternetGateway>().find(|gateway| at(gateway)).map(|gateway| User::Gateway(gateway.id));
+    user.or_else(gateways).ok_or_else(|| Error::not_found(id))
 }
 
 impl Handle for DisassociateRouteTable {
@@ -129,6 +160,10 @@ impl Handle for DisassociateRouteTable {
             }
             User::Subnet(subnet) => cloud.update::<Subnet, _>(subnet, |subnet| {
                 subnet.route_table = None;
+                Ok(Done::TRUE)
+            }),
+            User::Gateway(gateway) => cloud.update::<InternetGateway, _>(gateway, |gateway| {
+                gateway.route_table = None;
                 Ok(Done::TRUE)
             }),
         }
@@ -152,6 +187,10 @@ impl Handle for ReplaceRouteTableAssociation {
                 return Err(different_networks(table.id, "subnet", subnet));
             }
             User::Subnet(subnet) => associate(cloud, subnet, table.id)?,
+            User::Gateway(gateway) if cloud.owned::<InternetGateway>(gateway)?.vpc != Some(table.vpc) => {
+                return Err(different_networks(table.id, "network gateway", gateway));
+            }
+            User::Gateway(gateway) => use_at_gateway(cloud, gateway, table.id)?,
         };
         Ok(ReplaceRouteTableAssociationResponse { new_association_id, association_state: ASSOCIATED })
     }
@@ -206,6 +245,7 @@ impl Describe for RouteTable {
         }
         let associations = || associations(cloud, self).into_iter();
         match filter {
+            "association.gateway-id" => texts(associations().filter_map(|association| association.gateway_id)),
             "association.main" => texts(associations().map(|association| association.main)),
             "association.route-table-association-id" => {
                 texts(associations().map(|association| association.route_table_association_id))
@@ -237,20 +277,23 @@ fn route_values(route: &RouteItem, name: &str) -> Vec<String> {
     }
 }
 
-/// The uses that the API lists: as main table, and of subnets that name it (spec 4.1).
+/// The uses that the API lists: as main table, and of subnets and gateways that name it (spec 4.1).
 fn associations(cloud: &Cloud<'_>, table: &RouteTable) -> Vec<RouteTableAssociationItem> {
-    let listed = |association: RouteTableAssociation, subnet_id| {
+    let listed = |association: RouteTableAssociation, subnet_id, gateway_id: Option<InternetGatewayId>| {
         (association.route_table == table.id).then_some(RouteTableAssociationItem {
             route_table_association_id: association.id,
             route_table_id: association.route_table,
             subnet_id,
-            main: subnet_id.is_none(),
+            gateway_id,
+            main: subnet_id.is_none() && gateway_id.is_none(),
             association_state: ASSOCIATED,
         })
     };
-    let main = cloud.world().find::<Vpc>(&table.vpc).and_then(|vpc| listed(vpc.main, None));
-    let subnets = cloud.subnets_of(table.vpc).filter_map(|subnet| listed(subnet.route_table?, Some(subnet.id)));
-    main.into_iter().chain(subnets).collect()
+    let main = cloud.world().find::<Vpc>(&table.vpc).and_then(|vpc| listed(vpc.main, None, None));
+    let subnets = cloud.subnets_of(table.vpc).filter_map(|subnet| listed(subnet.route_table?, Some(subnet.id), None));
+    let gateways = cloud.world().all::<InternetGateway>().filter(|gateway| gateway.vpc == Some(table.vpc));
+    let gateways = gateways.filter_map(|gateway| listed(gateway.route_table?, None, Some(gateway.id)));
+    main.into_iter().chain(subnets).chain(gateways).collect()
 }
 
 /// A route table as the API shows it.

@@ -91,6 +91,9 @@ owned_kinds! {
     InternetGatewayId InternetGateway "internet-gateway";
     DhcpOptionsId DhcpOptions "dhcp-options";
     FlowLogId FlowLog "vpc-flow-log";
+    InsightsPathId NetworkInsightsPath "network-insights-path";
+    InsightsAnalysisId NetworkInsightsAnalysis "network-insights-analysis";
+    PrefixListId PrefixList "prefix-list";
 }
 
 fn change_one(

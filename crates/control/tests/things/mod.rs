@@ -82,6 +82,7 @@ pub fn interface(cloud: &mut Harness, subnet: &str, address: &str, instance: Opt
             ipv6_addresses: Vec::new(),
             groups: BTreeSet::new(),
             source_dest_check: true,
+            connection_tracking: ConnectionTracking::default(),
             attachment: instance.map(|instance| Attachment {
                 id: AttachmentId::from_random(random),
                 instance,

@@ -442,6 +442,30 @@ fn an_answer_without_room_is_not_given() {
     assert_eq!(action, dataplane::Action::Drop(policy::Denied::QueueFull));
 }
 
+/// Spec 14.6: an underlay of 1280 leaves 1218, which is too little for IPv6.
+#[test]
+fn a_link_too_narrow_for_ipv6_has_ipv4_alone() {
+    let mut host = Host::new(Cloud::open());
+    host.mtu = |_| 1218;
+    host.apply();
+    let question = build::dhcpv4_client(A1.mac(), &dhcpv4(Type4::Discover, Options::default()));
+    let answer = host.send(A1, &question).answer();
+    assert_eq!(dhcpv4_answer(&answer).1.options.mtu, Some(1218));
+    let socket = |guest: Guest, port| std::net::SocketAddr::new(guest.address(false), port);
+    let datagram = |len: usize| build::udp(to_router(A1), socket(A1, 1), socket(B1, 2), &vec![7; len - 28]);
+    assert_eq!(host.send(A1, &datagram(1218)).code(), "ok");
+    let answer = host.send(A1, &datagram(1219)).answer();
+    assert_eq!(answer[40..42], 1218_u16.to_be_bytes());
+    host.pass_time(dataplane::ADVERTISEMENT_INTERVAL);
+    host.worker.handle_timeout(host.now);
+    assert_eq!(host.transmits(), [], "no router of IPv6 advertises itself");
+    assert_eq!(host.send(A1, &build::router_solicitation(A1.mac(), link_local(A1))).code(), "D04");
+    host.mtu = |_| 1280;
+    host.apply();
+    host.worker.handle_timeout(host.now);
+    assert!(!host.transmits().is_empty());
+}
+
 #[test]
 fn too_big_is_said_by_the_router() {
     let mut host = Host::new(Cloud::open());

@@ -352,6 +352,21 @@ fn frames_of_ports_that_are_not_there_are_counted_too() {
 }
 
 #[test]
+fn what_an_interface_sent_while_it_ended_is_known_after_it() {
+    let mut host = Host::new(Cloud::open());
+    host.edit(|cloud| cloud.endpoint(A1).is_up = false);
+    for _ in 0..3 {
+        assert_eq!(host.send(A1, &udp(A1, B1, false, 53)).code(), "D02");
+    }
+    assert_eq!((host.counters(A1).denied_total().packets, host.shared.stray_counters().denied_total().packets), (3, 0));
+    host.edit(|cloud| cloud.slice(A).endpoints.retain(|endpoint| endpoint.interface.id != A1.eni()));
+    let down = Denied::SourceDown { interface: A1.eni() };
+    let stray = host.shared.stray_counters();
+    assert_eq!((stray.denied(&down).packets, stray.denied_total().packets), (3, 3));
+    assert!(host.shared.counters(port_of(A1)).is_none());
+}
+
+#[test]
 fn another_protocol_passes_and_is_tracked_by_its_addresses() {
     let mut cloud = Cloud::guarded();
     let gre = rule(model::Direction::Ingress, IpProtocol::Number(47), model::Ports::Any, of_block("10.16.0.0/16"));

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::world::cloud::*;
 use crate::world::pair::{FAR, Pair, TUNNEL_MTU, address, host_id, inside, peering};
-use crate::world::{Outcome, link, router, to_router};
+use crate::world::{Host, Outcome, link, router, to_router};
 use model::{Domain, Duration, Scope};
 use policy::Denied;
 use proptest::prelude::*;
@@ -269,6 +269,80 @@ fn fragments_follow_their_first_one_over_the_link() {
         batch.extend(pair.take(0));
     }
     assert_eq!(pair.give(1, &batch), []);
+}
+
+/// The first datagram of a link, in pieces: in order, and with the first fragment behind another.
+#[test]
+fn all_fragments_of_a_datagram_wait_for_keys_and_go_out_in_order() {
+    // In which order they come, and at which units of 8 bytes those lie that go out.
+    for (order, expected) in [([0, 1, 2], [0, 175, 350]), ([1, 0, 2], [0, 175, 350]), ([2, 1, 0], [0, 350, 175])] {
+        let mut pair = Pair::without_keys(Cloud::guarded());
+        let whole = build::udp(to_router(A1), socket(A1, false, 9), socket(B1, false, 53), &pattern(4000));
+        let pieces = build::fragments(&whole, 1, 1400);
+        for at in order {
+            assert_eq!(pair.send(A1, &PLAIN, &pieces[at]), Outcome::Held);
+        }
+        assert!(pair.take(0).is_empty());
+        assert_eq!((pair.wants(0).len(), pair.release(0)), (1, vec![]));
+        pair.agree(0, peering(A, B));
+        assert_eq!(pair.release(0), vec![Outcome::Sealed; 3], "{order:?}");
+        let batch = pair.take(0);
+        let delivered = pair.give(1, &batch);
+        let offset = |frame: &[u8]| u16::from_be_bytes([frame[20], frame[21]]) & 0x1fff;
+        let offsets: Vec<u16> = delivered.iter().map(|(_, _, frame)| offset(frame)).collect();
+        assert_eq!(offsets, expected, "{order:?}");
+        assert_eq!(pair.hosts[0].counters(A1).denied_total().packets, 0);
+        // Nothing of it is left, and the next datagram of that number is another one.
+        for piece in &pieces {
+            assert_eq!(pair.send(A1, &PLAIN, piece), Outcome::Sealed);
+        }
+    }
+}
+
+#[test]
+fn fragments_take_no_more_room_than_other_frames_and_wait_no_longer() {
+    let mut pair = Pair::without_keys(Cloud::open());
+    let denied = |pair: &Pair| pair.hosts[0].counters(A1).denied(&Denied::NoSecureChannel).packets;
+    let whole = build::udp(to_router(A1), socket(A1, false, 9), socket(B1, false, 53), &pattern(20_000));
+    let pieces = build::fragments(&whole, 1, 800);
+    assert_eq!(pieces.len(), 26);
+    let held = pieces.iter().filter(|piece| pair.send(A1, &PLAIN, piece) == Outcome::Held).count();
+    assert_eq!((held, denied(&pair)), (16, 10));
+    // Another one whose first fragment finds no room is refused as a whole.
+    let other = build::fragments(&whole, 2, 1400);
+    assert!(other.iter().all(|piece| pair.send(A1, &PLAIN, piece).code() == "D15"));
+    pair.hosts[0].pass_time(Duration::seconds(3));
+    assert_eq!(pair.release(0), []);
+    assert_eq!(denied(&pair), 26 + other.len() as u64);
+    pair.agree(0, peering(A, B));
+    assert_eq!(pair.release(0), []);
+}
+
+#[test]
+fn a_link_that_is_waited_for_is_asked_for_again_by_time_alone() {
+    let mut pair = Pair::without_keys(Cloud::open());
+    let frame = udp(A1, B1, false, b"x");
+    assert_eq!(pair.send(A1, &PLAIN, &frame), Outcome::Held);
+    assert_eq!(pair.wants(0).len(), 1);
+    pair.agree(0, peering(A, B));
+    assert_eq!(pair.release(0), [Outcome::Sealed]);
+    // Its keys are gone again within the second, and no packet follows this one.
+    pair.outbound[0].clear();
+    pair.connect();
+    pair.hosts[0].pass_time(Duration::millis(300));
+    assert_eq!(pair.send(A1, &PLAIN, &frame), Outcome::Held);
+    assert_eq!(pair.wants(0), []);
+    let mut asked = 0;
+    for _ in 0..100 {
+        let Host { worker, now, .. } = &mut pair.hosts[0];
+        let (due, _) = worker.poll_timeout();
+        *now = (*now).max(due);
+        worker.handle_timeout(*now);
+        asked += pair.wants(0).len();
+        pair.release(0);
+        assert!(pair.hosts[0].worker.poll_timeout().0 > pair.hosts[0].now, "it sleeps");
+    }
+    assert_eq!(asked, 3, "each second; 3.3 s after the first packet it is gone");
 }
 
 #[test]

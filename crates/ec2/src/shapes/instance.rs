@@ -6,7 +6,8 @@ use model::*;
 
 use super::TagSpecification;
 use super::interface::{
-    GroupIdentifier, Ipv6AddressInput, Ipv6AddressItem, PrivateIpAddressInput, PrivateIpAddressItem,
+    ConnectionTrackingInput, ConnectionTrackingItem, GroupIdentifier, Ipv6AddressInput, Ipv6AddressItem,
+    PrivateIpAddressInput, PrivateIpAddressItem,
 };
 use crate::Filter;
 use crate::shapes::Done;
@@ -54,6 +55,7 @@ input! {
         ipv6_address_count: Option<i32> = "Ipv6AddressCount",
         security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
         delete_on_termination: Option<bool> = "DeleteOnTermination",
+        connection_tracking_specification: Option<ConnectionTrackingInput> = "ConnectionTrackingSpecification",
     }
 }
 
@@ -191,6 +193,7 @@ output! {
 output! {
     InstanceInterfaceItem {
         attachment: Option<InstanceAttachmentItem> = "attachment",
+        connection_tracking_configuration: Option<ConnectionTrackingItem> = "connectionTrackingConfiguration",
         description: String = "description",
         group_set: Vec<GroupIdentifier> = "groupSet",
         ipv6_addresses_set: Vec<Ipv6AddressItem> = "ipv6AddressesSet",

@@ -18,6 +18,7 @@ operation! {
         ipv6_addresses: Vec<Ipv6AddressInput> = "Ipv6Addresses",
         ipv6_address_count: Option<i32> = "Ipv6AddressCount",
         security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
+        connection_tracking_specification: Option<ConnectionTrackingInput> = "ConnectionTrackingSpecification",
         client_token: Option<String> = "ClientToken",
         tag_specifications: Vec<TagSpecification> = "TagSpecification",
     }
@@ -72,6 +73,25 @@ operation! {
         source_dest_check: Option<Attribute<bool>> = "SourceDestCheck",
         security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
         attachment: Option<AttachmentChange> = "Attachment",
+        connection_tracking_specification: Option<ConnectionTrackingInput> = "ConnectionTrackingSpecification",
+    }
+}
+
+input! {
+    /// In seconds; what is missing stays as it is (spec 6.4.4).
+    ConnectionTrackingInput {
+        tcp_established_timeout: Option<i32> = "TcpEstablishedTimeout",
+        udp_stream_timeout: Option<i32> = "UdpStreamTimeout",
+        udp_timeout: Option<i32> = "UdpTimeout",
+    }
+}
+
+output! {
+    /// In seconds; only what was set.
+    ConnectionTrackingItem {
+        tcp_established_timeout: Option<u32> = "tcpEstablishedTimeout",
+        udp_stream_timeout: Option<u32> = "udpStreamTimeout",
+        udp_timeout: Option<u32> = "udpTimeout",
     }
 }
 
@@ -153,6 +173,7 @@ output! {
         attachment: Option<InterfaceAttachmentItem> = "attachment",
         availability_zone: Zone = "availabilityZone",
         availability_zone_id: String = "availabilityZoneId",
+        connection_tracking_configuration: Option<ConnectionTrackingItem> = "connectionTrackingConfiguration",
         description: String = "description",
         group_set: Vec<GroupIdentifier> = "groupSet",
         interface_type: &'static str = "interfaceType",

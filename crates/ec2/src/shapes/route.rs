@@ -150,6 +150,7 @@ output! {
         route_table_association_id: RouteTableAssociationId = "routeTableAssociationId",
         route_table_id: RouteTableId = "routeTableId",
         subnet_id: Option<SubnetId> = "subnetId",
+        gateway_id: Option<InternetGatewayId> = "gatewayId",
         main: bool = "main",
         association_state: AssociationStateItem = "associationState",
     }

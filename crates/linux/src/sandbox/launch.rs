@@ -56,10 +56,12 @@ pub(super) fn create(spec: &Spec) -> Result<Sandbox, SandboxError> {
     let mut log = OpenOptions::new();
     let log = log.read(true).append(true).create(true).mode(0o600).open(&spec.console_log);
     let log = log.map_err(|e| step("open the console log", e))?;
+    let ending = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&spec.ending);
+    let ending = ending.map_err(|e| step("open the file of its end", e))?;
     let (control, theirs) = UnixStream::pair().map_err(|e| step("make a socket pair", e))?;
     control.set_read_timeout(Some(PATIENCE)).map_err(|e| step("set a time limit", e))?;
     let mut command = super::helper(spec.helper.as_ref(), INIT_WORD);
-    let helper = command.stdin(OwnedFd::from(theirs)).stderr(Stdio::from(log)).spawn();
+    let helper = command.stdin(OwnedFd::from(theirs)).stdout(ending).stderr(Stdio::from(log)).spawn();
     // The command holds the helper's end; as long as it is open here, a dead helper would not be noticed.
     drop(command);
     let helper = helper.map_err(|e| step("start the helper", e))?;
@@ -146,6 +148,7 @@ impl Attempt {
             id_mapping,
             limits: spec.limits,
             helper: spec.helper.clone(),
+            ending: spec.ending.clone(),
         };
         Ok((record, pidfd, netns))
     }
@@ -273,7 +276,12 @@ fn fork_sibling() -> io::Result<u32> {
 
 fn become_init(control: &UnixStream, job: &Job, prepared: &root::Prepared) -> ! {
     let code = match init::set_up(job, prepared) {
-        Ok(init) => wait_for_start(control).map_or(0, |()| init.run()),
+        Ok(init) => wait_for_start(control).map_or(0, |()| {
+            let code = init.run();
+            // Standard output is the file of the end. Whoever cannot read it takes the instance for broken.
+            let _ = rustix::io::write(rustix::stdio::stdout(), format!("{code}\n").as_bytes());
+            code
+        }),
         Err(failure) => {
             report(control, &failure);
             1
@@ -305,6 +313,7 @@ mod tests {
             uid_base: 1 << 20,
             limits: Limits::default(),
             console_log: "/nonexistent/log".into(),
+            ending: "/nonexistent/ending".into(),
             cgroup_prefix: "test".to_owned(),
             helper: None,
         }

@@ -25,6 +25,8 @@
 //!   looks every three seconds or less often (it spends at most a fiftieth of its time), so an instance can exceed the
 //!   limit by what it writes in between; then all its programs are killed.
 //! - *Init* cannot be killed or traced from inside, and its program file cannot be opened from there.
+//! - *The maker may end*: nothing of an instance depends on it once it is started. Init writes the console to its file itself, and its
+//!   exit code to [`Spec::ending`]; another maker finds the instance by its [`Record`].
 
 mod console;
 mod enter;
@@ -102,6 +104,8 @@ pub struct Spec {
     pub limits: Limits,
     /// File that its console output is appended to (kept below 1 MiB).
     pub console_log: PathBuf,
+    /// File that init writes its exit code to when it ends by itself, for a maker that is not its parent any more.
+    pub ending: PathBuf,
     /// Begins the name of its control groups: two makers on one machine differ in it.
     pub cgroup_prefix: String,
     /// Program that calls [`helper_main`](crate::helper_main); `None`: this very program.
@@ -168,9 +172,29 @@ pub struct Record {
     pub limits: Limits,
     /// [`Spec::helper`].
     pub helper: Option<PathBuf>,
+    /// [`Spec::ending`].
+    #[serde(default)]
+    pub ending: PathBuf,
 }
 
 impl Record {
+    /// How the instance ended that another maker started: `None` while it runs, or when nobody can know, because the machine was
+    /// started anew.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn ending(&self) -> io::Result<Option<Ending>> {
+        if !self.birth.is_of_this_boot()? || self.birth.open()?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(self.written_ending()))
+    }
+
+    fn written_ending(&self) -> Ending {
+        let code = fs::read_to_string(&self.ending).ok().and_then(|text| text.trim_end().parse().ok());
+        code.map_or_else(|| Ending::Broken(format!("{FIRST_PROCESS} was killed from outside of the instance")), ended)
+    }
+
     /// Kills what may be left of this instance and removes its control groups; whether it was still running. A process
     /// that merely has the same pid is left alone.
     ///
@@ -232,8 +256,14 @@ impl Sandbox {
     /// The kernel's.
     pub fn adopt(record: Record) -> io::Result<Option<Self>> {
         let Some(pidfd) = record.birth.open()? else { return Ok(None) };
-        let netns = crate::namespace::of_process(record.birth.pid)?;
-        Ok(Some(Self { record, pidfd, netns, control: None }))
+        let netns = match crate::namespace::of_process(record.birth.pid) {
+            Ok(netns) => netns,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Had it ended in between, the pid and what was opened by it could be a stranger's.
+        let is_its_own = !process::wait(&pidfd, Duration::ZERO)?;
+        Ok(is_its_own.then_some(Self { record, pidfd, netns, control: None }))
     }
 
     /// What to write down.
@@ -272,16 +302,17 @@ impl Sandbox {
         }
         // Its status stays for [`Sandbox::kill`].
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let broken = |how: String| Some(Ending::Broken(format!("the instance's first process {how}")));
         match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-            Ok(Some(status)) => Ok(match (status.exit_status(), status.terminating_signal()) {
-                (Some(0), _) => Some(Ending::ShutDown),
-                (Some(code), _) => broken(format!("ended with exit code {code}; its console says why")),
-                (None, Some(signal)) => broken(format!("was killed by signal {signal} from outside of the instance")),
-                (None, None) => broken("ended".to_owned()),
-            }),
+            Ok(Some(status)) => Ok(Some(match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => ended(code),
+                (None, Some(signal)) => {
+                    let from = "from outside of the instance";
+                    Ending::Broken(format!("{FIRST_PROCESS} was killed by signal {signal} {from}"))
+                }
+                (None, None) => Ending::Broken(format!("{FIRST_PROCESS} ended")),
+            })),
             // Another process made it, and has its status.
-            Ok(None) | Err(rustix::io::Errno::CHILD) => Ok(broken("ended".to_owned())),
+            Ok(None) | Err(rustix::io::Errno::CHILD) => Ok(Some(self.record.written_ending())),
             Err(error) => Err(error.into()),
         }
     }
@@ -325,6 +356,16 @@ impl Drop for Sandbox {
             // Nobody knows of it, so nobody else clears it away; there is no one to tell of an error.
             let _ = end(&self.pidfd).and_then(|()| self.record.cgroup.remove());
         }
+    }
+}
+
+const FIRST_PROCESS: &str = "the instance's first process";
+
+/// Init ended by itself.
+fn ended(code: i32) -> Ending {
+    match code {
+        0 => Ending::ShutDown,
+        code => Ending::Broken(format!("{FIRST_PROCESS} ended with exit code {code}; its console says why")),
     }
 }
 
@@ -422,6 +463,7 @@ mod tests {
             id_mapping: IdMapping::Range,
             limits: Limits::default(),
             helper: None,
+            ending: PathBuf::new(),
         };
         assert_eq!(serde_json::from_str::<Record>(&serde_json::to_string(&record)?)?, record);
         Ok(())
@@ -440,6 +482,7 @@ mod tests {
             id_mapping: IdMapping::Single,
             limits: Limits::default(),
             helper: None,
+            ending: PathBuf::new(),
         };
         assert!(!record.kill_leftover()?);
         assert!(stranger.try_wait()?.is_none(), "it still runs");

@@ -97,6 +97,18 @@ impl UdpSocket {
         Err(step("find a free port")(io::ErrorKind::AddrInUse.into()))
     }
 
+    /// A socket that another process made and sent here ([`fds`](crate::fds)), in the network namespace of the calling thread; what waits
+    /// in it stays. Port 0 of `address` stands for any.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it has another address, else the kernel's.
+    pub fn received(fd: OwnedFd, address: SocketAddr) -> io::Result<Self> {
+        let socket = Self::named(fd)?;
+        let is_meant = socket.local.ip() == address.ip() && [0, socket.local.port()].contains(&address.port());
+        let other = || io::Error::new(io::ErrorKind::InvalidInput, format!("a socket of {}", socket.local));
+        if is_meant { Ok(socket) } else { Err(other()) }
+    }
+
     fn named(fd: OwnedFd) -> io::Result<Self> {
         let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
         let family = if local.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };

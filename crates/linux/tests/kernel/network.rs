@@ -18,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("network::super_frames_pass_between_two_taps", super_frames_pass_between_two_taps),
     ("network::the_offload_ladder_has_rungs", the_offload_ladder_has_rungs),
     ("network::a_deleted_tap_is_told", a_deleted_tap_is_told),
+    ("network::a_persistent_tap_waits_for_the_next", a_persistent_tap_waits_for_the_next),
     ("network::links_addresses_and_routes", links_addresses_and_routes),
     ("network::errors_name_device_and_operation", errors_name_device_and_operation),
     ("network::bridges_have_ports", bridges_have_ports),
@@ -143,6 +144,38 @@ fn a_deleted_tap_is_told() {
     }
     // Its owner makes another.
     in_netns(&netns, || Tap::create("eth0", 1, &Offloads::LADDER)).expect("entered").expect("a tap");
+}
+
+fn a_persistent_tap_waits_for_the_next() {
+    for queues in [1, 2] {
+        let (netns, tap) = guest("eth0", "10.77.0.1", queues);
+        let link = || in_netns(&netns, || Netlink::open().expect("netlink").link("eth0")).expect("entered");
+        let attach = |queues| in_netns(&netns, || Tap::attach("eth0", queues, &Offloads::LADDER)).expect("entered");
+        tap.persist().expect("persistent");
+        let before = link().expect("there");
+        assert!(queues > 1 || attach(1).is_err(), "it has its one queue");
+        drop(tap);
+        let after = link().expect("it stays");
+        assert_eq!((before.mac, before.index, after.up, after.running), (after.mac, after.index, true, false));
+        // Only what is not there can be made, and only what was made like this be attached to.
+        in_netns(&netns, || Tap::create("eth0", queues, &Offloads::LADDER)).expect("entered").expect_err("taken");
+        attach(3 - queues).expect_err("another kind of queues");
+        let tap = attach(queues).expect("attached");
+        assert!(tap.offloads.tso4 && tap.queues.len() == queues);
+        let socket = in_netns(&netns, || std::net::UdpSocket::bind("10.77.0.1:0")).expect("entered").expect("bound");
+        let mut buffer = vec![0; FRAME_BUFFER_LEN];
+        eventually("a frame comes", || {
+            socket.send_to(b"x", "10.77.0.9:9").expect("sent");
+            tap.queues.iter().any(|queue| queue.read(&mut buffer).is_ok_and(|len| len > 10 && buffer[22..24] == [8, 6]))
+        });
+        assert_eq!(link().expect("there").mac, before.mac);
+        drop(tap);
+        in_netns(&netns, || Netlink::open().expect("netlink").delete("eth0")).expect("entered").expect("deleted");
+        let error = attach(queues).expect_err("gone");
+        assert!(link().is_err(), "an attempt to attach leaves nothing: {error}");
+    }
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null").expect("null");
+    assert!(tap::TapQueue::received(null.into()).is_err());
 }
 
 fn links_addresses_and_routes() {

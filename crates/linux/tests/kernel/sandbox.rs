@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use linux::namespace::in_netns;
 use linux::netlink::{LinkChange, Netlink};
 use linux::process::Birth;
-use linux::sandbox::{Exec, Record, Sandbox, remove_files};
+use linux::sandbox::{Ending, Exec, Record, Sandbox, remove_files};
 use linux::tap::{self, Offloads, Tap};
 
 use crate::Test;
@@ -33,6 +34,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("sandbox::terminate_removes_all", terminate_removes_all),
     ("sandbox::an_unstarted_instance_ends_with_its_maker", an_unstarted_instance_ends_with_its_maker),
     ("sandbox::a_killed_maker_leaves_what_a_record_finds", a_killed_maker_leaves_what_a_record_finds),
+    ("sandbox::how_it_ended_is_known_without_its_maker", how_it_ended_is_known_without_its_maker),
     ("sandbox::init_cannot_be_hurt_from_inside", init_cannot_be_hurt_from_inside),
     ("sandbox::many_at_once_and_apart", many_at_once_and_apart),
     ("sandbox::nothing_is_inherited", nothing_is_inherited),
@@ -446,7 +448,7 @@ fn terminate_removes_all() {
 }
 
 /// All control groups whose name begins with `prefix`.
-fn cgroup_directories(prefix: &str) -> Vec<std::path::PathBuf> {
+fn cgroup_directories(prefix: &str) -> Vec<PathBuf> {
     let output =
         Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name"]).arg(format!("{prefix}*")).output();
     let text = String::from_utf8(output.expect("find runs").stdout).expect("paths");
@@ -476,16 +478,7 @@ pub(crate) fn creator(arguments: &[String]) -> ExitCode {
 }
 
 fn a_killed_maker_leaves_what_a_record_finds() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let target = directory.path().join("record");
-    let exe = std::env::current_exe().expect("own path");
-    let mut maker = Command::new(exe).arg(CREATOR_WORD).arg(&target).spawn().expect("starts");
-    eventually("the record", || target.exists());
-    maker.kill().expect("killed");
-    maker.wait().expect("it ends");
-    let text = fs::read_to_string(&target).expect("written");
-    let (place, record) = text.split_once('\n').expect("two lines");
-    let record: Record = serde_json::from_str(record).expect("a record");
+    let (place, record) = of_a_killed_maker();
     // Adopted, it is as usable as before.
     let sandbox = Sandbox::adopt(record.clone()).expect("asked").expect("it still runs");
     assert_eq!(sh(&sandbox, "cat /proc/1/comm"), "init");
@@ -498,9 +491,45 @@ fn a_killed_maker_leaves_what_a_record_finds() {
     assert!(record.kill_leftover().expect("killed"));
     assert!(record.birth.open().expect("asked").is_none());
     assert!(!record.kill_leftover().expect("asked"));
-    let place = std::path::Path::new(place);
     assert!(place.starts_with(std::env::temp_dir()));
-    remove_files(place).expect("removed");
+    remove_files(&place).expect("removed");
+}
+
+fn how_it_ended_is_known_without_its_maker() {
+    for (ends, expected) in [("kill -USR2 1", Some(Ending::ShutDown)), ("true", None)] {
+        let (place, record) = of_a_killed_maker();
+        let sandbox = Sandbox::adopt(record.clone()).expect("asked").expect("it still runs");
+        assert_eq!((sandbox.ending().expect("asked"), record.ending().expect("asked")), (None, None));
+        sh(&sandbox, ends);
+        if expected.is_none() {
+            linux::process::signal(sandbox.pidfd(), linux::process::Signal::KILL).expect("killed");
+        }
+        eventually("its end", || record.ending().expect("asked").is_some());
+        let told = [sandbox.ending().expect("asked"), record.ending().expect("asked")];
+        match expected {
+            Some(_) => assert_eq!(told, [expected.clone(), expected]),
+            None => assert!(told.iter().all(|ending| matches!(ending, Some(Ending::Broken(_)))), "{told:?}"),
+        }
+        let mut before = record.clone();
+        before.birth.boot_id = "another".to_owned();
+        assert_eq!(before.ending().expect("asked"), None, "the machine was started anew: nobody knows");
+        assert!(!record.kill_leftover().expect("asked"));
+        remove_files(&place).expect("removed");
+    }
+}
+
+/// Where an instance lies whose maker was killed, and its record.
+fn of_a_killed_maker() -> (PathBuf, Record) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = directory.path().join("record");
+    let exe = std::env::current_exe().expect("own path");
+    let mut maker = Command::new(exe).arg(CREATOR_WORD).arg(&target).spawn().expect("starts");
+    eventually("the record", || target.exists());
+    maker.kill().expect("killed");
+    maker.wait().expect("it ends");
+    let text = fs::read_to_string(&target).expect("written");
+    let (place, record) = text.split_once('\n').expect("two lines");
+    (place.into(), serde_json::from_str(record).expect("a record"))
 }
 
 fn init_cannot_be_hurt_from_inside() {

@@ -32,6 +32,7 @@ impl Place {
             uid_base: 0x1000_0000 + (std::process::id() % 1000) * linux::sandbox::IDS,
             limits: Limits { processes: 64, memory_bytes: 256 << 20, disk_bytes: 64 << 20, open_files: 1024 },
             console_log: directory.path().join("console.log"),
+            ending: directory.path().join("ending"),
             cgroup_prefix: unique,
             helper: None,
         };

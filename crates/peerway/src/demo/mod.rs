@@ -50,6 +50,7 @@ pub fn run(options: &DemoOptions) -> anyhow::Result<ExitCode> {
         queues: host::default_queues(),
         allow_esp_keys: false,
         hosts: options.hosts.clone(),
+        metrics: Some(crate::metrics::Place::Off),
     };
     let prepared = plan.prepare()?;
     let result = up::runtime()?.block_on(perform(options, prepared));

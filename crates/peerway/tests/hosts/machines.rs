@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use agent::identity::{Identity, Trust};
 use linux::namespace::in_netns;
+use linux::netlink::{LinkChange, Netlink};
+use linux::process::Birth;
+use linux::sandbox::Record;
 use linux::underlay::Underlay;
 use model::{Secret, Time};
 use rustix::process::{Pid, Signal, kill_process};
@@ -38,6 +42,10 @@ pub struct Machines {
 /// A process on a machine; ended when dropped.
 pub struct Machine {
     child: Child,
+    /// The process that goes on for it after a reload, no child of ours.
+    successor: Option<Birth>,
+    /// What it says to its service manager.
+    manager: UnixDatagram,
     log: PathBuf,
     /// Whether the service manager heard that it is up.
     pub was_ready: bool,
@@ -53,6 +61,21 @@ impl Machines {
         let hosts: Vec<_> = (0..=SERVER).map(|n| vec![(address(n), 24)]).collect();
         let underlay = Underlay::create(&hosts, 1500).expect("an underlay");
         Machines { underlay, directory: tempfile::Builder::new().prefix("peerway-test-").tempdir().expect("made") }
+    }
+
+    /// Puts the program, or another one, where agents are started from: in the place of the one that is there, as an upgrade does.
+    pub fn install(&self, other: Option<&str>) {
+        let fresh = self.directory.path().join("peerway.new");
+        match other {
+            Some(text) => std::fs::write(&fresh, text).expect("written"),
+            None => drop(std::fs::copy(peerway().get_program(), &fresh).expect("copied")),
+        }
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).expect("set");
+        std::fs::rename(fresh, self.installed()).expect("renamed");
+    }
+
+    fn installed(&self) -> PathBuf {
+        self.directory.path().join("peerway")
     }
 
     fn data(&self, n: usize) -> PathBuf {
@@ -72,7 +95,7 @@ impl Machines {
         let notify = self.directory.path().join(format!("{name}.notify"));
         let _ = std::fs::remove_file(&notify);
         let manager = UnixDatagram::bind(&notify).expect("bound");
-        manager.set_nonblocking(true).expect("set");
+        manager.set_read_timeout(Some(PATIENCE)).expect("set");
         command.env("RUST_LOG", "info").env("NOTIFY_SOCKET", &notify);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let mut child = self.at(n, || command.spawn()).expect("it starts");
@@ -84,9 +107,8 @@ impl Machines {
             assert!(!status.success(), "{name} ended without a word");
             return Err(text[usize::try_from(before).expect("short")..].to_owned());
         }
-        let mut word = [0; 64];
-        let length = manager.recv(&mut word).unwrap_or(0);
-        Ok(Machine { child, log, was_ready: &word[..length] == b"READY=1" })
+        let was_ready = word(&manager) == "READY=1";
+        Ok(Machine { child, successor: None, manager, log, was_ready })
     }
 
     pub fn server(&self) -> Machine {
@@ -112,9 +134,10 @@ impl Machines {
     }
 
     fn agent_command(&self, n: usize, host: &str, data: &Path, token: Option<&str>) -> Command {
+        let program = Some(self.installed()).filter(|path| path.exists()).unwrap_or(peerway().get_program().into());
         // With the rights that the service has, and no others.
         let mut command = Command::new("setpriv");
-        command.args(["--no-new-privs", "--bounding-set", &capabilities_of_unit()]).arg(peerway().get_program());
+        command.args(["--no-new-privs", "--bounding-set", &capabilities_of_unit()]).arg(program);
         command.args(["agent", "--server", &format!("{}:{HOSTS_PORT}", address(SERVER)), "--host", host]);
         command.args(["--underlay", &address(n).to_string(), "--queues", "1", "--data"]).arg(data);
         command.env_remove("PEERWAY_JOIN");
@@ -193,6 +216,52 @@ impl Machines {
         (0..AGENTS.len()).find(carries).unwrap_or_else(|| panic!("nobody carries {instance}"))
     }
 
+    /// The first process of an instance.
+    pub fn pid(&self, n: usize, instance: &str) -> u32 {
+        self.record(n, instance).birth.pid
+    }
+
+    /// How many instances run on a host.
+    pub fn running(&self, n: usize) -> usize {
+        self.status(n, None).as_array().expect("a list").len()
+    }
+
+    fn record_path(&self, n: usize, instance: &str) -> PathBuf {
+        self.data(n).join("host/instances").join(instance).join("sandbox.json")
+    }
+
+    /// What the agent wrote down of an instance.
+    pub fn record(&self, n: usize, instance: &str) -> Record {
+        let json = std::fs::read(self.record_path(n, instance)).expect("a record");
+        serde_json::from_slice(&json).expect("a record")
+    }
+
+    pub fn change_record(&self, n: usize, instance: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.record_path(n, instance);
+        let mut record = serde_json::from_slice(&std::fs::read(&path).expect("a record")).expect("JSON");
+        change(&mut record);
+        std::fs::write(path, record.to_string()).expect("written");
+    }
+
+    /// As its guest might.
+    pub fn rename_device(&self, record: &Record) {
+        let netns = linux::namespace::of_process(record.birth.pid).expect("it runs");
+        let rename = || {
+            let mut netlink = Netlink::open().expect("netlink");
+            netlink.set_up("eth0", false).expect("down");
+            netlink.set("eth0", &LinkChange { name: Some("lan"), ..LinkChange::default() }).expect("renamed");
+            netlink.set_up("lan", true).expect("up");
+        };
+        in_netns(&netns, rename).expect("entered");
+    }
+
+    /// Ends what a stopped agent left; what is said about it.
+    pub fn clear(&self, n: usize) -> String {
+        let output = peerway().args(["host", "clear", "--data"]).arg(self.data(n)).output().expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// Packets that a host's links have carried.
     pub fn links(&self, n: usize) -> u64 {
         let links = self.status(n, Some("--links"));
@@ -242,35 +311,66 @@ impl Machine {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.successor.as_ref().map_or(self.child.id(), |birth| birth.pid);
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
         kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Whether it has ended; how is known of a child only.
+    fn ended(&mut self) -> Option<bool> {
+        match &self.successor {
+            Some(birth) => birth.open().expect("asked").is_none().then_some(true),
+            None => self.child.try_wait().expect("a child").map(|status| status.success()),
+        }
+    }
+
+    fn wait(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(is_well) = self.ended() {
+                return is_well;
+            }
+            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Ends it as a crash would.
     pub fn kill(&mut self) {
         self.signal(Signal::KILL);
-        self.child.wait().expect("it ends");
+        self.wait();
+    }
+
+    /// Has it start its program anew and hand over, as `systemctl reload` does.
+    pub fn reload(&mut self) {
+        self.signal(Signal::HUP);
+        let told = word(&self.manager);
+        let pid = told.strip_prefix("MAINPID=").and_then(|pid| pid.parse().ok());
+        let pid = pid.unwrap_or_else(|| panic!("`{told}` names no process:\n{}", self.log()));
+        let successor = Birth::of(pid).expect("it runs");
+        assert_eq!(word(&self.manager), "READY=1", "{}", self.log());
+        assert!(self.wait(), "the hand-over failed:\n{}", self.log());
+        self.successor = Some(successor);
     }
 
     /// Asks it to end, and holds it to that.
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                assert!(status.success(), "it ended with {status}:\n{}", self.log());
-                return;
-            }
-            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(self.wait(), "it did not end well:\n{}", self.log());
     }
+}
+
+/// What the service manager hears next.
+fn word(manager: &UnixDatagram) -> String {
+    let mut bytes = [0; 64];
+    let length = manager.recv(&mut bytes).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+        if self.ended().is_some() {
             return;
         }
         if std::thread::panicking() {
@@ -279,13 +379,13 @@ impl Drop for Machine {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            if self.ended().is_some() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.signal(Signal::KILL);
+        self.wait();
     }
 }
 

@@ -4,7 +4,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod flows;
 mod machines;
+mod takeover;
 
 use std::process::Stdio;
 use std::sync::Barrier;

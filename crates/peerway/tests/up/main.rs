@@ -4,10 +4,13 @@ mod capture;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;
+mod drops;
 mod flow_logs;
+mod frames;
 mod guests;
 mod lifecycle;
 mod links;
 mod refusals;
 mod strict;
 mod unprivileged;
+mod ways;

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use model::{Direction, IpProtocol, PeeringStatus, Ports, ResourceId, RouteTarget, RulePeer};
+use model::{Direction, IpProtocol, PeeringStatus, Ports, PrefixListId, ResourceId, RouteTarget, RulePeer};
 use proptest::prelude::*;
 
 use super::*;
@@ -14,6 +14,8 @@ use crate::testing::arbitrary;
 enum RandomPeer {
     Block(model::Cidr),
     Group(usize, usize),
+    /// One of the two lists.
+    List(usize),
     Nobody,
 }
 
@@ -21,6 +23,7 @@ fn peer() -> impl Strategy<Value = RandomPeer> {
     prop_oneof![
         arbitrary::block().prop_map(RandomPeer::Block),
         (0_usize..3, 0_usize..2).prop_map(|(vpc, group)| RandomPeer::Group(vpc, group)),
+        (0_usize..2).prop_map(RandomPeer::List),
         Just(RandomPeer::Nobody),
     ]
 }
@@ -51,9 +54,11 @@ fn ring(
     bear: &[(bool, bool)],
     status: &[PeeringStatus],
     routes: &[(usize, usize, model::Cidr)],
+    lists: &[Vec<model::Cidr>; 2],
 ) -> Ring {
     let mut lab = Lab::default();
     let (mut vpcs, mut groups, mut interfaces) = (Vec::new(), Vec::new(), Vec::new());
+    let list = |n: usize| PrefixListId::from_random(n as u128 + 10);
     for n in 0..3 {
         let block = |text: &str| text.replace('N', &alloc::format!("{n}"));
         let vpc = lab.vpc(&[&block("10.N.0.0/16"), &block("fd00:0:0:N::/64")]);
@@ -68,12 +73,16 @@ fn ring(
             lab.set_groups(x, &all.into_iter().filter(|(is, _)| *is).map(|(_, g)| g).collect::<Vec<_>>());
             interfaces.push(x);
         }
+        lab.slice(vpc).prefix_lists = (0..).map(list).zip(lists.iter().cloned()).collect();
         vpcs.push(vpc);
     }
     let peerings: Vec<_> = [(0, 1), (1, 2), (2, 0)].map(|(a, b)| lab.peering(vpcs[a], vpcs[b])).into();
     for (n, status) in status.iter().enumerate() {
         lab.route_both(peerings[n]);
         lab.set_status(peerings[n], *status);
+    }
+    for (n, vpc) in vpcs.iter().enumerate() {
+        lab.route_to_list(*vpc, list(n % 2), RouteTarget::Peering(peerings[n]));
     }
     for (vpc, peering, block) in routes {
         lab.route(vpcs[*vpc], &alloc::format!("{block}"), RouteTarget::Peering(peerings[*peering]));
@@ -83,6 +92,7 @@ fn ring(
         let peer = match rule.peer {
             RandomPeer::Block(block) => RulePeer::Cidr(block),
             RandomPeer::Group(vpc, group) => lab.member_of(groups[vpc][group]),
+            RandomPeer::List(n) => RulePeer::PrefixList(list(n)),
             RandomPeer::Nobody => RulePeer::PrefixList(ResourceId::from_random(1)),
         };
         lab.allow(groups[rule.group.0][rule.group.1], direction, rule.ports.0, rule.ports.1, peer);
@@ -100,8 +110,9 @@ prop_compose! {
         bear in prop::collection::vec((prop::bool::weighted(0.8), prop::bool::weighted(0.8)), 1..6),
         status in prop::collection::vec(status(), 0..4),
         routes in prop::collection::vec((0_usize..3, 0_usize..3, arbitrary::block()), 0..6),
+        lists in prop::array::uniform2(prop::collection::vec(arbitrary::block(), 0..4)),
     ) -> Ring {
-        ring(&rules, &bear, &status, &routes)
+        ring(&rules, &bear, &status, &routes, &lists)
     }
 }
 
@@ -136,7 +147,10 @@ fn naive_groups(ring: &Ring, interface: NetworkInterfaceId, direction: Direction
             RulePeer::Group { group, vpc, .. } => {
                 *vpc == other && far.is_some_and(|e| e.interface.groups.contains(group))
             }
-            RulePeer::PrefixList(_) => false,
+            RulePeer::PrefixList(list) => {
+                let entries = slices.values().find_map(|slice| slice.prefix_lists.get(list));
+                entries.is_some_and(|entries| entries.iter().any(|block| block.contains(remote)))
+            }
         };
         ports && peer
     })
@@ -175,11 +189,11 @@ proptest! {
             Err(Denied::GroupEgress { .. }) => {
                 let of_route = ring.vpcs.iter().any(|vpc| naive_groups(&ring, x, Direction::Egress, &flow, *vpc));
                 // A route of the user's may lead even the VPC's own addresses to a peer, and references follow the route.
+                let own_slice = &ring.lab.slices[&ring.vpcs[from / 2]];
                 let leads_away = |route: &model::Route| {
                     let covers = matches!(route.destination, model::Destination::Cidr(block) if block.contains(flow.dst));
                     covers && matches!(route.target, RouteTarget::Peering(_))
                 };
-                let own_slice = &ring.lab.slices[&ring.vpcs[from / 2]];
                 let local = from / 2 == to / 2
                     && !own_slice.route_tables.iter().flat_map(|table| &table.routes).any(leads_away);
                 if local {
@@ -221,14 +235,14 @@ proptest! {
     fn what_is_missing_never_panics_and_never_opens(
         ring in any_ring(),
         flow in arbitrary::flow(),
-        missing in prop::collection::vec(any::<bool>(), 8),
+        missing in prop::collection::vec(any::<bool>(), 9),
         from in 0_usize..6,
     ) {
         let x = ring.interfaces[from];
         let whole = ring.lab.compile();
         let mut slices = ring.lab.complete();
         for slice in slices.values_mut() {
-            let parts: [&dyn Fn(&mut model::intent::VpcSlice); 8] = [
+            let parts: [&dyn Fn(&mut model::intent::VpcSlice); 9] = [
                 &|s| s.subnets.clear(),
                 &|s| s.route_tables.clear(),
                 &|s| s.security_groups.clear(),
@@ -237,6 +251,7 @@ proptest! {
                 &|s| s.peerings.clear(),
                 &|s| s.peers.clear(),
                 &|s| s.peers.iter_mut().for_each(|peer| peer.groups.clear()),
+                &|s| s.prefix_lists.clear(),
             ];
             for (part, is_missing) in parts.iter().zip(&missing) {
                 if *is_missing {

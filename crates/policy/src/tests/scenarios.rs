@@ -1,8 +1,11 @@
 //! The spec's acceptance scenarios that concern packets (appendix B), and the walk's finer points.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use model::{AclAction, Direction, IpProtocol, NetworkAclEntry, PeeringStatus, Ports, RouteTarget, RulePeer};
+use model::{
+    AclAction, Direction, IpProtocol, NetworkAclEntry, PeeringStatus, Ports, ResourceId, RouteTarget, RulePeer,
+};
 
 use super::*;
 
@@ -331,4 +334,71 @@ fn the_trail_names_every_stage_in_order() {
     let wrong = Flow::tcp(pair.xs, 1, pair.ys, 81, TcpFlags::SYN);
     let denied = ingress(&tables, pair.y, &next.origin, &wrong, None, &mut trail).unwrap_err();
     assert_eq!(trail.last(), Some(&Step::Denied(denied)));
+}
+
+/// Spec 4.8, 6.3.1: a rule about a list admits whoever is in it now; one rule, one name.
+#[test]
+fn a_list_in_a_rule_is_what_the_list_holds() {
+    for mut pair in Pair::both() {
+        let [mine, other]: [&[&str]; 2] = [&["192.0.2.0/24", "10.16.1.10/32", "fd16::/56"], &["192.0.2.0/24"]];
+        let list = pair.lab.prefix_list(pair.b, other);
+        let group = pair.lab.group(pair.b);
+        let ports = Ports::Range { from: 80, to: 80 };
+        let rule = pair.lab.allow(group, Direction::Ingress, IpProtocol::TCP, ports, RulePeer::PrefixList(list));
+        pair.lab.set_groups(pair.y, &[group]);
+        assert_eq!(code(pair.send()), "D22");
+        pair.lab.set_prefix_list(pair.b, list, mine);
+        assert_eq!(code(pair.send()), "passes");
+        let mut trail = Vec::new();
+        let tables = pair.lab.compile();
+        ingress(&tables, pair.y, &pair.claim(), &pair.open(), None, &mut trail).unwrap();
+        let named = trail.iter().find_map(|step| match step {
+            Step::Group { rule, .. } => *rule,
+            _ => None,
+        });
+        assert_eq!(named, Some(RuleRef { group, rule }));
+        pair.lab.slice(pair.b).prefix_lists.clear();
+        assert_eq!(code(pair.send()), "D22", "a list that is not there matches nobody");
+    }
+}
+
+/// Decision 0027: an entry is a rule, also to the question what is tracked (spec 6.4.2).
+#[test]
+fn a_list_of_everything_is_untracked_like_a_rule_for_everything() {
+    for mut pair in Pair::both() {
+        let all = pair.all();
+        let list = pair.lab.prefix_list(pair.b, &[all]);
+        let group = pair.lab.group(pair.b);
+        pair.lab.allow_all(group, Direction::Egress);
+        let ports = Ports::Range { from: 80, to: 80 };
+        pair.lab.allow(group, Direction::Ingress, IpProtocol::TCP, ports, RulePeer::PrefixList(list));
+        pair.lab.set_groups(pair.y, &[group]);
+        let admit = pair.send().unwrap();
+        assert_eq!(admit.track, Track::Untracked { initiator: Direction::Ingress });
+        pair.lab.set_prefix_list(pair.b, list, &["10.16.0.0/16", "fd16::/56"]);
+        assert_eq!(pair.send().unwrap().track, Track::New);
+    }
+}
+
+/// Spec 4.5.2: over all lists and routes the longest wins; an entry that is a blackhole too.
+#[test]
+fn a_route_to_a_list_leads_where_its_entries_say() {
+    let mut pair = Pair::new(false);
+    let (a, target) = (pair.a, pair.peering());
+    let main = pair.lab.slices[&a].vpc.main.route_table;
+    for table in &mut pair.lab.slice(a).route_tables {
+        Arc::make_mut(table).routes.retain(|route| route.target != target);
+    }
+    assert_eq!(code(pair.send()), "D08");
+    let list = pair.lab.prefix_list(a, &["192.0.2.0/24"]);
+    pair.lab.route_to_list(a, list, target);
+    assert_eq!(code(pair.send()), "D08");
+    pair.lab.set_prefix_list(a, list, &["192.0.2.0/24", "10.17.0.0/16"]);
+    assert_eq!(code(pair.send()), "passes");
+    let dead = pair.lab.prefix_list(a, &["10.17.1.0/24"]);
+    pair.lab.route_to_list(a, dead, RouteTarget::Peering(ResourceId::from_random(99)));
+    let denied = pair.send().unwrap_err();
+    assert_eq!(denied, Denied::Blackhole { table: main, destination: p("10.17.1.0/24") });
+    pair.lab.set_prefix_list(a, dead, &[]);
+    assert_eq!(code(pair.send()), "passes");
 }

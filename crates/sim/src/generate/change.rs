@@ -16,7 +16,7 @@ use crate::scene::Scene;
 /// One random change that the API would accept; it may come out as none. Regions hear of each other's changes mostly at once.
 pub fn change(dice: &mut Dice, scene: &mut Scene, hosts: &[HostId]) {
     let mut build = Build { dice, scene: std::mem::take(scene), hosts };
-    match build.dice.below(40) {
+    match build.dice.below(46) {
         0..4 => build.revoke_rule(),
         4..8 => build.authorize_rule(),
         8..11 => build.change_acl(),
@@ -32,6 +32,8 @@ pub fn change(dice: &mut Dice, scene: &mut Scene, hosts: &[HostId]) {
         33..35 => build.delete_group(),
         35..37 => build.change_blocks(),
         37..39 => build.change_attachment(),
+        39..43 => build.change_list(),
+        43..45 => build.change_tracking(),
         _ => build.change_gateway(),
     }
     *scene = build.scene;

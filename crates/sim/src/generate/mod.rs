@@ -5,6 +5,7 @@
 //! but a failed one, at most one peering of a pair is active, groups are named where they can be.
 
 pub mod change;
+mod lists;
 mod network;
 mod peering;
 mod rules;
@@ -36,6 +37,7 @@ pub fn scene(dice: &mut Dice, hosts: &[HostId]) -> Scene {
         }
     }
     build.peerings();
+    build.prefix_lists();
     build.fill_groups();
     build.fill_routes();
     build.scene.deliver();

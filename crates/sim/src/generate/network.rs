@@ -8,6 +8,7 @@ use model::{
     SecurityGroupId, Subnet, Tags, Vpc, Zone,
 };
 
+use super::lists::tracking;
 use super::{ACCOUNTS, Build};
 use crate::noun::{self, START};
 
@@ -44,7 +45,10 @@ impl Build<'_> {
         for _ in 0..self.dice.below(2) {
             let id = self.dice.id();
             let attached = self.dice.chance(70).then_some(vpc.id);
-            self.scene.put(region, InternetGateway { id, owner, vpc: attached, created: START, tags: Tags::new() });
+            self.scene.put(
+                region,
+                InternetGateway { id, owner, vpc: attached, route_table: None, created: START, tags: Tags::new() },
+            );
         }
         for number in 0..self.dice.between(1, 3) {
             self.subnet(&parts, &vpc, number);
@@ -117,6 +121,7 @@ impl Build<'_> {
         let groups: Vec<SecurityGroupId> = (0..count).filter_map(|_| self.dice.pick(&parts.groups).copied()).collect();
         let mut interface = noun::interface(self.dice, subnet, addresses, groups);
         interface.source_dest_check = !self.dice.chance(25);
+        interface.connection_tracking = tracking(self.dice);
         let (instance, device_index) = match self.dice.weighted(&[(84, 0), (10, 1), (6, 2)]) {
             1 if last.is_some() => (last, 1 + u32::try_from(place).unwrap_or(0)),
             2 => (None, 0),

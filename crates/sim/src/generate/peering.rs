@@ -75,6 +75,9 @@ impl Build<'_> {
     /// Any other route that the API accepts.
     pub(super) fn odd_route(&mut self, region: Region, table: &RouteTable) {
         let Some(target) = self.target(region, table.vpc) else { return };
+        if self.dice.chance(25) {
+            return self.list_route(region, table, target);
+        }
         let wide = Ipv4Cidr::new(Ipv4Addr::new(10, 0, 0, 0), 8).map_or(Cidr::V4(Ipv4Cidr::ALL), Cidr::V4);
         let far = Ipv4Cidr::new(Ipv4Addr::new(203, 0, 113, 0), 24).map_or(wide, Cidr::V4);
         let far_v6 = Ipv6Cidr::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32).map_or(wide, Cidr::V6);

@@ -111,10 +111,16 @@ impl Build<'_> {
         }
     }
 
-    /// A block, or a group of this VPC or of one that was peered with it in this region (spec 6.5.3).
+    /// A block, a list of the same account, or a group of this VPC or of one that was peered with it in this region (spec 6.5.3).
     pub(super) fn rule_peer(&mut self, region: Region, of: &SecurityGroup) -> RulePeer {
-        if self.dice.chance(55) {
-            return RulePeer::Cidr(self.block());
+        match self.dice.below(100) {
+            0..50 => return RulePeer::Cidr(self.block()),
+            50..62 => {
+                return self
+                    .any_list(region, of.owner)
+                    .map_or_else(|| RulePeer::Cidr(self.block()), RulePeer::PrefixList);
+            }
+            _ => {}
         }
         let peerings = self.scene.all::<Peering>();
         let accepted =

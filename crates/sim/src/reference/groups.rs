@@ -7,7 +7,7 @@ use model::{
     SecurityGroupId, SecurityGroupRule, Vpc, VpcId, World,
 };
 
-use super::matching::{inside, means};
+use super::matching::{inside, listed, means};
 use super::tracking::{Known, Remember, is_opening, other};
 use super::{Place, Sender, is_up, owner, owns, sides};
 use crate::packet::{Body, Packet};
@@ -52,8 +52,15 @@ fn how(at: &Place<'_>, way: Direction, packet: &Packet) -> Remember {
     let protocol = packet.protocol();
     let open = |way: Direction, from: u16, to: u16| {
         rules(at, way).into_iter().any(|rule| {
-            let is_everybody = matches!(rule.peer, RulePeer::Cidr(block)
-                if block.prefix_len() == 0 && matches!(block, model::Cidr::V4(_)) == packet.src.is_ipv4());
+            // An entry of a list is a rule of its own.
+            let blocks = match rule.peer {
+                RulePeer::Cidr(block) => vec![block],
+                RulePeer::PrefixList(list) => listed(at.world, list),
+                RulePeer::Group { .. } => Vec::new(),
+            };
+            let is_everybody = blocks
+                .into_iter()
+                .any(|block| block.prefix_len() == 0 && matches!(block, model::Cidr::V4(_)) == packet.src.is_ipv4());
             let is_port = match (rule.protocol, rule.ports) {
                 (IpProtocol::All, _) => true,
                 (IpProtocol::Number(n), Ports::Range { from: low, to: high }) => {
@@ -94,8 +101,8 @@ fn is_member(world: &World, group: SecurityGroupId, vpc: VpcId, address: IpAddr)
 pub(super) fn rule_admits_egress(x: &Place<'_>, rule: &SecurityGroupRule, packet: &Packet, toward: &Toward) -> bool {
     let is_peer = match rule.peer {
         RulePeer::Cidr(block) => inside(packet.dst, block),
-        // No prefix list has entries yet.
-        RulePeer::PrefixList(_) => false,
+        // 4.8: "Usable as SG rule peer".
+        RulePeer::PrefixList(list) => listed(x.world, list).into_iter().any(|block| inside(packet.dst, block)),
         // 6.5.1: "Egress rule with destination sg-D: same for the destination IP".
         RulePeer::Group { group, vpc, .. } => {
             let is_there = match toward {
@@ -117,7 +124,7 @@ pub(super) fn rule_admits_ingress(
 ) -> bool {
     let is_peer = match (&rule.peer, sender) {
         (RulePeer::Cidr(block), _) => inside(packet.src, *block),
-        (RulePeer::PrefixList(_), _) => false,
+        (RulePeer::PrefixList(list), _) => listed(y.world, *list).into_iter().any(|block| inside(packet.src, block)),
         // 6.5.1: "matches iff the packet's source IP is a PRIVATE address currently assigned to an ENI having sg-S, and source VPC is the
         // VPC of sg-S"; 6.5.4: by the authenticated source.
         (RulePeer::Group { group, vpc, .. }, Sender::Known(x)) => {

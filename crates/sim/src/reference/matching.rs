@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use model::{AclAction, Cidr, Direction, IpProtocol, NetworkAcl, Ports, Route};
+use model::{
+    AclAction, Cidr, Destination, Direction, IpProtocol, NetworkAcl, Ports, PrefixList, PrefixListId, Route,
+    RouteTarget, Vpc, World,
+};
 
 use crate::packet::{Body, Packet};
 
@@ -58,18 +61,44 @@ pub fn acl_allows(acl: Option<&NetworkAcl>, way: Direction, packet: &Packet) -> 
     false
 }
 
-/// 4.5.1: "Longest prefix match over routes in ALL states".
-pub fn best_route(routes: &[Route], destination: IpAddr) -> Option<Route> {
-    let mut best: Option<(u8, Route)> = None;
+/// 4.5.1: "Longest prefix match over routes in ALL states". 4.5.2: "Equal prefix: local > static CIDR > prefix-list route. Two prefix lists
+/// with the same CIDR: lowest pl- id". 4.8: a list stands for its entries; those inside the VPC's own blocks do not count (4.3.2).
+pub fn best_route(world: &World, vpc: &Vpc, routes: &[Route], destination: IpAddr) -> Option<Route> {
+    let mut candidates: Vec<(u8, u8, Option<PrefixListId>, Route)> = Vec::new();
     for route in routes {
-        if let model::Destination::Cidr(block) = route.destination
-            && inside(destination, block)
-            && best.is_none_or(|(length, _)| block.prefix_len() > length)
-        {
-            best = Some((block.prefix_len(), *route));
+        match route.destination {
+            Destination::Cidr(block) if inside(destination, block) => {
+                let class = if route.target == RouteTarget::Local { 0 } else { 1 };
+                candidates.push((block.prefix_len(), class, None, *route));
+            }
+            Destination::Cidr(_) => {}
+            Destination::PrefixList(list) => {
+                let entries = listed(world, list).into_iter().filter(|entry| !is_within(*entry, vpc));
+                let hit = entries.filter(|entry| inside(destination, *entry));
+                candidates.extend(hit.map(|entry| (entry.prefix_len(), 2, Some(list), *route)));
+            }
         }
     }
-    best.map(|(_, route)| route)
+    let longest = candidates.iter().map(|(length, ..)| *length).max()?;
+    candidates.retain(|(length, ..)| *length == longest);
+    let class = candidates.iter().map(|(_, class, ..)| *class).min()?;
+    candidates.retain(|(_, other, ..)| *other == class);
+    candidates.into_iter().min_by_key(|(.., list, _)| *list).map(|(.., route)| route)
+}
+
+/// What is in a list now.
+pub fn listed(world: &World, list: PrefixListId) -> Vec<Cidr> {
+    world.find::<PrefixList>(&list).map(|list| list.entries.keys().copied().collect()).unwrap_or_default()
+}
+
+/// The whole block lies in one of the VPC's.
+fn is_within(block: Cidr, vpc: &Vpc) -> bool {
+    let network = match block {
+        Cidr::V4(block) => IpAddr::V4(block.network()),
+        Cidr::V6(block) => IpAddr::V6(block.network()),
+    };
+    let own = vpc.cidrs.iter().map(|own| Cidr::V4(own.cidr)).chain(vpc.ipv6_cidrs.iter().map(|own| Cidr::V6(own.cidr)));
+    own.into_iter().any(|own| own.prefix_len() <= block.prefix_len() && inside(network, own))
 }
 
 /// 11.2 step 3, 4.4.2: multicast, broadcast, link-local, and what the cloud keeps for itself.

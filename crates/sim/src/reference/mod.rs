@@ -105,10 +105,10 @@ impl Reference {
         let Some(x) = place(scene, sent.from) else { return Err("D02") };
         let packet = &sent.packet;
         let (arrival, how) = self.leave(&x, sent, now)?;
-        self.memory.remember(x.eni.id, Egress, packet, how, now);
+        self.memory.remember(x.eni, Egress, packet, how, now);
         let destination = reach(scene, &x, &arrival)?;
         let how = self.arrive(&destination, &arrival, packet, now)?;
-        self.memory.remember(destination.eni.id, Ingress, packet, how, now);
+        self.memory.remember(destination.eni, Ingress, packet, how, now);
         Ok(destination.eni.id)
     }
 
@@ -152,7 +152,7 @@ impl Reference {
         let is_on_link = sent.to != NextHop::Router && subnet_contains(subnet, packet.dst);
         let table = subnet.route_table.unwrap_or(vpc.main).route_table;
         let routes = world.find::<RouteTable>(&table).map(|table| table.routes.as_slice()).unwrap_or_default();
-        let route = best_route(routes, packet.dst);
+        let route = best_route(world, vpc, routes, packet.dst);
 
         // Step 4: "Conntrack lookup at X; established => skip. Else SG egress of X: some rule of some group matches; none => D05".
         let known = self.memory.recall(eni.id, Egress, packet, now);

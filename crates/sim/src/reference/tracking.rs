@@ -2,6 +2,7 @@
 //!
 //! Assumed, where the spec is silent:
 //!
+//! - What an interface says of times holds from its next packet on: a time that is changed does not revive or end a flow by itself.
 //! - ICMP questions are forgotten after 30 s.
 //! - A question back is no answer: an answer has the type that answers the question's.
 //! - A SYN without ACK begins a connection. It belongs to a flow that is there only while that flow has seen nothing but its own
@@ -12,7 +13,7 @@
 
 use std::net::IpAddr;
 
-use model::{Direction, NetworkInterfaceId, Time};
+use model::{ConnectionTracking, Direction, NetworkInterface, NetworkInterfaceId, Time};
 
 use crate::packet::{ACK, Body, FIN, Packet, RST, SYN};
 
@@ -29,6 +30,8 @@ struct Flow {
     begun_by: Direction,
     is_tracked: bool,
     packets: Vec<(Time, Direction, u8)>,
+    /// What the interface said of times when its last packet came.
+    times: ConnectionTracking,
 }
 
 /// 6.4.1: (ENI, protocol, src, dst, sport, dport) for TCP and UDP, (src, dst, id) for ICMP questions, else (src, dst, protocol); written
@@ -89,30 +92,24 @@ impl Memory {
         }
     }
 
-    pub fn remember(
-        &mut self,
-        interface: NetworkInterfaceId,
-        way: Direction,
-        packet: &Packet,
-        remember: Remember,
-        now: Time,
-    ) {
+    pub fn remember(&mut self, eni: &NetworkInterface, way: Direction, packet: &Packet, remember: Remember, now: Time) {
+        let (interface, times) = (eni.id, eni.connection_tracking);
         let Some(conversation) = conversation(way, packet) else { return };
         let at = self.flows.iter().position(|flow| {
             flow.interface == interface && flow.conversation == conversation && now < flow.forgotten_at()
         });
         let seen = (now, way, flags(packet));
         let (begun_by, is_tracked) = match (remember, at) {
-            (Remember::GoOn, Some(at)) => return self.flows[at].packets.push(seen),
+            (Remember::GoOn, Some(at)) => return self.flows[at].add(seen, times),
             (Remember::GoOn, None) => return,
             (Remember::Untracked { .. }, Some(at)) if !self.flows[at].is_tracked && !is_opening(packet) => {
-                return self.flows[at].packets.push(seen);
+                return self.flows[at].add(seen, times);
             }
             (Remember::Begin, _) => (way, true),
             (Remember::Untracked { begun_by }, _) => (begun_by, false),
         };
         self.flows.retain(|flow| !(flow.interface == interface && flow.conversation == conversation));
-        self.flows.push(Flow { interface, conversation, begun_by, is_tracked, packets: vec![seen] });
+        self.flows.push(Flow { interface, conversation, begun_by, is_tracked, packets: vec![seen], times });
     }
 
     /// An interface that is no longer up has no flows (6.4.6: tracking is the interface's own and lives where it lives).
@@ -128,12 +125,17 @@ impl Memory {
 }
 
 impl Flow {
+    fn add(&mut self, seen: (Time, Direction, u8), times: ConnectionTracking) {
+        self.packets.push(seen);
+        self.times = times;
+    }
+
     /// Nothing has come but its first packets: no answer, no end.
     fn is_only_begun(&self) -> bool {
         self.packets.iter().all(|(_, way, flags)| *way == self.begun_by && flags & (FIN | RST) == 0)
     }
 
-    /// 6.4.4: idle timeouts.
+    /// 6.4.4: idle timeouts, the interface's own (ConnectionTrackingSpecification) where it has them.
     fn forgotten_at(&self) -> Time {
         let seconds = |n: i64| model::Duration::seconds(n);
         let last = self.packets.last().map_or(Time::EPOCH, |(time, ..)| *time);
@@ -142,12 +144,14 @@ impl Flow {
             6 => match self.closed_at() {
                 Some(closed) => closed + seconds(10),
                 None if self.packets.iter().any(|(.., flags)| flags & FIN != 0) => last + seconds(60),
-                None if self.packets.iter().any(|(_, way, _)| *way != self.begun_by) => last + seconds(432_000),
+                None if self.packets.iter().any(|(_, way, _)| *way != self.begun_by) => {
+                    last + seconds(self.times.tcp_established_timeout.unwrap_or(432_000).into())
+                }
                 None => last + seconds(60),
             },
             // "UdpStreamTimeout default 180 (more than one request/response exchange); UdpTimeout default 30".
-            17 if self.answers() > 1 => last + seconds(180),
-            17 => last + seconds(30),
+            17 if self.answers() > 1 => last + seconds(self.times.udp_stream_timeout.unwrap_or(180).into()),
+            17 => last + seconds(self.times.udp_timeout.unwrap_or(30).into()),
             1 | 58 => last + seconds(30),
             // 6.4.1: "other protocols: (src, dst, protocol) with 600 s".
             _ => last + seconds(600),

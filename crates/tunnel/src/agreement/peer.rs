@@ -5,6 +5,7 @@ use model::{Duration, HostId, Time};
 use crate::agreement::agenda::Item;
 use crate::agreement::{Agreement, Effect, Link};
 use crate::context::SessionId;
+use crate::message::Message;
 
 /// A session gives keys for so long, give or take a tenth; then a new handshake makes new secrets.
 pub const RENEWAL: Duration = Duration::hours(1);
@@ -18,6 +19,8 @@ pub const SERVER_SESSIONS_PER_HOST: usize = 4;
 const BACKOFF_MIN: Duration = Duration::millis(100);
 /// The shell says sooner how an attempt ended.
 const CONNECT_TIMEOUT: Duration = Duration::seconds(15);
+/// An attempt to reach a host that is known to be there.
+const ANSWERED_WITHIN: Duration = Duration::millis(500);
 
 /// This host's part in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +53,16 @@ pub(super) struct Peer {
     servers: Vec<SessionId>,
     /// Older sessions of this host, until nothing uses their keys.
     older: Vec<SessionId>,
+    /// An attempt is under way, and given up then.
     connecting: Option<Time>,
     /// Attempts since anything was heard on a session of this host.
     failures: u32,
     /// Not before.
     connect_at: Time,
+    /// The last attempt.
+    tried_at: Option<Time>,
+    /// An SPI that the host sends under and that there is none of: it is told so by the next session.
+    untold: Option<u32>,
     idle_since: Option<Time>,
     /// Inbound associations.
     pub(super) receiving: usize,
@@ -71,6 +79,8 @@ impl Peer {
             connecting: None,
             failures: 0,
             connect_at: now,
+            tried_at: None,
+            untold: None,
             idle_since: None,
             receiving: 0,
             wants: Bucket::new(now, super::receiving::WANTS_AT_ONCE, super::receiving::WANTS_PER_SECOND),
@@ -86,6 +96,16 @@ impl Peer {
     /// For what the receiver of packets says; the other direction's if there is no other.
     pub(super) fn to_sender(&self) -> Option<SessionId> {
         self.servers.last().copied().or(self.client)
+    }
+
+    /// The host was heard of: it is there, and worth trying now, if that was not done a moment ago.
+    fn try_soon(&mut self, now: Time) {
+        let soon = self.tried_at.map_or(now, |tried| now.max(tried + BACKOFF_MIN));
+        self.connect_at = self.connect_at.min(soon);
+        self.failures = 0;
+        // An attempt that began while the host was away may wait for long; one of a moment ago may be answered.
+        let is_of_now = self.tried_at.is_some_and(|tried| now < tried + BACKOFF_MIN);
+        self.connecting = self.connecting.filter(|_| is_of_now).map(|until| until.min(now + ANSWERED_WITHIN));
     }
 
     fn has_sessions(&self) -> bool {
@@ -117,6 +137,7 @@ impl Agreement {
         match role {
             Role::Server => {
                 peer.servers.push(session);
+                peer.try_soon(now);
                 if peer.servers.len() > SERVER_SESSIONS_PER_HOST {
                     let oldest = peer.servers[0];
                     self.lose(oldest);
@@ -128,6 +149,17 @@ impl Agreement {
                 self.ask_on_new_session(host);
                 self.close_unused(host);
             }
+        }
+        if let Some(spi) = self.peers.get_mut(&host).and_then(|peer| peer.untold.take()) {
+            self.send(session, Message::Revoke { spi });
+        }
+        self.step_peer(host);
+    }
+
+    /// Nobody can be told that there is no such SPI: a session is opened for it. Once, for each time that it is said.
+    pub(super) fn tell_later(&mut self, host: HostId, spi: u32) {
+        if let Some(peer) = self.peers.get_mut(&host) {
+            peer.untold = Some(spi);
         }
         self.step_peer(host);
     }
@@ -148,7 +180,9 @@ impl Agreement {
     /// The session that [`Effect::Connect`] asked for did not come up.
     pub fn connect_failed(&mut self, host: HostId, now: Time) {
         self.advance(now);
-        if self.peers.get_mut(&host).and_then(|peer| peer.connecting.take()).is_some() {
+        let Some(peer) = self.peers.get_mut(&host) else { return };
+        if peer.connecting.take().is_some() {
+            peer.untold = None;
             self.back_off(host);
             self.step_peer(host);
         }
@@ -183,10 +217,11 @@ impl Agreement {
 
     /// Opens, renews and closes sessions with this host as what is sent to it needs.
     pub(super) fn step_peer(&mut self, host: HostId) {
-        let is_needed = self.links_to(host).next().is_some();
+        let has_links = self.links_to(host).next().is_some();
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&host) else { return };
-        if peer.connecting.is_some_and(|since| since + CONNECT_TIMEOUT <= now) {
+        let is_needed = has_links || peer.untold.is_some();
+        if peer.connecting.is_some_and(|until| until <= now) {
             self.connect_failed(host, now);
             return;
         }
@@ -195,10 +230,10 @@ impl Agreement {
             let renew_at = peer.client.and_then(|client| self.sessions.get(&client)).map(|session| session.renew_at);
             let connect_at = renew_at.map_or(peer.connect_at, |at| at.max(peer.connect_at));
             if connect_at <= now && peer.connecting.is_none() {
-                peer.connecting = Some(now);
+                (peer.connecting, peer.tried_at) = (Some(now + CONNECT_TIMEOUT), Some(now));
                 self.effects.push_back(Effect::Connect { host });
             }
-            Some(peer.connecting.map_or(connect_at, |since| since + CONNECT_TIMEOUT))
+            Some(peer.connecting.unwrap_or(connect_at))
         } else {
             let idle_since = *peer.idle_since.get_or_insert(now);
             let is_over = idle_since + LINGER <= now;
@@ -213,7 +248,7 @@ impl Agreement {
                 self.agenda.set(Item::Peer(host), None);
                 return;
             }
-            let connecting = peer.connecting.map(|since| since + CONNECT_TIMEOUT);
+            let connecting = peer.connecting;
             let linger = (!is_over).then_some(idle_since + LINGER);
             connecting.into_iter().chain(linger).min()
         };

@@ -40,23 +40,29 @@ pub(super) struct Receiving {
     pub(super) link: Link,
     pub(super) made_at: Time,
     pub(super) is_post_quantum: bool,
-    epoch: u64,
+    pub(super) epoch: u64,
     /// Two hours after its making, or the grace after its retirement.
-    gone_at: Time,
+    pub(super) gone_at: Time,
 }
 
 impl Agreement {
-    /// A datagram with an SPI that the snapshot does not have has come from this host's underlay address. The sender may not know that this
-    /// host was restarted: it is told, if there is a session. Not authentic, so nothing else follows from it.
+    /// A datagram with an SPI that the snapshot does not have has come from this host's underlay address, which must be one of the intent's.
+    /// The sender may not know that this host was restarted: it is told, and if there is no session yet, one is opened. Not authentic, so
+    /// nothing else follows from it.
     pub fn unknown_spi(&mut self, host: HostId, spi: u32, now: Time) {
         self.advance(now);
         let now = self.now;
-        if self.receiving.contains_key(&spi) {
+        // What this host itself sent may come back to it.
+        if self.receiving.contains_key(&spi) || host == self.host {
             return;
         }
-        let Some(peer) = self.peers.get_mut(&host) else { return };
-        if let Some(session) = peer.to_sender().filter(|_| peer.revokes.take(now)) {
-            self.send(session, Message::Revoke { spi });
+        let peer = self.peers.entry(host).or_insert_with(|| Peer::new(now));
+        if !peer.revokes.take(now) {
+            return;
+        }
+        match peer.to_sender() {
+            Some(session) => self.send(session, Message::Revoke { spi }),
+            None => self.tell_later(host, spi),
         }
     }
 

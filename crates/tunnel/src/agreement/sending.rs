@@ -56,11 +56,11 @@ pub(super) struct Made {
     pub(super) session: SessionId,
     pub(super) is_post_quantum: bool,
     pub(super) made_at: Time,
-    soft_at: Time,
-    hard_at: Time,
+    pub(super) soft_at: Time,
+    pub(super) hard_at: Time,
     /// When the counter was last seen to move, and where it was.
-    used_at: Time,
-    packets_seen: u64,
+    pub(super) used_at: Time,
+    pub(super) packets_seen: u64,
 }
 
 #[derive(Debug)]

@@ -43,6 +43,8 @@ pub struct Opened {
 pub struct Inbound {
     identity: Identity,
     key: Key,
+    /// For the next process of a planned restart.
+    material: KeyMaterial,
     life: Life,
     window: Mutex<Window>,
     counts: Counts,
@@ -59,8 +61,23 @@ struct Counts {
 
 impl Inbound {
     pub fn new(identity: Identity, material: &KeyMaterial, cipher: Cipher) -> Inbound {
+        Inbound::resumed(identity, material, cipher, 0)
+    }
+
+    /// Every number up to this one counts as seen.
+    pub(crate) fn resumed(identity: Identity, material: &KeyMaterial, cipher: Cipher, last: u64) -> Inbound {
         let (key, life) = (Key::new(material, cipher), Life::default());
-        Inbound { identity, key, life, window: Mutex::default(), counts: Counts::default() }
+        let (window, material) = (Mutex::new(Window::after(last)), material.copy());
+        Inbound { identity, key, material, life, window, counts: Counts::default() }
+    }
+
+    pub(crate) fn material(&self) -> KeyMaterial {
+        self.material.copy()
+    }
+
+    /// The highest number that was opened.
+    pub(crate) fn last(&self) -> u64 {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).last()
     }
 
     pub fn identity(&self) -> &Identity {

@@ -24,6 +24,8 @@ pub enum Spent {
 pub struct Outbound {
     identity: Identity,
     key: Key,
+    /// For the next process of a planned restart.
+    material: KeyMaterial,
     life: Life,
     /// The next sequence number; the first is 1.
     next: AtomicU64,
@@ -32,8 +34,24 @@ pub struct Outbound {
 
 impl Outbound {
     pub fn new(identity: Identity, material: &KeyMaterial, cipher: Cipher) -> Outbound {
+        Outbound::resumed(identity, material, cipher, 1, 0)
+    }
+
+    /// From this number on, with so many bytes sealed already.
+    pub(crate) fn resumed(
+        identity: Identity,
+        material: &KeyMaterial,
+        cipher: Cipher,
+        next: u64,
+        bytes: u64,
+    ) -> Outbound {
         let (key, life) = (Key::new(material, cipher), Life::default());
-        Outbound { identity, key, life, next: AtomicU64::new(1), bytes: AtomicU64::new(0) }
+        let material = material.copy();
+        Outbound { identity, key, material, life, next: AtomicU64::new(next.max(1)), bytes: AtomicU64::new(bytes) }
+    }
+
+    pub(crate) fn material(&self) -> KeyMaterial {
+        self.material.copy()
     }
 
     pub fn identity(&self) -> &Identity {

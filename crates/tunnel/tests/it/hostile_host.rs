@@ -240,8 +240,30 @@ fn forged_spis_make_few_messages() {
         messages += effects(&mut victim).len();
     }
     assert!((1..=64).contains(&messages), "{messages}");
-    victim.unknown_spi(host(7), 1, NOW);
-    assert_eq!(effects(&mut victim), [], "a host without a session");
+    victim.unknown_spi(host(0), 1, NOW);
+    assert_eq!(effects(&mut victim), [], "nobody dials himself");
+    // A host without a session is dialled, once; and again by the next one when that has failed, but not faster and faster.
+    let mut dials = 0;
+    let mut now = NOW;
+    for spi in 0..60_000 {
+        now = now + Duration::millis(1);
+        victim.unknown_spi(host(7), spi, now);
+        victim.handle_timeout(now);
+        if effects(&mut victim).contains(&Effect::Connect { host: host(7) }) {
+            dials += 1;
+            victim.connect_failed(host(7), now);
+        }
+    }
+    assert!((5..20).contains(&dials), "{dials} in a minute");
+    now = now + Duration::seconds(120);
+    for n in 0..10 {
+        victim.handle_timeout(now);
+        if effects(&mut victim).contains(&Effect::Connect { host: host(7) }) {
+            assert_eq!(n, 0, "one more for what was left unsaid");
+            victim.connect_failed(host(7), now);
+        }
+        now = now + Duration::seconds(60);
+    }
 }
 
 fn message() -> impl Strategy<Value = Message> {

@@ -158,12 +158,26 @@ impl World {
 
     /// The process ends and starts anew: nothing survives but the intent.
     pub fn restart(&mut self, at: usize) {
+        self.restart_with(at, |_| {});
+    }
+
+    fn restart_with(&mut self, at: usize, begin: impl FnOnce(&mut Agreement)) {
         let lost: Vec<SessionId> =
             self.sessions.iter().filter(|(_, tls)| tls.ends.contains(&at)).map(|(session, _)| *session).collect();
         lost.into_iter().for_each(|session| self.close(at, session));
         let rights = self.hosts[at].rights.clone();
         self.hosts[at] = Host::new(at, self.now, &mut self.rng);
+        begin(&mut self.hosts[at].agreement);
         self.entitle(at, &rights);
+    }
+
+    /// A planned restart: the next process goes on with the keys of the one before. That one's associations are returned.
+    pub fn hand_over(&mut self, at: usize) -> Sas {
+        let now = self.now;
+        let before = std::mem::take(&mut self.hosts[at].sas);
+        let handover = self.hosts[at].agreement.hand_over(now);
+        self.restart_with(at, |agreement| agreement.take_over(&handover, now).expect("its own kind"));
+        before
     }
 
     /// All sessions end, at both ends.

@@ -4,6 +4,7 @@
 //!   cargo xtask bench local   packets of one host, beside a kernel router, nftables and Open vSwitch
 //!   cargo xtask bench link    packets between two hosts, encrypted, beside WireGuard's user-space programs and Nebula
 //!   cargo xtask bench api     requests, beside moto_server; from CreateRoute to the first packet
+//!   cargo xtask bench handover   how long packets rest when an agent is reloaded or killed
 //! ```
 //!
 //! Every peer runs in the same run, in interleaved rounds, so that ratios hold although the machine's speed does not. What a
@@ -19,6 +20,7 @@ mod datagrams;
 mod first_packet;
 mod flood;
 mod gate;
+mod handover;
 mod http;
 mod iperf;
 mod janitor;
@@ -53,6 +55,7 @@ cargo xtask bench local [--only kernel,nftables,ovs,ovs-tso,peerway] [--mtu N] [
 cargo xtask bench link  [--peers veth,peerway,gotatun,boringtun,wireguard-go,nebula] [--mtu 1500,9000] [--offload on,off]
                         [--wireguard-go PATH] [common options]
 cargo xtask bench api   [common options]
+cargo xtask bench handover [--quick] [--rounds N]
 
   --offload        whether the wire between the hosts has UDP segmentation offload (default: once with, once without)
   --wireguard-go   also measure this build of wireguard-go, as wireguard-go-new
@@ -83,6 +86,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
+        ["handover", ref rest @ ..] => handover::run(rest),
         [which @ ("local" | "link" | "api"), ref rest @ ..] => {
             let options = Options::parse(which, rest)?;
             if cfg!(debug_assertions) {

@@ -314,6 +314,7 @@ fn slice(vpc: u32) -> VpcSlice {
         peerings: vec![Arc::new(peering)],
         peers: vec![Peer { peering: pcx(), vpc: vpc_id(other), members, groups: vec![group_id(other)] }],
         dhcp_options: None,
+        prefix_lists: BTreeMap::new(),
     }
 }
 
@@ -393,6 +394,7 @@ fn endpoint(guest: Guest) -> Endpoint {
         ipv6_addresses: vec![guest.v6()],
         groups: BTreeSet::from([group_id(guest.vpc)]),
         source_dest_check: true,
+        connection_tracking: ConnectionTracking::default(),
         attachment: None,
         created: Time::EPOCH,
         tags: Tags::new(),

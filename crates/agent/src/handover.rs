@@ -1,0 +1,317 @@
+//! A planned restart: one process hands everything to the next, of the same program or a newer one, and ends.
+//!
+//! ```text
+//!   predecessor                                         successor (its child; the socket is its standard input)
+//!     Begin, the data directory's lock  ──────────────▶
+//!                                       ◀────────────── Hello      of the same version: from here on there is no way back
+//!     control threads end; packets go on
+//!     Quiet                             ──────────────▶ reads the intent, compiles the tables
+//!                                       ◀────────────── Ready
+//!     packet threads end                                            ┐
+//!     Wire, Queues, Keys, Done          ──────────────▶             │ the gap
+//!     ends                                              goes on     ┘
+//! ```
+//!
+//! Frames that come meanwhile wait in the queues of the devices and in the sockets' buffers, which are handed over open. Keys travel in
+//! memory only (see [`tunnel::Handover`]). Sessions do not travel: the successor opens its own and asks for keys on them.
+//!
+//! Until `Hello` a successor that fails changes nothing. If one fails later, it is as if the agent had been killed: a service manager
+//! starts another, which takes over what there is.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::time::Duration;
+
+use linux::fds::DESCRIPTORS_MAX;
+use linux::tap::TapQueue;
+use model::NetworkInterfaceId;
+use model::intent::Intent;
+use policy::Tables;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tunnel::Handover;
+use zeroize::Zeroizing;
+
+use crate::links::Links;
+use crate::{Agent, Options, kept};
+
+/// Set in a successor's environment.
+const VARIABLE: &str = "PEERWAY_HANDOVER";
+/// Of what the two say to each other; a successor of another one starts as after a kill.
+const VERSION: u32 = 1;
+/// How long the other one may take over one step.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same of a predecessor, which finishes first what it is about: to stop an instance, say. Packets go on meanwhile.
+const PREDECESSORS_PATIENCE: Duration = Duration::from_secs(300);
+/// The longest message, in bytes; beside it go the keys, which may be as long as these.
+const MESSAGE_MAX: usize = 1 << 16;
+const KEYS_MAX: usize = 256 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+enum ToSuccessor {
+    /// With the lock of the data directory.
+    Begin {
+        version: u32,
+    },
+    Quiet,
+    /// A packet thread's sockets: for receiving and for sending.
+    Wire,
+    /// The next queues of an interface's device.
+    Queues {
+        interface: NetworkInterfaceId,
+        takes_uso: bool,
+    },
+    /// As many bytes follow.
+    Keys {
+        bytes: usize,
+    },
+    Done,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum FromSuccessor {
+    Hello { version: u32 },
+    Ready,
+}
+
+/// The process that will go on, as its predecessor sees it.
+#[derive(Debug)]
+pub struct Successor {
+    connection: UnixStream,
+    child: Child,
+}
+
+impl Successor {
+    /// Starts it and waits until it says that it can go on; `lock` is the data directory's.
+    ///
+    /// # Errors
+    /// What went wrong; it is gone then, and nothing has changed.
+    pub fn start(mut command: Command, lock: BorrowedFd<'_>) -> io::Result<Successor> {
+        let (connection, theirs) = UnixStream::pair()?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.set_write_timeout(Some(PATIENCE))?;
+        let child = command.env(VARIABLE, "1").stdin(OwnedFd::from(theirs)).spawn();
+        // It holds the other end; as long as that is open here, its end would not be noticed.
+        drop(command);
+        let successor = Successor { connection, child: child? };
+        match successor.greet(lock) {
+            Ok(()) => Ok(successor),
+            Err(error) => {
+                successor.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it, after a hand-over that failed: it must not keep the data directory from the next agent.
+    pub fn abandon(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn greet(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
+        say(&self.connection, &ToSuccessor::Begin { version: VERSION }, &[lock])?;
+        self.expect(&FromSuccessor::Hello { version: VERSION })
+    }
+
+    fn expect(&self, wanted: &FromSuccessor) -> io::Result<()> {
+        let (said, _) = hear::<FromSuccessor>(&self.connection)?;
+        if said == *wanted { Ok(()) } else { Err(unexpected(&said)) }
+    }
+}
+
+impl Agent {
+    /// Hands everything to its successor. This process has nothing left then and must end, whatever is returned: packets are carried by the
+    /// other one, or by nobody.
+    ///
+    /// # Errors
+    /// The successor does not hear or answer.
+    pub fn hand_over(mut self, successor: &Successor) -> io::Result<()> {
+        let Successor { connection, child } = successor;
+        self.quiesce(true);
+        let Agent { shared, .. } = self;
+        kept::store_intent(&shared.options, &shared.force.intent());
+        say(connection, &ToSuccessor::Quiet, &[])?;
+        successor.expect(&FromSuccessor::Ready)?;
+        let bindings = shared.force.bindings();
+        let left = shared.engine.stop();
+        shared.flows.close(true);
+        let keys = shared.links.as_ref().and_then(Links::hand_over);
+        for wire in left.wires() {
+            say(connection, &ToSuccessor::Wire, &[wire.receiver.as_fd(), wire.sender.as_fd()])?;
+        }
+        for binding in bindings {
+            let queues: Vec<BorrowedFd<'_>> = left.queues(binding.port).map(AsFd::as_fd).collect();
+            let message = ToSuccessor::Queues { interface: binding.interface, takes_uso: binding.takes_uso };
+            for some in queues.chunks(DESCRIPTORS_MAX) {
+                say(connection, &message, some)?;
+            }
+        }
+        if let Some(keys) = keys {
+            say(connection, &ToSuccessor::Keys { bytes: keys.reveal().len() }, &[])?;
+            (&*connection).write_all(keys.reveal())?;
+        }
+        say(connection, &ToSuccessor::Done, &[])?;
+        // What was counted is written while the successor carries on.
+        shared.flow_logs.stop();
+        tracing::info!(successor = child.id(), "handed over");
+        Ok(())
+    }
+}
+
+/// The process that went before, as its successor sees it.
+#[derive(Debug)]
+pub struct Predecessor {
+    connection: UnixStream,
+}
+
+/// All that it hands over.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// What packets follow until the server says more, compiled.
+    pub(crate) intent: Option<(Arc<Intent>, Arc<Tables>)>,
+    /// Sockets for receiving and for sending, of each packet thread.
+    pub(crate) wires: Vec<(OwnedFd, OwnedFd)>,
+    pub(crate) devices: BTreeMap<NetworkInterfaceId, ReceivedDevice>,
+    pub(crate) keys: Option<Handover>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ReceivedDevice {
+    pub(crate) queues: Vec<TapQueue>,
+    pub(crate) takes_uso: bool,
+}
+
+impl Predecessor {
+    /// The process that started this one to go on in its place, with the lock of the data directory, which this process has then; `None`:
+    /// this is an ordinary start.
+    ///
+    /// # Errors
+    /// It does not speak, or another version.
+    pub fn find() -> io::Result<Option<(Predecessor, File)>> {
+        if std::env::var_os(VARIABLE).is_none() {
+            return Ok(None);
+        }
+        let connection = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        connection.set_read_timeout(Some(PREDECESSORS_PATIENCE))?;
+        connection.set_write_timeout(Some(PATIENCE))?;
+        match hear(&connection)? {
+            (ToSuccessor::Begin { version: VERSION }, descriptors) => {
+                let [lock] = <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
+                Ok(Some((Predecessor { connection }, lock.into())))
+            }
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// From here on the predecessor cannot go back. Returns when packets are this process's to carry.
+    pub(crate) fn receive(self, options: &Options) -> io::Result<Received> {
+        say(&self.connection, &FromSuccessor::Hello { version: VERSION }, &[])?;
+        match hear(&self.connection)? {
+            (ToSuccessor::Quiet, _) => {}
+            (other, _) => return Err(unexpected(&other)),
+        }
+        let compiled = |intent: Intent| {
+            let tables = Tables::compile(intent.vpcs.values().map(|slice| &**slice), 1);
+            (Arc::new(intent), Arc::new(tables))
+        };
+        let mut received = Received { intent: kept::intent(options).map(compiled), ..Received::default() };
+        say(&self.connection, &FromSuccessor::Ready, &[])?;
+        loop {
+            let (message, descriptors) = hear(&self.connection)?;
+            match message {
+                ToSuccessor::Wire => {
+                    let [receiver, sender] =
+                        <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
+                    received.wires.push((receiver, sender));
+                }
+                ToSuccessor::Queues { interface, takes_uso } => {
+                    let device = received.devices.entry(interface).or_default();
+                    device.takes_uso = takes_uso;
+                    for descriptor in descriptors {
+                        device.queues.push(TapQueue::received(descriptor)?);
+                    }
+                }
+                ToSuccessor::Keys { bytes } if bytes <= KEYS_MAX => {
+                    let mut keys = Zeroizing::new(vec![0; bytes]);
+                    (&self.connection).read_exact(&mut keys)?;
+                    received.keys = Some(Handover::new(keys));
+                }
+                ToSuccessor::Done => return Ok(received),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+}
+
+fn unexpected(said: &impl std::fmt::Debug) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the other process said {said:?}; is it another version?"))
+}
+
+/// A length (32 bits) and JSON; descriptors go with the first byte.
+fn say(mut connection: &UnixStream, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let json = serde_json::to_vec(message)?;
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    let frame = [&length.to_be_bytes()[..], &json].concat();
+    let sent = linux::fds::send(connection, &frame, descriptors)?;
+    connection.write_all(&frame[sent..])
+}
+
+fn hear<T: DeserializeOwned>(mut connection: &UnixStream) -> io::Result<(T, Vec<OwnedFd>)> {
+    let mut header = [0; 4];
+    let (have, descriptors) = linux::fds::receive(connection, &mut header)?;
+    if have == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    connection.read_exact(&mut header[have..])?;
+    let length = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
+    if length > MESSAGE_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes is too long")));
+    }
+    let mut json = vec![0; length];
+    connection.read_exact(&mut json)?;
+    Ok((serde_json::from_slice(&json)?, descriptors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_with_their_descriptors_and_keys_between_them() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let lock = tempfile::tempfile().unwrap();
+        say(&ours, &ToSuccessor::Begin { version: VERSION }, &[lock.as_fd()]).unwrap();
+        say(&ours, &ToSuccessor::Keys { bytes: 3 }, &[]).unwrap();
+        (&ours).write_all(b"key").unwrap();
+        say(&ours, &ToSuccessor::Done, &[]).unwrap();
+        let (begin, descriptors) = hear::<ToSuccessor>(&theirs).unwrap();
+        assert!(matches!(begin, ToSuccessor::Begin { version: VERSION }) && descriptors.len() == 1);
+        assert!(matches!(hear(&theirs).unwrap(), (ToSuccessor::Keys { bytes: 3 }, _)));
+        let mut key = [0; 3];
+        (&theirs).read_exact(&mut key).unwrap();
+        assert_eq!(&key, b"key");
+        assert!(matches!(hear(&theirs).unwrap(), (ToSuccessor::Done, none) if none.is_empty()));
+        drop(ours);
+        assert_eq!(hear::<ToSuccessor>(&theirs).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_successor_that_does_not_speak_changes_nothing() {
+        let lock = tempfile::tempfile().unwrap();
+        assert!(Successor::start(Command::new("true"), lock.as_fd()).is_err());
+        assert!(Successor::start(Command::new("/nonexistent/program"), lock.as_fd()).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! Why can't A reach B?
+//!
+//! Asks the law that judges packets (`policy`), never a second one. Every blocker is found by making the change that mends it on a
+//! copy of the configuration, compiling that copy and asking again: so each mending command is proven before it is shown (spec 12.2,
+//! decision 0023).
+//!
+//! ```text
+//!  Question ─▶ explain ─▶ Network::walk ─▶ arrives, and the reply comes home ─▶ Answer
+//!                ▲              │ Denied
+//!                │              ▼
+//!           copy, compiled ◀─ remedy: Mend ─▶ Blocker { denied, mends }
+//! ```
+//!
+//! A question about a set ("any source port") is asked once per class of values that no rule tells apart: [`survey`].
+#![no_std]
+extern crate alloc;
+
+mod answer;
+mod classes;
+mod command;
+mod explain;
+mod mend;
+mod network;
+mod question;
+mod remedy;
+mod sight;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod words;
+
+pub use answer::{Answer, Blocker, Cause, Hop, Path, Place, Stage, Way};
+pub use command::{Command, commands};
+pub use explain::explain;
+pub use mend::{Mend, NEW_PEERING};
+pub use network::Network;
+pub use question::{Ends, Goal, Question, QuestionError, Traffic};
+pub use survey::{CLIENT_PORTS, Case, Kind, Range, Survey, survey};
+pub use walk::{Leg, Memory, Walk};
+pub use words::header;

@@ -1,0 +1,143 @@
+//! The configuration that is asked: the slices of some VPCs, and the law's tables of each.
+//!
+//! A VPC's tables follow from its own slice alone, so each VPC is compiled for itself, and a change compiles again only what it
+//! changes.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::net::IpAddr;
+
+use model::intent::{Endpoint, VpcSlice};
+use model::{HostId, NetworkInterfaceId, Peering, PeeringSide, SubnetId, VpcId};
+use policy::Tables;
+
+use crate::answer::Place;
+use crate::mend::Mend;
+use crate::question::QuestionError;
+
+/// Some VPCs, compiled. Cloning costs a few counters.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    vpcs: BTreeMap<VpcId, Part>,
+    interfaces: BTreeMap<NetworkInterfaceId, VpcId>,
+    /// Stands for a host where there is none.
+    stand_in: Option<HostId>,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    slice: Arc<VpcSlice>,
+    tables: Arc<Tables>,
+}
+
+impl Part {
+    fn new(slice: Arc<VpcSlice>) -> Part {
+        let tables = Arc::new(Tables::compile([&*slice], 0));
+        Part { slice, tables }
+    }
+}
+
+impl Network {
+    /// The VPCs of a packet's way must be among these: the sender's, and those that it is peered with. Slices of VPCs of several
+    /// regions may be given. A packet into a VPC that is not here is taken to find its destination down.
+    pub fn new(slices: impl IntoIterator<Item = VpcSlice>) -> Network {
+        let mut network = Network::default();
+        for slice in slices {
+            let of_vpc = slice.endpoints.iter().map(|endpoint| (endpoint.interface.id, slice.vpc.id));
+            network.interfaces.extend(of_vpc);
+            network.vpcs.insert(slice.vpc.id, Part::new(Arc::new(slice)));
+        }
+        network
+    }
+
+    /// The same for a control plane without hosts, where instances are records only: all are taken to be on one host.
+    pub fn without_hosts(slices: impl IntoIterator<Item = VpcSlice>, host: HostId) -> Network {
+        let network = Network::new(slices.into_iter().map(|mut slice| {
+            slice.endpoints.iter_mut().for_each(|endpoint| endpoint.host = Some(host));
+            slice.peers.iter_mut().flat_map(|peer| &mut peer.members).for_each(|member| member.host = Some(host));
+            slice
+        }));
+        Network { stand_in: Some(host), ..network }
+    }
+
+    /// The host, unless it only stands in for one.
+    pub(crate) fn real_host(&self, host: Option<HostId>) -> Option<HostId> {
+        host.filter(|host| self.stand_in != Some(*host))
+    }
+
+    pub fn slices(&self) -> impl Iterator<Item = &VpcSlice> {
+        self.vpcs.values().map(|part| &*part.slice)
+    }
+
+    pub fn slice(&self, vpc: VpcId) -> Option<&VpcSlice> {
+        self.vpcs.get(&vpc).map(|part| &*part.slice)
+    }
+
+    /// The law's tables of one VPC.
+    pub fn tables(&self, vpc: VpcId) -> Option<&Tables> {
+        self.vpcs.get(&vpc).map(|part| &*part.tables)
+    }
+
+    /// The VPC that an interface is in.
+    pub fn vpc_of(&self, interface: NetworkInterfaceId) -> Option<VpcId> {
+        self.interfaces.get(&interface).copied()
+    }
+
+    pub fn endpoint(&self, interface: NetworkInterfaceId) -> Option<&Endpoint> {
+        let slice = self.slice(self.vpc_of(interface)?)?;
+        slice.endpoints.iter().find(|endpoint| endpoint.interface.id == interface)
+    }
+
+    /// The interface's first address of a family.
+    ///
+    /// # Errors
+    /// No such interface, no such address.
+    pub fn address(&self, interface: NetworkInterfaceId, is_ipv6: bool) -> Result<IpAddr, QuestionError> {
+        let endpoint = self.endpoint(interface).ok_or(QuestionError::NoInterface(interface))?;
+        let found = endpoint.interface.addresses().find(|address| address.is_ipv6() == is_ipv6);
+        found.ok_or(QuestionError::NoAddress { interface, is_ipv6 })
+    }
+
+    /// The interface of the VPC that owns the address.
+    pub fn owner(&self, vpc: VpcId, address: IpAddr) -> Option<NetworkInterfaceId> {
+        self.tables(vpc)?.owner(vpc, address).map(|owner| owner.interface)
+    }
+
+    /// Where a VPC is: from its slice, or from what a peering says of it.
+    pub fn place(&self, vpc: VpcId, subnet: Option<SubnetId>) -> Option<Place> {
+        if let Some(slice) = self.slice(vpc) {
+            return Some(Place { vpc, subnet, account: slice.vpc.owner, region: slice.region });
+        }
+        let sides = self.slices().flat_map(|slice| &slice.peerings).flat_map(|pcx| [&pcx.requester, &pcx.accepter]);
+        let is_it = |side: &&PeeringSide| side.vpc == vpc;
+        sides.into_iter().find(is_it).map(|side| Place { vpc, subnet, account: side.owner, region: side.region })
+    }
+
+    /// The place of an interface, with its subnet.
+    pub fn place_of(&self, interface: NetworkInterfaceId) -> Option<Place> {
+        let endpoint = self.endpoint(interface)?;
+        self.place(endpoint.interface.vpc, Some(endpoint.interface.subnet))
+    }
+
+    /// The peerings of two VPCs as the first one's region sees them.
+    pub(crate) fn peerings(&self, vpc: VpcId, other: VpcId) -> impl Iterator<Item = &Arc<Peering>> {
+        let of_vpc = self.slice(vpc).into_iter().flat_map(|slice| &slice.peerings);
+        of_vpc.filter(move |peering| peering.is_between(vpc, other))
+    }
+
+    /// The same after these changes.
+    #[must_use]
+    pub fn mended(&self, mends: impl IntoIterator<Item = Mend>) -> Network {
+        let mut network = self.clone();
+        mends.into_iter().for_each(|mend| mend.make(&mut network));
+        network
+    }
+
+    /// Changes one VPC's slice, and compiles it again. `false`: it is not here.
+    pub(crate) fn edit(&mut self, vpc: VpcId, edit: impl FnOnce(&mut VpcSlice)) -> bool {
+        let Some(part) = self.vpcs.get_mut(&vpc) else { return false };
+        edit(Arc::make_mut(&mut part.slice));
+        *part = Part::new(part.slice.clone());
+        true
+    }
+}

@@ -1,0 +1,129 @@
+//! One packet from interface to interface, as the data plane judges it: `policy::egress`, `policy::ingress`, and what each leaves in
+//! connection tracking.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use model::{Direction, NetworkInterfaceId, Time};
+use policy::{Conntrack, Denied, Flow, L2, Limits, Step, Timeouts, Trail, egress, ingress};
+
+use crate::Network;
+
+/// What connection tracking knows, at one moment.
+#[derive(Debug)]
+pub struct Memory {
+    pub conntrack: Conntrack,
+    pub now: Time,
+}
+
+impl Default for Memory {
+    /// Nothing yet; room for the packets of one question.
+    fn default() -> Memory {
+        let limits = Limits { flows: FLOWS, flows_per_interface: FLOWS };
+        Memory { conntrack: Conntrack::new(limits, Timeouts::default(), 0), now: Time::EPOCH }
+    }
+}
+
+/// More than one packet and its reply leave on all their legs.
+const FLOWS: u32 = 64;
+
+/// A packet through more middleboxes than this goes round in a ring.
+const LEGS_MAX: usize = 8;
+
+/// A packet's whole way: a leg to each middlebox, each of which is taken to forward it unchanged, and the last one.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// At least one.
+    pub legs: Vec<Leg>,
+}
+
+/// From one interface to the next.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    pub from: NetworkInterfaceId,
+    pub steps: Vec<Step>,
+    /// Who gets it.
+    pub outcome: Result<NetworkInterfaceId, Denied>,
+}
+
+impl Walk {
+    /// Who got it at last.
+    pub fn outcome(&self) -> Result<NetworkInterfaceId, Denied> {
+        self.last().outcome
+    }
+
+    pub(crate) fn last(&self) -> &Leg {
+        &self.legs[self.legs.len() - 1]
+    }
+}
+
+impl Network {
+    /// What becomes of a packet that an interface sends, up to the next interface, and what that leaves in `memory`.
+    ///
+    /// # Errors
+    /// The law's refusal.
+    pub fn judge(
+        &self,
+        from: NetworkInterfaceId,
+        flow: &Flow,
+        l2: L2,
+        memory: &mut Memory,
+        trail: &mut impl Trail,
+    ) -> Result<NetworkInterfaceId, Denied> {
+        let Memory { conntrack, now } = memory;
+        let here = self.vpc_of(from).and_then(|vpc| self.tables(vpc)).ok_or(Denied::SourceDown { interface: from })?;
+        if let Some((step, denied)) = self.kept_by_router(from, flow) {
+            trail.step(step);
+            trail.step(Step::Denied(denied));
+            return Err(denied);
+        }
+        let seen = conntrack.lookup(from, Direction::Egress, flow, *now);
+        let next = egress(here, from, flow, l2, seen, trail)?;
+        conntrack.commit(from, Direction::Egress, flow, next.track, *now)?;
+        let (to, down) = (next.interface, Denied::DestinationDown { interface: next.interface });
+        let Some(there) = self.tables(next.vpc).filter(|_| next.host.is_some()) else {
+            trail.step(Step::Denied(down));
+            return Err(down);
+        };
+        let seen = conntrack.lookup(to, Direction::Ingress, flow, *now);
+        let admit = ingress(there, to, &next.origin, flow, seen, trail)?;
+        conntrack.commit(to, Direction::Ingress, flow, admit.track, *now)?;
+        Ok(to)
+    }
+
+    /// The packet's whole way. A guest sends to a neighbour in its subnet directly, as every IP stack does.
+    pub fn walk(&self, from: NetworkInterfaceId, flow: &Flow, memory: &mut Memory) -> Walk {
+        let mut legs: Vec<Leg> = Vec::new();
+        let mut at = from;
+        loop {
+            let mut steps = Vec::new();
+            let outcome = self.judge(at, flow, L2::Neighbour, memory, &mut steps);
+            legs.push(Leg { from: at, steps, outcome });
+            match outcome {
+                Ok(to) if !self.owns(to, flow) && legs.len() < LEGS_MAX => at = to,
+                _ => return Walk { legs },
+            }
+        }
+    }
+
+    /// What the VPC's router keeps for itself, before the law is asked: packets for the resolver, which is not carried (D04), and for
+    /// the router, whose addresses no interface owns (D14).
+    fn kept_by_router(&self, from: NetworkInterfaceId, flow: &Flow) -> Option<(Step, Denied)> {
+        let endpoint = self.endpoint(from).filter(|endpoint| endpoint.is_up && endpoint.interface.owns(flow.src))?;
+        let interface = &endpoint.interface;
+        let slice = self.slice(interface.vpc)?;
+        let subnet = slice.subnets.iter().find(|subnet| subnet.id == interface.subnet)?;
+        let denied = match flow.dst {
+            IpAddr::V4(dst) if dst == slice.vpc.resolver() => Denied::NotUnicast { address: flow.dst },
+            IpAddr::V4(dst) if dst != subnet.router() => return None,
+            IpAddr::V6(dst) if subnet.ipv6.and_then(|block| block.cidr.nth(1)) != Some(dst) => return None,
+            _ => Denied::NoOwner { vpc: interface.vpc, address: flow.dst },
+        };
+        let (subnet, vpc) = (interface.subnet, interface.vpc);
+        Some((Step::Interface { direction: Direction::Egress, interface: from, subnet, vpc }, denied))
+    }
+
+    fn owns(&self, interface: NetworkInterfaceId, flow: &Flow) -> bool {
+        self.endpoint(interface).is_some_and(|endpoint| endpoint.interface.owns(flow.dst))
+    }
+}
