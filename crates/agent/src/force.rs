@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataplane::{Binding, Ports};
 use model::NetworkInterfaceId;
-use model::intent::{Intent, VpcSlice};
+use model::intent::Intent;
 use policy::Tables;
 
 pub(crate) struct Force {
@@ -16,6 +16,9 @@ pub(crate) struct Force {
 #[derive(Default)]
 struct State {
     intent: Arc<Intent>,
+    /// Those in force: what a change leaves as it was is taken over.
+    tables: Arc<Tables>,
+    ports: Ports,
     bindings: Vec<Binding>,
     generation: u64,
     /// Flows of an earlier run whose interfaces are not here any more were looked for.
@@ -54,7 +57,8 @@ impl Force {
         match tables {
             Some(tables) => {
                 state.generation = tables.generation();
-                self.plane.apply(tables, Ports::new(slices(&state.intent), &state.bindings));
+                state.tables = tables;
+                self.swap(&mut state);
             }
             None => self.apply(&mut state),
         }
@@ -69,15 +73,16 @@ impl Force {
 
     fn apply(&self, state: &mut State) {
         state.generation += 1;
-        let tables = Tables::compile(slices(&state.intent), state.generation);
-        self.plane.apply(Arc::new(tables), Ports::new(slices(&state.intent), &state.bindings));
+        state.tables = Arc::new(state.tables.recompile(state.intent.vpcs.values(), state.generation));
+        self.swap(state);
+    }
+
+    fn swap(&self, state: &mut State) {
+        state.ports = state.ports.renew(state.intent.vpcs.values(), &state.bindings);
+        self.plane.apply(state.tables.clone(), state.ports.clone());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn slices(intent: &Intent) -> impl Iterator<Item = &VpcSlice> {
-    intent.vpcs.values().map(|slice| &**slice)
 }

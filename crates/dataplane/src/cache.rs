@@ -1,6 +1,6 @@
 //! Has this very flow been decided before? A droppable memory of verdicts: speed, never meaning (architecture ch. 4).
 //!
-//! A value counts only in the generation it was made in, and any swap of the tables is a new generation. Bounded, four ways to a set;
+//! A value counts only in the generation it was made in, and any swap of the tables is a new generation. Bounded, eight ways to a set;
 //! a full set loses its lines in turn. Losing any line at any instant only costs the time to decide again.
 
 use std::hash::{BuildHasher, Hash};
@@ -8,20 +8,24 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::FixedState;
 
 /// Lines that share a place.
-const WAYS: usize = 4;
+const WAYS: usize = 8;
 
 #[derive(Debug)]
 pub(crate) struct Cache<K, V> {
-    /// A power of two, or empty: then nothing is remembered.
-    sets: Box<[Set<K, V>]>,
+    /// A power of two, or empty: then nothing is remembered. Apart from the lines, so that looking for one touches no other.
+    sets: Box<[Set]>,
+    /// Those of each set, one set behind the other.
+    lines: Box<[Option<Line<K, V>>]>,
     hasher: FixedState,
 }
 
-#[derive(Debug)]
-struct Set<K, V> {
-    lines: [Option<Line<K, V>>; WAYS],
+#[derive(Clone, Debug, Default)]
+#[repr(align(32))]
+struct Set {
+    /// A part of each line's hash; 0: there is no line.
+    tags: [u16; WAYS],
     /// Which line goes next.
-    next: usize,
+    next: u8,
 }
 
 #[derive(Debug)]
@@ -35,37 +39,50 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     /// Room for at least so many lines; for none, all is forgotten at once.
     pub(crate) fn new(lines: usize, seed: u64) -> Cache<K, V> {
         let sets = if lines == 0 { 0 } else { lines.div_ceil(WAYS).next_power_of_two() };
-        let empty = |_| Set { lines: [const { None }; WAYS], next: 0 };
-        Cache { sets: (0..sets).map(empty).collect(), hasher: FixedState::with_seed(seed) }
+        let lines = (0..sets * WAYS).map(|_| None).collect();
+        Cache { sets: vec![Set::default(); sets].into(), lines, hasher: FixedState::with_seed(seed) }
     }
 
     pub(crate) fn find(&mut self, key: &K, generation: u64) -> Option<&mut V> {
-        let lines = &mut self.set(key)?.lines;
-        let line = lines.iter_mut().flatten().find(|line| line.key == *key && line.generation == generation)?;
-        Some(&mut line.value)
+        let (set, tag) = self.place(key)?;
+        let is_it = |line: &Line<K, V>| line.generation == generation && line.key == *key;
+        let at = self.tagged(set, tag).find(|at| self.lines[*at].as_ref().is_some_and(is_it))?;
+        self.lines[at].as_mut().map(|line| &mut line.value)
     }
 
     pub(crate) fn insert(&mut self, key: K, generation: u64, value: V) {
-        let Some(set) = self.set(&key) else { return };
-        let is_it = |line: &Option<Line<K, V>>| line.as_ref().is_some_and(|line| line.key == key);
-        let is_free = |line: &Option<Line<K, V>>| line.as_ref().is_none_or(|line| line.generation != generation);
-        let place = set.lines.iter().position(is_it).or_else(|| set.lines.iter().position(is_free));
-        let at = place.unwrap_or_else(|| {
-            set.next = (set.next + 1) % WAYS;
-            set.next
-        });
-        set.lines[at] = Some(Line { generation, key, value });
+        let Some((set, tag)) = self.place(&key) else { return };
+        let first = set * WAYS;
+        let is_it = |line: &Line<K, V>| line.key == key;
+        let is_old = |line: &Line<K, V>| line.generation != generation;
+        let known = self.tagged(set, tag).find(|at| self.lines[*at].as_ref().is_some_and(is_it));
+        let free = || self.tagged(set, 0).next();
+        let old = || (first..first + WAYS).find(|at| self.lines[*at].as_ref().is_none_or(is_old));
+        let at = known.or_else(free).or_else(old).unwrap_or_else(|| first + usize::from(self.sets[set].next) % WAYS);
+        if known.is_none() {
+            self.sets[set].next = self.sets[set].next.wrapping_add(1);
+        }
+        self.sets[set].tags[at - first] = tag;
+        self.lines[at] = Some(Line { generation, key, value });
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.sets.iter_mut().for_each(|set| set.lines = [const { None }; WAYS]);
+        self.sets.fill(Set::default());
+        self.lines.iter_mut().for_each(|line| *line = None);
     }
 
-    fn set(&mut self, key: &K) -> Option<&mut Set<K, V>> {
+    /// The set of a key, and its tag there.
+    fn place(&self, key: &K) -> Option<(usize, u16)> {
         let mask = self.sets.len().checked_sub(1)?;
-        let at = self.hasher.hash_one(key) as usize & mask;
-        self.sets.get_mut(at)
+        let hash = self.hasher.hash_one(key);
+        Some((hash as usize & mask, ((hash >> 48) as u16).max(1)))
+    }
+
+    /// The places of the lines with this tag.
+    fn tagged(&self, set: usize, tag: u16) -> impl Iterator<Item = usize> {
+        let of_set = (0..WAYS).zip(self.sets[set].tags);
+        of_set.filter(move |(_, other)| *other == tag).map(move |(way, _)| set * WAYS + way)
     }
 }
 
@@ -81,7 +98,7 @@ mod tests {
         assert_eq!(cache.find(&"flow", 2), None);
         cache.insert("flow", 2, 20);
         assert_eq!(cache.find(&"flow", 1), None);
-        assert_eq!(cache.sets.iter().flat_map(|set| &set.lines).flatten().count(), 1);
+        assert_eq!(cache.lines.iter().flatten().count(), 1);
     }
 
     #[test]
@@ -91,9 +108,9 @@ mod tests {
             cache.insert(key, 1, key);
             assert_eq!(cache.find(&key, 1), Some(&mut key.clone()));
         }
-        assert_eq!(cache.sets.iter().flat_map(|set| &set.lines).flatten().count(), 64);
+        assert_eq!(cache.lines.iter().flatten().count(), 64);
         cache.clear();
-        assert_eq!(cache.sets.iter().flat_map(|set| &set.lines).flatten().count(), 0);
+        assert_eq!(cache.lines.iter().flatten().count(), 0);
     }
 
     #[test]

@@ -132,6 +132,23 @@ mod tests {
     }
 
     #[test]
+    fn a_route_target_is_reached_only_from_a_vpc_that_is_linked_with_its_own() {
+        let mut stage = stage();
+        let [a, b, c] = stage.vpcs;
+        // A has an interface on B's host too, which so carries all three.
+        let subnet = stage.lab.subnet(a, &["10.16.2.0/24"]);
+        let target = stage.lab.interface(subnet, &["10.16.2.10"]);
+        stage.lab.endpoint(target).host = Some(host(1));
+        let slices = stage.lab.complete();
+        let at_b = Entitled::new(host(1), slices.values().filter(|slice| slice.vpc.id != c));
+        let to_target = |from| Domain { from, to: a, scope: Scope::RouteTarget(target) };
+        let hears = |from: usize, domain| at_b.permits(LinkDirection::Receiving, host(from), domain);
+        assert!(hears(0, to_target(a)), "from its own VPC");
+        assert!(at_b.may_send(&to_target(b), host(1), host(1)), "from a peer of it");
+        assert!(!hears(2, to_target(c)), "C is peered with B alone");
+    }
+
+    #[test]
     fn a_peering_that_ends_ends_its_links() {
         let mut stage = stage();
         let domain = Domain { from: stage.vpcs[0], to: stage.vpcs[1], scope: Scope::Peering(stage.peerings[0]) };

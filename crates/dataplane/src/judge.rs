@@ -31,12 +31,12 @@ impl Default for Turns {
 }
 
 impl Turns {
-    fn of(&self, side: &Side) -> u32 {
-        self.0[side.hash as usize % TURNS]
+    fn of(&self, hash: u64) -> u32 {
+        self.0[hash as usize % TURNS]
     }
 
-    fn next(&mut self, side: &Side) -> u32 {
-        let turn = &mut self.0[side.hash as usize % TURNS];
+    fn next(&mut self, hash: u64) -> u32 {
+        let turn = &mut self.0[hash as usize % TURNS];
         *turn = turn.wrapping_add(1);
         *turn
     }
@@ -62,7 +62,7 @@ impl Step<'_> {
         ask: impl FnOnce(&mut Self) -> Result<Line, Refused>,
     ) -> Result<Way, Refused> {
         let key = remembered(flow).map(|key| (source, key));
-        let known = key.and_then(|key| self.recall(&key, flow, l2, size));
+        let known = key.and_then(|key| self.recall(plug, &key, flow, l2, size));
         plug.meter.count_lookup(self.lane, known.is_some());
         if let Some(way) = known {
             return Ok(way);
@@ -75,21 +75,31 @@ impl Step<'_> {
     }
 
     /// A verdict from memory, with connection tracking told. `None`: ask.
-    fn recall(&mut self, key: &CacheKey, flow: &Flow, l2: L2, size: Size) -> Option<Way> {
-        let (shared, turns, now) = (self.shared, &mut *self.turns, self.now);
-        let line = self.cache.find(key, self.view.generation)?;
+    fn recall(&mut self, plug: &Plug, key: &CacheKey, flow: &Flow, l2: L2, size: Size) -> Option<Way> {
+        let (shared, view, turns, now) = (self.shared, self.view, &mut *self.turns, self.now);
+        let line = self.cache.find(key, view.generation)?;
         if line.l2 != l2 || !line.way.takes(size) {
             return None;
         }
-        let is_next = |end: &End| turns.of(&end.side) == end.turn;
+        let is_next = |end: &End| turns.of(end.hash) == end.turn;
         if line.told == now && line.out.iter().chain(&line.into).all(is_next) {
             return Some(line.way);
         }
-        for end in line.out.iter_mut().chain(&mut line.into) {
-            if !shared.tell(end, flow, now) {
-                return None;
+        let mut tell = |end: &mut End, interface, direction| {
+            let side = Side { interface, direction, hash: end.hash };
+            let is_told = shared.tell(&side, end, flow, now);
+            if is_told {
+                end.turn = turns.next(end.hash);
             }
-            end.turn = turns.next(&end.side);
+            is_told
+        };
+        let is_told_out = line.out.as_mut().is_none_or(|end| tell(end, plug.port.interface, Direction::Egress));
+        let is_told_in = |end| match line.way.hop {
+            Hop::Port { to, .. } => view.plug(to).is_some_and(|to| tell(end, to.port.interface, Direction::Ingress)),
+            Hop::Tunnel(_) => false,
+        };
+        if !is_told_out || !line.into.as_mut().is_none_or(is_told_in) {
+            return None;
         }
         line.told = now;
         Some(line.way)
@@ -105,14 +115,15 @@ impl Step<'_> {
         if let Some(host) = next.host.filter(|host| *host != shared.config.host) {
             let way = self.tunnel(plug, &next, host, size);
             // A frame that waits for keys is judged anew when they are there: told of it now, connection tracking would see two.
-            if !matches!(way, Err(Refused { denied: Denied::NoSecureChannel, .. })) {
-                shared.commit(&side, flow, next.track, now)?;
-            }
-            let out = Some(End { side, seen, track: next.track, turn: self.turns.next(&side) });
+            let hint = match way {
+                Err(Refused { denied: Denied::NoSecureChannel, .. }) => None,
+                _ => shared.commit(&side, flow, next.track, now)?,
+            };
+            let out = Some(End { hash: side.hash, seen, track: next.track, turn: self.turns.next(side.hash), hint });
             return Ok(Line { way: way?, l2, out, into: None, told: now });
         }
-        shared.commit(&side, flow, next.track, now)?;
-        let out = Some(End { side, seen, track: next.track, turn: self.turns.next(&side) });
+        let hint = shared.commit(&side, flow, next.track, now)?;
+        let out = Some(End { hash: side.hash, seen, track: next.track, turn: self.turns.next(side.hash), hint });
         let left = Some(Left { peering: next.peering });
         let down = Denied::DestinationDown { interface: next.interface };
         if next.host.is_none() {
@@ -130,8 +141,8 @@ impl Step<'_> {
         let seen = shared.lookup(&side, flow, now);
         let admit = ingress(&view.tables, next.interface, &next.origin, flow, seen, &mut ()).map_err(there)?;
         let target = target.ok_or(Refused { denied: down, at: None, left })?;
-        shared.commit(&side, flow, admit.track, now).map_err(there)?;
-        let into = Some(End { side, seen, track: admit.track, turn: self.turns.next(&side) });
+        let hint = shared.commit(&side, flow, admit.track, now).map_err(there)?;
+        let into = Some(End { hash: side.hash, seen, track: admit.track, turn: self.turns.next(side.hash), hint });
 
         let is_neighbour = target.port.subnet == plug.port.subnet;
         let src = if is_neighbour { plug.port.mac } else { target.port.router_mac };
@@ -174,8 +185,8 @@ impl Step<'_> {
         let side = shared.side(to, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
         let admit = admit(view, to, sender, flow, seen).map_err(there)?;
-        shared.commit(&side, flow, admit.track, now).map_err(there)?;
-        let into = Some(End { side, seen, track: admit.track, turn: self.turns.next(&side) });
+        let hint = shared.commit(&side, flow, admit.track, now).map_err(there)?;
+        let into = Some(End { hash: side.hash, seen, track: admit.track, turn: self.turns.next(side.hash), hint });
 
         let src = plug.port.neighbour(flow.src).unwrap_or(plug.port.router_mac);
         let hop = Hop::Port { to: plug.port.id, link: Link { src, dst: plug.port.mac } };

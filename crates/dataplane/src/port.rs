@@ -145,28 +145,48 @@ impl Port {
 }
 
 /// Every port of this host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Ports {
     by_id: Vec<Option<Arc<Port>>>,
     by_interface: BTreeMap<NetworkInterfaceId, PortId>,
+    made: Arc<Made>,
+}
+
+/// What ports were made from, so that those whose origin did not change are taken over.
+#[derive(Debug, Default)]
+struct Made {
+    bindings: Vec<Binding>,
+    vpcs: BTreeMap<VpcId, (Arc<VpcSlice>, Vec<Arc<Port>>)>,
 }
 
 impl Ports {
     /// The ports for what the shell plugged in. A binding whose interface is in no slice makes no port: its frames are dropped as those
     /// of a detached interface (D02). Of two bindings of one interface the later counts for frames to it.
     pub fn new<'a>(slices: impl IntoIterator<Item = &'a VpcSlice>, bindings: &[Binding]) -> Ports {
-        let wanted: BTreeMap<NetworkInterfaceId, &Binding> = bindings.iter().map(|b| (b.interface, b)).collect();
+        let wanted = wanted(bindings);
         let mut ports = Ports::default();
         for slice in slices {
-            let vpc = Shared::of(slice);
-            for endpoint in &slice.endpoints {
-                let Some(binding) = wanted.get(&endpoint.interface.id) else { continue };
-                let Some(subnet) = slice.subnets.iter().find(|subnet| subnet.id == endpoint.interface.subnet) else {
-                    continue;
-                };
-                ports.insert(vpc.port(binding, endpoint, subnet));
-            }
+            of_slice(slice, &wanted).into_iter().for_each(|port| ports.insert(Arc::new(port)));
         }
+        ports
+    }
+
+    /// As [`Ports::new`], with the ports of slices that are the very same as for `self` taken over, unless bindings changed.
+    #[must_use]
+    pub fn renew<'a>(&self, slices: impl IntoIterator<Item = &'a Arc<VpcSlice>>, bindings: &[Binding]) -> Ports {
+        let wanted = wanted(bindings);
+        let is_as_before = self.made.bindings == bindings;
+        let (mut ports, mut vpcs) = (Ports::default(), BTreeMap::new());
+        for slice in slices {
+            let before = self.made.vpcs.get(&slice.vpc.id);
+            let of_vpc: Vec<Arc<Port>> = match before.filter(|(source, _)| is_as_before && Arc::ptr_eq(source, slice)) {
+                Some((_, of_vpc)) => of_vpc.clone(),
+                None => of_slice(slice, &wanted).into_iter().map(Arc::new).collect(),
+            };
+            of_vpc.iter().for_each(|port| ports.insert(port.clone()));
+            vpcs.insert(slice.vpc.id, (slice.clone(), of_vpc));
+        }
+        ports.made = Arc::new(Made { bindings: bindings.into(), vpcs });
         ports
     }
 
@@ -184,14 +204,30 @@ impl Ports {
         self.by_id.iter().flatten()
     }
 
-    fn insert(&mut self, port: Port) {
+    fn insert(&mut self, port: Arc<Port>) {
         let at = port.id.index();
         if self.by_id.len() <= at {
             self.by_id.resize(at + 1, None);
         }
         self.by_interface.insert(port.interface, port.id);
-        self.by_id[at] = Some(Arc::new(port));
+        self.by_id[at] = Some(port);
     }
+}
+
+/// By interface; of two bindings of one the later.
+fn wanted(bindings: &[Binding]) -> BTreeMap<NetworkInterfaceId, &Binding> {
+    bindings.iter().map(|binding| (binding.interface, binding)).collect()
+}
+
+/// The ports of one VPC.
+fn of_slice(slice: &VpcSlice, wanted: &BTreeMap<NetworkInterfaceId, &Binding>) -> Vec<Port> {
+    let mut vpc = None;
+    let ports = slice.endpoints.iter().filter_map(|endpoint| {
+        let binding = wanted.get(&endpoint.interface.id)?;
+        let subnet = slice.subnets.iter().find(|subnet| subnet.id == endpoint.interface.subnet)?;
+        Some(vpc.get_or_insert_with(|| Shared::of(slice)).port(binding, endpoint, subnet))
+    });
+    ports.collect()
 }
 
 /// What all ports of a VPC have in common.

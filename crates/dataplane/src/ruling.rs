@@ -1,13 +1,14 @@
 //! What was decided about a flow, in a form that fragments and the cache can keep.
 
+use std::hash::{Hash, Hasher};
+
 use model::{PeeringId, Time};
-use policy::{Denied, Flow, FlowKey, L2, Track, Tracked};
+use policy::{Denied, Flow, FlowKey, Hint, L2, Track, Tracked};
 use wire::ethernet::Link;
 use wire::vnet::{GsoType, VnetHeader};
 
 use crate::flow::packet_len;
 use crate::port::PortId;
-use crate::shared::Side;
 use crate::tunnels::TunnelId;
 
 /// Where a packet goes.
@@ -30,11 +31,20 @@ pub(crate) enum Hop {
 }
 
 /// Where a packet came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Port(PortId),
     /// Opened with the security association of this number (SPI).
     Tunnel(u32),
+}
+
+impl Hash for Source {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(match self {
+            Source::Port(id) => id.index() as u64,
+            Source::Tunnel(spi) => 1 << 32 | u64::from(*spi),
+        });
+    }
 }
 
 /// Whose conversation it is.
@@ -118,9 +128,12 @@ pub(crate) struct Line {
 /// One end of a remembered flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
-    pub(crate) side: Side,
+    /// Of its [`Side`](crate::shared::Side), whose interface is that of the port.
+    pub(crate) hash: u64,
     pub(crate) seen: Option<Tracked>,
     pub(crate) track: Track,
     /// The side's turn when it was last told: if it has moved on, another packet has been there since.
     pub(crate) turn: u32,
+    /// Where its tracked flow was then.
+    pub(crate) hint: Option<Hint>,
 }

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use model::{Direction, Duration, HostId, NetworkInterfaceId, Time};
-use policy::{Conntrack, Denied, Flow, FlowKey, L4, Limits, OwnTimeouts, Restored, Tables, Timeouts, Track, Tracked};
+use policy::{
+    Conntrack, Denied, Flow, FlowKey, Hint, L4, Limits, OwnTimeouts, Restored, Tables, Timeouts, Track, Tracked,
+};
 
 use crate::counters::{Counters, Meter};
 use crate::flow_log::{Accounts, Taken};
@@ -57,7 +59,7 @@ impl Config {
             limits: Limits { flows: 1 << 20, flows_per_interface: 1 << 17 },
             timeouts: Timeouts::default(),
             tunnel_mtu: None,
-            cache_lines: 1 << 14,
+            cache_lines: 1 << 15,
             logged_flows: 1 << 16,
         }
     }
@@ -331,17 +333,27 @@ impl Shared {
         self.shard(side).lookup(side.interface, side.direction, flow, now)
     }
 
-    pub(crate) fn commit(&self, side: &Side, flow: &Flow, track: Track, now: Time) -> Result<(), Denied> {
-        self.shard(side).commit(side.interface, side.direction, flow, track, now)
+    /// Where the flow lies now, if it is remembered.
+    pub(crate) fn commit(&self, side: &Side, flow: &Flow, track: Track, now: Time) -> Result<Option<Hint>, Denied> {
+        let mut table = self.shard(side);
+        table.commit(side.interface, side.direction, flow, track, now)?;
+        Ok(table.hint(side.interface, side.direction, flow))
     }
 
     /// Asks and tells connection tracking about one more packet of a remembered flow, under one lock. `false`: it knows something else
     /// than then, or has no room; the law must be asked.
-    pub(crate) fn tell(&self, end: &End, flow: &Flow, now: Time) -> bool {
-        let End { side, seen, track, .. } = end;
+    pub(crate) fn tell(&self, side: &Side, end: &mut End, flow: &Flow, now: Time) -> bool {
+        let (Side { interface, direction, .. }, End { seen, track, hint, .. }) = (*side, *end);
         let mut table = self.shard(side);
-        table.lookup(side.interface, side.direction, flow, now) == *seen
-            && table.commit(side.interface, side.direction, flow, *track, now).is_ok()
+        if hint.is_some_and(|hint| table.go_on_at(hint, (interface, direction), flow, (seen, track), now)) {
+            return true;
+        }
+        let is_told = table.lookup(interface, direction, flow, now) == seen
+            && table.commit(interface, direction, flow, track, now).is_ok();
+        if is_told {
+            end.hint = table.hint(interface, direction, flow);
+        }
+        is_told
     }
 
     /// Gives back slots of ended flows: one part in so many of each shard, so that calls go round.
@@ -460,7 +472,7 @@ impl Strays {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Side {
     pub(crate) interface: NetworkInterfaceId,
-    direction: Direction,
+    pub(crate) direction: Direction,
     /// Of interface and flow, the same for both directions.
     pub(crate) hash: u64,
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache as Latest};
 use model::{Direction, Duration, Time};
-use policy::Denied;
+use policy::{Denied, Flow, L2};
 use wire::ndp::ALL_NODES;
 use wire::vnet::{self, VnetHeader};
 
@@ -22,7 +22,7 @@ use crate::judge::Turns;
 use crate::outbox::{Datagrams, Outbox};
 use crate::port::PortId;
 use crate::router::ndp::{self, ADVERTISEMENT_INTERVAL};
-use crate::ruling::{CacheKey, Line};
+use crate::ruling::{CacheKey, Line, Size};
 use crate::shared::{Plug, Shared, View, lock};
 use crate::step::{SCRATCH_LEN, Step};
 use crate::waiting::{Released, Waiting, Want};
@@ -259,6 +259,13 @@ impl Worker {
         let stray = &self.shared.stray;
         let meter = self.view.load().plug(port).map_or(stray, |plug| &plug.meter);
         meter.count(self.lane, Event::Denied(Denied::QueueFull), len.saturating_sub(vnet::LEN));
+    }
+
+    /// Asks about a flow alone, as for a frame of it that a guest sends: whether it passes. For measuring what that costs.
+    #[doc(hidden)]
+    pub fn judge_flow(&mut self, port: PortId, flow: &Flow, now: Time) -> bool {
+        let mut step = self.step(now);
+        step.view.plug(port).is_some_and(|plug| step.judge(plug, flow, L2::Router, Size::ANY).is_ok())
     }
 
     /// Forgets all remembered verdicts. Never needed; changes nothing but time.

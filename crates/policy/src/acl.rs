@@ -9,6 +9,7 @@ use crate::flow::{Flow, protocol};
 
 /// A network ACL, ready to be asked. Without entries it denies everything, as a new one does (spec 7.5).
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Acl {
     pub(crate) id: NetworkAclId,
     ingress: Box<[(u16, NetworkAclEntry)]>,

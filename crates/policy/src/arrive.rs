@@ -177,17 +177,17 @@ impl Arriving<'_, '_> {
             trail.step(Step::Group { direction: INGRESS, interface: y.id, rule: None, track });
             return Ok(track);
         }
-        let asks = y.rules.has_references(INGRESS);
+        let asks = self.vpc.rules(y).has_references(INGRESS);
         let groups = if asks { self.vpc.groups_at(claim.vpc, flow.src) } else { &[] };
         let borne = |vpc| if claim.is_preserved && vpc == claim.vpc { groups } else { &[] };
-        let rule = y.rules.admits(INGRESS, flow, borne).ok_or_else(|| self.group_denial(claim, groups))?;
-        let track = y.rules.track(INGRESS, flow, seen);
+        let rule = self.vpc.rules(y).admits(INGRESS, flow, borne).ok_or_else(|| self.group_denial(claim, groups))?;
+        let track = self.vpc.rules(y).track(INGRESS, flow, seen);
         trail.step(Step::Group { direction: INGRESS, interface: y.id, rule: Some(rule), track });
         Ok(track)
     }
 
     fn group_denial(&self, claim: &Claim, groups: &[SecurityGroupId]) -> Denied {
-        let rules = &self.y.rules;
+        let rules = self.vpc.rules(self.y);
         match rules.would_admit(INGRESS, self.flow, claim.vpc, groups, claim.is_preserved) {
             Some((rule, group, cause)) => Denied::ReferenceNotApplicable { rule: rule.rule, group, cause },
             None => Denied::GroupIngress { interface: self.y.id, has_rules: rules.has_rules(INGRESS) },

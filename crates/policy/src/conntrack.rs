@@ -15,6 +15,8 @@
 //! A table may keep a copy of itself in a [`Mirror`], and the next one begin with it ([`Conntrack::restore`]). What has ended here has ended
 //! there by the time that the call returns; that a flow goes on is copied about once a second.
 
+mod hint;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -29,6 +31,8 @@ use crate::group::opposite;
 use crate::lifetime::{OwnTimeouts, State, Timeouts, after, flags};
 use crate::record::{self, Found, Mirror, Remembered};
 use crate::{Denied, Flow, FlowKey, L4, Track, Tracked};
+
+pub use hint::Hint;
 
 /// How much may be tracked at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! A later fragment carries no ports of its own: the caller judges it by the [`Flow`] of its first fragment (spec 11.5).
 
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 
 /// The protocol numbers whose ports or types rules can name (IANA).
@@ -98,13 +99,29 @@ impl TcpFlags {
 ///
 /// For ICMP questions `sport` is the identifier and `dport` the type, so that an answer is its question [reversed](FlowKey::reversed)
 /// and a question never is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowKey {
     pub src: IpAddr,
     pub dst: IpAddr,
     pub protocol: u8,
     pub sport: u16,
     pub dport: u16,
+}
+
+/// Few and whole words: a hash is computed for every packet.
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match (self.src, self.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => {
+                state.write_u64(u64::from(u32::from(src)) << 32 | u64::from(u32::from(dst)));
+            }
+            (src, dst) => [src, dst].into_iter().for_each(|address| match address {
+                IpAddr::V4(v4) => state.write_u32(v4.into()),
+                IpAddr::V6(v6) => state.write_u128(v6.into()),
+            }),
+        }
+        state.write_u64(u64::from(self.protocol) << 32 | u64::from(self.sport) << 16 | u64::from(self.dport));
+    }
 }
 
 impl FlowKey {

@@ -20,6 +20,7 @@ use crate::{NotApplicable, RuleRef, Track, Tracked};
 
 /// The united rules of some groups.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Rules {
     ingress: Side,
     egress: Side,
@@ -27,6 +28,7 @@ pub(crate) struct Rules {
 
 /// The rules of one direction.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 struct Side {
     /// What the lists below mean by number.
     names: Box<[RuleRef]>,
@@ -37,6 +39,7 @@ struct Side {
 
 /// Rules about blocks of one family.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(PartialEq))]
 struct Lists<A> {
     tcp: Box<[PortRule<A>]>,
     udp: Box<[PortRule<A>]>,
@@ -51,6 +54,7 @@ struct Lists<A> {
 
 /// A block and a range: of destination ports, or of ICMP type and code as one number.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 struct PortRule<A> {
     network: A,
     mask: A,
@@ -61,6 +65,7 @@ struct PortRule<A> {
 
 /// A rule about a block, whole.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 struct BlockRule {
     name: u32,
     cidr: Cidr,
@@ -70,6 +75,7 @@ struct BlockRule {
 
 /// A rule that names a group.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 struct Reference {
     rule: RuleRef,
     protocol: IpProtocol,

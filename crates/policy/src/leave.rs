@@ -100,9 +100,10 @@ impl Leaving<'_, '_> {
             trail.step(Step::Group { direction: EGRESS, interface: x.id, rule: None, track });
             return Ok(track);
         }
-        let rule = x.rules.admits(EGRESS, flow, |vpc| self.groups_in(path, vpc));
-        let rule = rule.ok_or(Denied::GroupEgress { interface: x.id, has_rules: x.rules.has_rules(EGRESS) })?;
-        let track = x.rules.track(EGRESS, flow, seen);
+        let rules = self.vpc.rules(x);
+        let rule = rules.admits(EGRESS, flow, |vpc| self.groups_in(path, vpc));
+        let rule = rule.ok_or(Denied::GroupEgress { interface: x.id, has_rules: rules.has_rules(EGRESS) })?;
+        let track = rules.track(EGRESS, flow, seen);
         trail.step(Step::Group { direction: EGRESS, interface: x.id, rule: Some(rule), track });
         Ok(track)
     }

@@ -37,7 +37,7 @@ mod trail;
 mod verdict;
 
 pub use arrive::ingress;
-pub use conntrack::{Conntrack, Limits, Restored, Stray};
+pub use conntrack::{Conntrack, Hint, Limits, Restored, Stray};
 pub use denied::{Denied, NotApplicable, Reason};
 pub use flow::{Flow, FlowKey, IcmpClass, L4, TcpFlags};
 pub use leave::egress;

@@ -12,12 +12,14 @@ use model::{Cidr, Destination, PrefixListId, Route, RouteTable, RouteTableId, Ro
 
 /// Blocks of one family, each with a value.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Prefixes<T> {
     /// Longest first.
     lengths: Box<[Length<T>]>,
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 struct Length<T> {
     mask: u128,
     /// By network, each once.
@@ -73,6 +75,7 @@ fn mask(len: u8) -> u128 {
 
 /// A route table, ready to be asked.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Routes {
     pub(crate) id: RouteTableId,
     v4: Prefixes<Hop>,
@@ -81,6 +84,7 @@ pub(crate) struct Routes {
 
 /// A route with what its target is worth today.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Hop {
     pub(crate) destination: Cidr,
     pub(crate) target: RouteTarget,

@@ -1,8 +1,11 @@
 //! The configuration, compiled: what [`egress`](crate::egress) and [`ingress`](crate::ingress) ask.
 //!
 //! Immutable; a change makes new tables with another generation, swapped as a whole. Each VPC is compiled from its own slice
-//! alone, so judging by a host's slices equals judging by all of them. What a slice names but does not hold fails closed: no
-//! route, an ACL that denies, a group without rules, an interface that is down.
+//! alone, so judging by a host's slices equals judging by all of them, and a VPC whose slice did not change is taken over as it
+//! is ([`Tables::recompile`]). What a slice names but does not hold fails closed: no route, an ACL that denies, a group without
+//! rules, an interface that is down.
+
+mod reuse;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,7 @@ use hashbrown::{HashMap, HashSet};
 use model::intent::{Peer, VpcSlice};
 use model::{
     Cidr, ConnectionTracking, HostId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTable, RouteTableId,
-    RouteTarget, SecurityGroupId, Subnet, Tags, VpcId,
+    RouteTarget, SecurityGroup, SecurityGroupId, Subnet, Tags, VpcId,
 };
 
 use crate::acl::Acl;
@@ -34,8 +37,23 @@ pub(crate) const OWN: VpcIndex = 0;
 #[derive(Debug, Default)]
 pub struct Tables {
     generation: u64,
-    vpcs: Vec<VpcTables>,
-    by_vpc: Map<VpcId, usize>,
+    vpcs: Vec<Compiled>,
+    places: Arc<Places>,
+}
+
+/// A VPC's tables and what they were made from, if that was lent for longer than the making.
+#[derive(Clone, Debug)]
+struct Compiled {
+    source: Option<Arc<VpcSlice>>,
+    tables: Arc<VpcTables>,
+}
+
+/// Where VPCs, and interfaces in them, are found.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(PartialEq))]
+struct Places {
+    vpcs: Map<VpcId, usize>,
+    /// Place of the VPC, and in its endpoints.
     interfaces: Map<NetworkInterfaceId, (usize, usize)>,
 }
 
@@ -50,14 +68,9 @@ impl Tables {
     /// Of two slices of one VPC the later counts.
     pub fn compile<'a>(slices: impl IntoIterator<Item = &'a VpcSlice>, generation: u64) -> Tables {
         let slices: BTreeMap<VpcId, &VpcSlice> = slices.into_iter().map(|slice| (slice.vpc.id, slice)).collect();
-        let vpcs: Vec<VpcTables> = slices.into_values().map(VpcTables::compile).collect();
-        let by_vpc = vpcs.iter().enumerate().map(|(at, vpc)| (vpc.id, at)).collect();
-        let of_vpc = |(at, vpc): (usize, &VpcTables)| {
-            let places = vpc.endpoints.iter().enumerate().map(|(place, endpoint)| (endpoint.id, (at, place)));
-            places.collect::<Vec<_>>()
-        };
-        let interfaces = vpcs.iter().enumerate().flat_map(of_vpc).collect();
-        Tables { generation, vpcs, by_vpc, interfaces }
+        let compiled = |slice| Compiled { source: None, tables: Arc::new(VpcTables::compile(slice)) };
+        let vpcs: Vec<Compiled> = slices.into_values().map(compiled).collect();
+        Tables { generation, places: Arc::new(Places::of(&vpcs)), vpcs }
     }
 
     /// As given to [`Tables::compile`]; a cached verdict of another generation is void.
@@ -67,7 +80,7 @@ impl Tables {
 
     /// What the interfaces say of how long their flows are tracked: for [`Conntrack`](crate::Conntrack).
     pub fn own_timeouts(&self) -> OwnTimeouts {
-        self.vpcs.iter().flat_map(|vpc| vpc.own_timeouts.iter().copied()).collect()
+        self.vpcs.iter().flat_map(|vpc| vpc.tables.own_timeouts.iter().copied()).collect()
     }
 
     /// The interface of the VPC that owns the address; `None` also if the VPC is not in these tables.
@@ -90,32 +103,55 @@ impl Tables {
     }
 
     pub(crate) fn endpoint(&self, interface: NetworkInterfaceId) -> Option<(&VpcTables, &Endpoint)> {
-        let (vpc, place) = *self.interfaces.get(&interface)?;
-        let vpc = &self.vpcs[vpc];
+        let (vpc, place) = *self.places.interfaces.get(&interface)?;
+        let vpc = &*self.vpcs[vpc].tables;
         Some((vpc, &vpc.endpoints[place]))
     }
 
     fn vpc(&self, id: VpcId) -> Option<&VpcTables> {
-        self.by_vpc.get(&id).map(|at| &self.vpcs[*at])
+        self.places.vpcs.get(&id).map(|at| &*self.vpcs[*at].tables)
     }
 }
 
-/// One VPC.
-#[derive(Debug)]
+impl Places {
+    fn of(vpcs: &[Compiled]) -> Places {
+        let by_vpc = vpcs.iter().enumerate().map(|(at, vpc)| (vpc.tables.id, at)).collect();
+        let count = vpcs.iter().map(|vpc| vpc.tables.endpoints.len()).sum();
+        let mut interfaces = Map::with_capacity_and_hasher(count, FixedState::default());
+        for (at, vpc) in vpcs.iter().enumerate() {
+            interfaces.extend(vpc.tables.endpoints.iter().enumerate().map(|(place, e)| (e.id, (at, place))));
+        }
+        Places { vpcs: by_vpc, interfaces }
+    }
+}
+
+/// One VPC. Parts that a change leaves as they were are shared with the tables from before it.
+#[derive(Clone, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct VpcTables {
     pub(crate) id: VpcId,
-    blocks: Box<[Cidr]>,
-    subnets: Box<[SubnetTables]>,
-    pub(crate) endpoints: Box<[Endpoint]>,
+    blocks: Arc<[Cidr]>,
+    subnets: Arc<[SubnetTables]>,
+    pub(crate) endpoints: Arc<[Endpoint]>,
     /// Places in `endpoints`.
-    addresses: Map<IpAddr, usize>,
-    peerings: Box<[PeeringTables]>,
+    addresses: Arc<Map<IpAddr, usize>>,
+    peerings: Arc<[PeeringTables]>,
+    bearings: Arc<[Bearing]>,
     /// Of the interfaces that say something of how long their flows are tracked.
     own_timeouts: Arc<[(NetworkInterfaceId, ConnectionTracking)]>,
 }
 
+/// Groups that some interface bears together, and their united rules.
+#[derive(Clone, Debug)]
+#[cfg_attr(test, derive(PartialEq))]
+struct Bearing {
+    groups: Arc<[SecurityGroupId]>,
+    rules: Arc<Rules>,
+}
+
 /// A subnet with what decides at its edge.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct SubnetTables {
     pub(crate) subnet: Arc<Subnet>,
     pub(crate) acl: Arc<Acl>,
@@ -124,6 +160,7 @@ pub(crate) struct SubnetTables {
 
 /// An interface of the VPC.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct Endpoint {
     pub(crate) id: NetworkInterfaceId,
     /// Place in the VPC's subnets.
@@ -132,12 +169,13 @@ pub(crate) struct Endpoint {
     pub(crate) source_dest_check: bool,
     pub(crate) is_up: bool,
     pub(crate) host: Option<HostId>,
-    groups: Arc<[SecurityGroupId]>,
-    pub(crate) rules: Arc<Rules>,
+    /// Place in the VPC's bearings.
+    bearing: usize,
 }
 
 /// A peering, as the VPC's own region sees it.
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct PeeringTables {
     pub(crate) id: PeeringId,
     pub(crate) status: PeeringStatus,
@@ -146,6 +184,7 @@ pub(crate) struct PeeringTables {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 struct OtherSide {
     vpc: VpcId,
     is_same_region: bool,
@@ -186,6 +225,11 @@ impl VpcTables {
         &self.subnets[endpoint.subnet]
     }
 
+    /// The united rules of the groups that an interface of this VPC bears.
+    pub(crate) fn rules(&self, endpoint: &Endpoint) -> &Rules {
+        &self.bearings[endpoint.bearing].rules
+    }
+
     pub(crate) fn at(&self, address: IpAddr) -> Option<&Endpoint> {
         self.addresses.get(&address).map(|place| &self.endpoints[*place])
     }
@@ -218,7 +262,7 @@ impl VpcTables {
     /// The groups of the interface that owns the address in that VPC.
     pub(crate) fn groups_at(&self, vpc: VpcIndex, address: IpAddr) -> &[SecurityGroupId] {
         match self.other(vpc) {
-            None if vpc == OWN => self.at(address).map_or(&[], |endpoint| &endpoint.groups),
+            None if vpc == OWN => self.at(address).map_or(&[], |endpoint| &self.bearings[endpoint.bearing].groups),
             other => other.and_then(|other| other.members.get(&address)).map_or(&[], |(_, groups)| groups),
         }
     }
@@ -253,30 +297,51 @@ impl GroupSets {
 impl VpcTables {
     fn compile(slice: &VpcSlice) -> VpcTables {
         let mut sets = GroupSets::default();
+        let peerings = slice.peerings.iter().map(|peering| compile_peering(slice, peering, &mut sets)).collect();
+        let (endpoints, borne) = compile_endpoints(slice, &mut sets);
+        let mut addresses = Map::with_capacity_and_hasher(endpoints.len(), FixedState::default());
+        for (place, endpoint) in endpoints.iter().enumerate() {
+            for address in &endpoint.addresses {
+                addresses.entry(*address).or_insert(place);
+            }
+        }
         let mut tables = VpcTables {
             id: slice.vpc.id,
             blocks: slice.vpc.blocks().collect(),
-            subnets: Box::default(),
-            endpoints: Box::default(),
-            addresses: Map::default(),
-            peerings: slice.peerings.iter().map(|peering| compile_peering(slice, peering, &mut sets)).collect(),
+            subnets: Arc::default(),
+            endpoints,
+            addresses: Arc::new(addresses),
+            peerings,
+            bearings: Arc::default(),
             own_timeouts: own_timeouts(slice),
         };
-        tables.endpoints = compile_endpoints(slice, &tables, &mut sets);
-        for (place, endpoint) in tables.endpoints.iter().enumerate() {
-            for address in &endpoint.addresses {
-                tables.addresses.entry(*address).or_insert(place);
-            }
-        }
+        tables.bearings = tables.bear(slice, borne);
         tables.subnets = compile_subnets(slice, &tables);
         tables
     }
 
+    /// The rules of these sets of groups.
+    fn bear(&self, slice: &VpcSlice, sets: impl IntoIterator<Item = Arc<[SecurityGroupId]>>) -> Arc<[Bearing]> {
+        let known: BTreeMap<_, _> = slice.security_groups.iter().map(|group| (group.id, group)).collect();
+        let bearing = |groups: Arc<[SecurityGroupId]>| {
+            let of_set: Vec<_> = groups.iter().filter_map(|id| known.get(id)).map(|group| &***group).collect();
+            let entries = |list| slice.prefix_lists.get(&list).map_or(&[][..], |entries| entries);
+            let rules = Rules::new(&of_set, |group, vpc| self.resolve(&known, group, vpc), entries);
+            Bearing { groups, rules: Arc::new(rules) }
+        };
+        sets.into_iter().map(bearing).collect()
+    }
+
     /// What a reference to a group of a VPC is worth here (spec 6.5.3, 6.6.2).
-    fn resolve(&self, slice: &VpcSlice, group: SecurityGroupId, vpc: VpcId) -> Resolved {
+    fn resolve(
+        &self,
+        known: &BTreeMap<SecurityGroupId, &Arc<SecurityGroup>>,
+        group: SecurityGroupId,
+        vpc: VpcId,
+    ) -> Resolved {
         let stale_unless = |is_there: bool| (!is_there).then_some(NotApplicable::Stale);
         if vpc == self.id {
-            return (Some(OWN), stale_unless(slice.security_groups.iter().any(|g| g.id == group)));
+            return (Some(OWN), stale_unless(known.contains_key(&group)));
         }
         let Some((peering, index)) = self.peering_with(vpc) else { return (None, Some(NotApplicable::Stale)) };
         match &peering.other {
@@ -320,19 +385,18 @@ fn own_timeouts(slice: &VpcSlice) -> Arc<[(NetworkInterfaceId, ConnectionTrackin
     all.filter(|(_, own)| !own.is_default()).collect()
 }
 
-/// Without its subnet nothing can be said about an interface: it is left out.
-fn compile_endpoints(slice: &VpcSlice, tables: &VpcTables, sets: &mut GroupSets) -> Box<[Endpoint]> {
+/// The interfaces, and the sets of groups that they bear, by place. Without its subnet nothing can be said about an interface: it
+/// is left out.
+fn compile_endpoints(slice: &VpcSlice, sets: &mut GroupSets) -> (Arc<[Endpoint]>, Vec<Arc<[SecurityGroupId]>>) {
     let subnets: BTreeMap<_, _> = slice.subnets.iter().enumerate().map(|(place, subnet)| (subnet.id, place)).collect();
-    let groups: BTreeMap<_, _> = slice.security_groups.iter().map(|group| (group.id, group)).collect();
-    let mut united: BTreeMap<Arc<[SecurityGroupId]>, Arc<Rules>> = BTreeMap::new();
+    let (mut places, mut borne) = (BTreeMap::new(), Vec::new());
     let endpoints = slice.endpoints.iter().filter_map(|endpoint| {
         let interface = &endpoint.interface;
         let subnet = *subnets.get(&interface.subnet).filter(|_| interface.vpc == slice.vpc.id)?;
         let set = sets.shared(&interface.groups);
-        let rules = united.entry(set.clone()).or_insert_with_key(|set| {
-            let of_set: Vec<_> = set.iter().filter_map(|id| groups.get(id)).map(|group| &***group).collect();
-            let entries = |list| slice.prefix_lists.get(&list).map_or(&[][..], |entries| entries);
-            Arc::new(Rules::new(&of_set, |group, vpc| tables.resolve(slice, group, vpc), entries))
+        let bearing = *places.entry(set.clone()).or_insert_with(|| {
+            borne.push(set);
+            borne.len() - 1
         });
         Some(Endpoint {
             id: interface.id,
@@ -341,14 +405,14 @@ fn compile_endpoints(slice: &VpcSlice, tables: &VpcTables, sets: &mut GroupSets)
             source_dest_check: interface.source_dest_check,
             is_up: endpoint.is_up,
             host: endpoint.host,
-            groups: set,
-            rules: rules.clone(),
+            bearing,
         })
     });
-    endpoints.collect()
+    let endpoints: Vec<_> = endpoints.collect();
+    (endpoints.into(), borne)
 }
 
-fn compile_subnets(slice: &VpcSlice, tables: &VpcTables) -> Box<[SubnetTables]> {
+fn compile_subnets(slice: &VpcSlice, tables: &VpcTables) -> Arc<[SubnetTables]> {
     let places: BTreeMap<_, _> = tables.endpoints.iter().enumerate().map(|(place, e)| (e.id, place)).collect();
     let way = |target| way(slice, tables, &places, target);
     let entries = |list| slice.prefix_lists.get(&list).map(|entries| &entries[..]);

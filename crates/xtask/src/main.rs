@@ -14,6 +14,8 @@ const HELP: &str = "Peerway's tools
   cargo xtask bench link          packets between two hosts, encrypted, beside others
   cargo xtask bench api           the API, beside an emulator
   cargo xtask bench handover      how long packets rest when an agent is reloaded or killed
+  cargo xtask bench stages        what a packet costs, stage by stage
+  cargo xtask bench policy        what the law costs, beside nftables
   cargo xtask bench NAME --quick  the same in a minute, to see that it runs
 ";
 

@@ -289,6 +289,15 @@ mod tests {
     }
 
     #[test]
+    fn strangers_from_everywhere_are_bounded_too() {
+        let table = Table::new(Limits { strangers: 4, strangers_per_source: 2, ..Limits::default() });
+        let places: Vec<StrangerPlace> = (0..20_u8).map(|n| table.receive([192, 0, 2, n].into())).collect();
+        assert_eq!(table.strangers(), 4);
+        drop(places);
+        assert_eq!(table.strangers(), 0);
+    }
+
+    #[test]
     fn a_source_is_what_one_machine_can_choose() {
         let source = |text: &str| Source::of(text.parse().unwrap());
         assert!(source("2001:db8::1") == source("2001:db8::ffff:1"));

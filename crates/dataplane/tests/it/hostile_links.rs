@@ -1,6 +1,27 @@
 //! What hostile hosts and a hostile underlay try (users' abuse cases 1-16), where each is stopped, and what was missing at this level.
 //!
-//! [`GUARDS`] names for every case the tests that fail without its guard; a test that is renamed or lost is noticed.
+//! [`GUARDS`] names for every case the tests that fail without its guard; a test that is renamed or lost is noticed. That they fail was
+//! tried, guard by guard, by taking each out:
+//!
+//! ```text
+//!  1  Window::check and mark before delivery; the window's edge and its blank blocks; the grace of a retired association;
+//!     a key of the association's own
+//!  2  each of the eight parts of a key's context; epochs that grow; the count of grants; Agreement::reset; 64-bit numbers
+//!  3  mark only after authentication; the association's own SPI; the ICV, which the number and the SPI rest on too
+//!  4  another key for each direction, and another SPI (each holds alone)
+//!  5  what does not open is dropped; what is not ESP is dropped
+//!  6  no underlay, no sealing                         7  no key, no packet: the link's own key, another generation with other
+//!  8  one group, one suite, one protocol, no tickets     keys, frames that wait counted and aged
+//!  9  time, key in the intent, proof of the key; the table's sessions ended when the intent forgets a key
+//! 10  the host that was dialled; the chain; nothing of the request but its key
+//! 11  strangers of one source and of all; associations and wishes of one host; answers to unknown SPIs
+//! 12, 13  answers go where the intent says, not where a datagram came from
+//! 14  entitlement asked anew at both ends; revoked keys; peers that are active
+//! 15  only a digest is kept
+//! 16  the receiver's entitlement, each of its six conditions; the sender's host; the target's VPC
+//! ```
+//!
+//! What is guarded twice (the ICV and the number in 3, key and SPI in 4, tickets and their store in 8) fails only without both.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -9,13 +30,14 @@ use crate::world::cloud::*;
 use crate::world::pair::{Datagrams, Pair, address, host_id, inside, peering};
 use crate::world::{Outcome, link};
 use dataplane::{Action, Config, HEADROOM, Shared};
-use model::Duration;
+use model::{Domain, Duration, Scope};
 use policy::Denied;
 use wire::build;
+use wire::esp::{HEADER_LEN, next_header, sealed_len};
 use wire::vnet::VnetHeader;
 
 /// Case, what is tried, file below `crates/`, test.
-const GUARDS: [(u8, &str, &str, &str); 43] = [
+const GUARDS: [(u8, &str, &str, &str); 49] = [
     (
         1,
         "replay inside and outside the window",
@@ -154,6 +176,32 @@ const GUARDS: [(u8, &str, &str, &str); 43] = [
         "a_host_speaks_only_for_the_interfaces_that_it_carries",
     ),
     (16, "random clouds", "sim/tests/agree.rs", "hosts_change_nothing"),
+    (
+        5,
+        "packets that would be good, not sealed",
+        "dataplane/tests/it/corpus.rs",
+        "every_file_of_the_corpus_passes_the_harness",
+    ),
+    (11, "strangers from everywhere", "agent/src/session/table.rs", "strangers_from_everywhere_are_bounded_too"),
+    (11, "associations of one host", "tunnel/tests/it/hostile_host.rs", "a_full_host_is_refused_more_but_may_renew"),
+    (
+        14,
+        "a revoked key, for whoever holds it still",
+        "tunnel/src/sa/inbound.rs",
+        "a_lock_held_does_not_outlast_a_revocation",
+    ),
+    (
+        16,
+        "a route target without a link to its VPC",
+        "dataplane/src/entitled.rs",
+        "a_route_target_is_reached_only_from_a_vpc_that_is_linked_with_its_own",
+    ),
+    (
+        16,
+        "a route target of another VPC than the link's",
+        "dataplane/tests/it/hostile_links.rs",
+        "a_link_to_a_route_target_leads_into_its_own_vpc_only",
+    ),
 ];
 
 #[test]
@@ -300,4 +348,21 @@ fn where_a_datagram_comes_from_moves_nobody() {
     assert_eq!(pair.send(B1, &VnetHeader::default(), &build::udp(link(B1, A1), b, a, b"y")), Outcome::Sealed);
     let run = pair.hosts[1].worker.poll_datagrams(true).unwrap();
     assert_eq!(run.to, address(0), "answers go where the intent says");
+}
+
+#[test]
+fn a_link_to_a_route_target_leads_into_its_own_vpc_only() {
+    let lie = Domain { from: vpc_id(A), to: vpc_id(A), scope: Scope::RouteTarget(B1.eni()) };
+    let truth = Domain { to: vpc_id(B), ..lie };
+    for (domain, delivered) in [(truth, 1), (lie, 0)] {
+        let mut pair = Pair::without_keys(Cloud::open());
+        pair.agree(0, domain);
+        let packet = &frame(b"routed")[14..];
+        let mut datagram = vec![0; sealed_len(packet.len())];
+        datagram[HEADER_LEN..][..packet.len()].copy_from_slice(packet);
+        let sa = &pair.outbound[0][0];
+        let number = sa.reserve(1, packet.len() as u64).unwrap();
+        let len = sa.seal(number, &mut datagram, packet.len(), next_header::IPV4) as u16;
+        assert_eq!(pair.give(1, &[(datagram, len)]).len(), delivered, "{domain:?}");
+    }
 }

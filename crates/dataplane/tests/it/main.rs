@@ -10,6 +10,7 @@ mod fragments;
 mod hostile_guests;
 mod hostile_links;
 mod links;
+mod renew;
 mod restart;
 mod watch;
 mod world;

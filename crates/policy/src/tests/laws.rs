@@ -1,8 +1,11 @@
 //! Laws over random worlds: the compiled tables say what the configuration says, a host's slice what the whole says, and
 //! nothing that is missing opens a way.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use model::intent::VpcSlice;
 use model::{Direction, IpProtocol, PeeringStatus, Ports, PrefixListId, ResourceId, RouteTarget, RulePeer};
 use proptest::prelude::*;
 
@@ -242,7 +245,7 @@ proptest! {
         let whole = ring.lab.compile();
         let mut slices = ring.lab.complete();
         for slice in slices.values_mut() {
-            let parts: [&dyn Fn(&mut model::intent::VpcSlice); 9] = [
+            let parts: [&dyn Fn(&mut VpcSlice); 9] = [
                 &|s| s.subnets.clear(),
                 &|s| s.route_tables.clear(),
                 &|s| s.security_groups.clear(),
@@ -281,4 +284,140 @@ proptest! {
             (_, last) => prop_assert!(false, "{last:?}"),
         }
     }
+}
+
+/// One change of a configuration, of those that compiling takes the short way for and of others.
+#[derive(Clone, Debug)]
+enum Change {
+    AddRule(RandomRule),
+    DropRules(usize, usize),
+    RenameGroup(usize, usize),
+    DropGroup(usize, usize),
+    Bear(usize, bool, bool),
+    Down(usize),
+    Status(usize, PeeringStatus),
+    Route(usize, usize, model::Cidr),
+    /// The same, under other pointers.
+    Copy,
+    Nothing,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let group = || (0_usize..3, 0_usize..2);
+    prop_oneof![
+        6 => rule().prop_map(Change::AddRule),
+        2 => group().prop_map(|(vpc, group)| Change::DropRules(vpc, group)),
+        1 => group().prop_map(|(vpc, group)| Change::RenameGroup(vpc, group)),
+        2 => group().prop_map(|(vpc, group)| Change::DropGroup(vpc, group)),
+        2 => (0_usize..6, any::<bool>(), any::<bool>()).prop_map(|(eni, a, b)| Change::Bear(eni, a, b)),
+        1 => (0_usize..6).prop_map(Change::Down),
+        1 => (0_usize..3, status()).prop_map(|(peering, status)| Change::Status(peering, status)),
+        1 => (0_usize..3, 0_usize..3, arbitrary::block()).prop_map(|(vpc, peering, block)| Change::Route(vpc, peering, block)),
+        1 => Just(Change::Copy),
+        1 => Just(Change::Nothing),
+    ]
+}
+
+impl Ring {
+    fn make(&mut self, change: &Change) {
+        let peerings: Vec<PeeringId> = {
+            let of = |vpc: &VpcId| self.lab.slices[vpc].peerings[0].id;
+            self.vpcs.iter().map(of).collect()
+        };
+        let has = |lab: &Lab, id| lab.slices.values().flat_map(|s| &s.security_groups).any(|g| g.id == id);
+        match change {
+            Change::AddRule(rule) => {
+                let group = self.groups[rule.group.0][rule.group.1];
+                let direction = if rule.ingress { Direction::Ingress } else { Direction::Egress };
+                let peer = match rule.peer {
+                    RandomPeer::Block(block) => RulePeer::Cidr(block),
+                    RandomPeer::Group(vpc, at) if has(&self.lab, self.groups[vpc][at]) => {
+                        self.lab.member_of(self.groups[vpc][at])
+                    }
+                    _ => RulePeer::PrefixList(ResourceId::from_random(1)),
+                };
+                if has(&self.lab, group) {
+                    self.lab.allow(group, direction, rule.ports.0, rule.ports.1, peer);
+                }
+            }
+            Change::DropRules(vpc, at) if has(&self.lab, self.groups[*vpc][*at]) => {
+                self.lab.edit_group(self.groups[*vpc][*at], |group| group.rules.clear());
+            }
+            Change::RenameGroup(vpc, at) if has(&self.lab, self.groups[*vpc][*at]) => {
+                self.lab.edit_group(self.groups[*vpc][*at], |group| group.description.push('x'));
+            }
+            Change::DropGroup(vpc, at) => {
+                let gone = self.groups[*vpc][*at];
+                self.lab.slice(self.vpcs[*vpc]).security_groups.retain(|group| group.id != gone);
+            }
+            Change::Bear(eni, a, b) => {
+                let all = [(*a, self.groups[eni / 2][0]), (*b, self.groups[eni / 2][1])];
+                let borne: Vec<_> = all.into_iter().filter(|(is, _)| *is).map(|(_, group)| group).collect();
+                self.lab.set_groups(self.interfaces[*eni], &borne);
+            }
+            Change::Down(eni) => self.lab.endpoint(self.interfaces[*eni]).is_up ^= true,
+            Change::Status(at, status) => self.lab.set_status(peerings[*at], *status),
+            Change::Route(vpc, at, block) => {
+                let target = RouteTarget::Peering(peerings[*at]);
+                self.lab.route(self.vpcs[*vpc], &alloc::format!("{block}"), target);
+            }
+            Change::DropRules(..) | Change::RenameGroup(..) | Change::Copy | Change::Nothing => {}
+        }
+    }
+}
+
+/// The slices after a change: those that it did not touch are the very same ones, as an agent has them.
+fn follow(old: &BTreeMap<VpcId, Arc<VpcSlice>>, lab: &Lab, change: &Change) -> BTreeMap<VpcId, Arc<VpcSlice>> {
+    let complete = lab.complete().into_iter();
+    let kept = |id: &VpcId, slice: &VpcSlice| old.get(id).filter(|old| ***old == *slice).cloned();
+    complete
+        .map(|(id, slice)| match (kept(&id, &slice), change) {
+            (Some(old), change) if !matches!(change, Change::Copy) => (id, old),
+            _ => (id, Arc::new(slice)),
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_change_compiled_equals_the_whole_compiled(mut ring in any_ring(), changes in prop::collection::vec(change(), 1..12)) {
+        let mut slices = follow(&BTreeMap::new(), &ring.lab, &Change::Copy);
+        let mut tables = Tables::default().recompile(slices.values(), 1);
+        for (change, generation) in changes.iter().zip(2..) {
+            ring.make(change);
+            slices = follow(&slices, &ring.lab, change);
+            tables = tables.recompile(slices.values(), generation);
+            let anew = Tables::compile(slices.values().map(|slice| &**slice), generation);
+            prop_assert!(tables.is_same(&anew), "after {:?}", change);
+            // A VPC less, and back again.
+            let fewer = tables.recompile(slices.values().skip(1), generation);
+            let anew = Tables::compile(slices.values().skip(1).map(|slice| &**slice), generation);
+            prop_assert!(fewer.is_same(&anew));
+            tables = fewer.recompile(slices.values(), generation);
+        }
+    }
+}
+
+#[test]
+fn of_another_groups_rule_only_its_bearers_rules_are_made_anew() {
+    let mut pair = Pair::new(false);
+    let quiet = pair.lab.group(pair.b);
+    let slices = |lab: &Lab, old: &BTreeMap<_, _>| follow(old, lab, &Change::Nothing);
+    let before = slices(&pair.lab, &BTreeMap::new());
+    let old = Tables::default().recompile(before.values(), 1);
+    pair.lab.allow_tcp(quiet, 81, "10.16.0.0/16");
+    let between = slices(&pair.lab, &before);
+    let unborne = old.recompile(between.values(), 2);
+    assert_eq!(unborne.shared_with(&old, pair.b), (true, 1), "nobody bears it");
+    pair.lab.allow_tcp(pair.gy, 81, "10.16.0.0/16");
+    let after = slices(&pair.lab, &between);
+    let new = unborne.recompile(after.values(), 3);
+    assert_eq!(new.shared_with(&old, pair.a), (true, 1));
+    assert_eq!(new.shared_with(&old, pair.b), (true, 0), "the interfaces are shared, their rules are not");
+    let flow = Flow { l4: L4::Tcp { src: 40_000, dst: 81, flags: TcpFlags::SYN }, ..pair.open() };
+    let judge = |tables: &Tables| ingress(tables, pair.y, &pair.claim(), &flow, None, &mut ());
+    assert_eq!((code(judge(&unborne)), code(judge(&new))), ("D22", "passes"));
+    assert_eq!(new.generation(), 3);
 }

@@ -5,6 +5,8 @@
 //!   cargo xtask bench link    packets between two hosts, encrypted, beside WireGuard's user-space programs and Nebula
 //!   cargo xtask bench api     requests, beside moto_server; from CreateRoute to the first packet
 //!   cargo xtask bench handover   how long packets rest when an agent is reloaded or killed
+//!   cargo xtask bench stages     one packet, stage by stage, in memory
+//!   cargo xtask bench policy     the law and connection tracking at their sizes, beside nftables
 //! ```
 //!
 //! Every peer runs in the same run, in interleaved rounds, so that ratios hold although the machine's speed does not. What a
@@ -16,6 +18,7 @@
 //! - load generators are this very program, started again with a hidden word, and built for release.
 
 mod api;
+mod costs;
 mod datagrams;
 mod first_packet;
 mod flood;
@@ -30,6 +33,7 @@ mod load;
 mod local;
 mod nebula;
 mod network;
+mod new_flows;
 mod numbers;
 mod options;
 mod ovs;
@@ -56,6 +60,7 @@ cargo xtask bench link  [--peers veth,peerway,gotatun,boringtun,wireguard-go,neb
                         [--wireguard-go PATH] [common options]
 cargo xtask bench api   [common options]
 cargo xtask bench handover [--quick] [--rounds N]
+cargo xtask bench stages|policy [common options]
 
   --offload        whether the wire between the hosts has UDP segmentation offload (default: once with, once without)
   --wireguard-go   also measure this build of wireguard-go, as wireguard-go-new
@@ -69,7 +74,7 @@ Common options:
   --no-build       measure the release build that is there
   --no-install     name missing programs instead of installing them
 
-The exit code is 1 when a gate fails. Needs root: it makes network namespaces.
+The exit code is 1 when a gate fails. Needs root, but for `stages`: it makes network namespaces.
 Example: cargo xtask bench local --rounds 7 --output json > local.json";
 
 /// Runs `cargo xtask bench ARGS`.
@@ -82,12 +87,15 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [janitor::WORD] => janitor::main(),
         [datagrams::WORD, ref rest @ ..] => datagrams::main(rest),
         [flood::WORD, ref rest @ ..] => flood::main(rest),
-        ["local" | "link" | "api", ..] if words.iter().any(|word| ["--help", "-h"].contains(word)) => {
+        [new_flows::WORD, ref rest @ ..] => new_flows::main(rest),
+        ["local" | "link" | "api" | "stages" | "policy", ..]
+            if words.iter().any(|word| ["--help", "-h"].contains(word)) =>
+        {
             println!("{HELP}");
             Ok(())
         }
         ["handover", ref rest @ ..] => handover::run(rest),
-        [which @ ("local" | "link" | "api"), ref rest @ ..] => {
+        [which @ ("local" | "link" | "api" | "stages" | "policy"), ref rest @ ..] => {
             let options = Options::parse(which, rest)?;
             if cfg!(debug_assertions) {
                 return in_release(args, &options);
@@ -95,6 +103,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             let report = match which {
                 "local" => local::run(&options)?,
                 "link" => link::run(&options, &words)?,
+                "stages" => costs::stages(&options)?,
+                "policy" => costs::policy(&options)?,
                 _ => api::run(&options)?,
             };
             report.print(options.json);
@@ -107,7 +117,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
-        _ => bail!("expected `local`, `link` or `api`\n{HELP}"),
+        _ => bail!("expected `local`, `link`, `api`, `stages` or `policy`\n{HELP}"),
     }
 }
 
@@ -117,7 +127,9 @@ fn in_release(args: &[String], options: &Options) -> Result<()> {
     if !options.no_build {
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build.args(["build", "--release", "--package", "xtask"]);
-        if options.needs_peerway() && options.peerway.is_none() {
+        if matches!(args.first().map(String::as_str), Some("stages" | "policy")) {
+            build.args(["--bin", "xtask", "--package", "dataplane", "--example", "costs"]);
+        } else if options.needs_peerway() && options.peerway.is_none() {
             build.args(["--package", "peerway"]);
         }
         eprintln!("building for release");

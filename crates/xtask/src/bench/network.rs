@@ -46,6 +46,11 @@ impl Namespace {
         run("ip", &["-n", &self.name, "link", "set", device, "up"]).map(drop)
     }
 
+    /// Removes it before the run ends.
+    pub(super) fn remove(self) -> Result<()> {
+        run("ip", &["netns", "delete", &self.name]).map(drop)
+    }
+
     pub(super) fn default_route(&self, via: &str) -> Result<()> {
         run("ip", &["-n", &self.name, "route", "add", "default", "via", via]).map(drop)
     }

@@ -115,6 +115,15 @@ impl Report {
         }
     }
 
+    /// One metric of a peer, for each round in another metric of the same, within a limit.
+    pub(super) fn gate_quotient(&mut self, peer: &str, a: &str, b: &str, limit: Limit) {
+        let pairs = self.values(peer, a).iter().zip(self.values(peer, b)).map(|(a, b)| a / b);
+        let gate = Gate::new(format!("{peer}: {a} / {b}"), limit, pairs);
+        if !gate.values.is_empty() {
+            self.current.gates.push(gate);
+        }
+    }
+
     fn sections(&self) -> impl Iterator<Item = &Section> {
         self.done.iter().chain([&self.current])
     }
