@@ -149,7 +149,10 @@ pub enum Cause {
     Denied(Denied),
     /// It is delivered, but to another interface that has the same address: the route leads there.
     Elsewhere {
-        interface: NetworkInterfaceId,
+        /// `None`: another account's, which the account that looks is not told.
+        interface: Option<NetworkInterfaceId>,
+        /// Whose it is.
+        owner: Option<AccountId>,
     },
     /// On another account's side: the account that looks is told no more.
     Hidden,

@@ -93,7 +93,9 @@ impl Stop {
         let Leg { from, steps, outcome } = walk.last();
         let (cause, stage) = match *outcome {
             Err(denied) => (Cause::Denied(denied), stage_of(&denied, steps)),
-            Ok(to) if wanted.is_some_and(|wanted| wanted != to) => (Cause::Elsewhere { interface: to }, Stage::Route),
+            Ok(to) if wanted.is_some_and(|wanted| wanted != to) => {
+                (Cause::Elsewhere { interface: Some(to), owner: None }, Stage::Route)
+            }
             Ok(_) => return None,
         };
         Some(Stop { way, leg: walk.legs.len() - 1, stage, cause, flow, steps: steps.clone(), from: *from })
@@ -135,7 +137,10 @@ impl Stop {
             Cause::Denied(Denied::AclEgress { acl, .. } | Denied::AclIngress { acl, .. }) => Some(acl),
             _ => None,
         };
-        let Stop { way, leg, stage, cause, flow, steps, .. } = self;
+        let Stop { way, leg, stage, mut cause, flow, steps, .. } = self;
+        if let Cause::Elsewhere { interface: Some(interface), owner } = &mut cause {
+            *owner = network.endpoint(*interface).map(|endpoint| endpoint.interface.owner);
+        }
         Some(Blocker { way, leg, stage, cause, place, flow, steps, groups: groups.unwrap_or_default(), acl, mends })
     }
 }

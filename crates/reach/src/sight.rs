@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use model::AccountId;
+use policy::Step;
 
 use crate::answer::{Answer, Blocker, Cause, Hop, Path, Stage};
 
@@ -17,7 +18,10 @@ impl Answer {
         let mut places = Vec::new();
         let mut blockers: Vec<Blocker> = Vec::new();
         for blocker in core::mem::take(&mut self.blockers) {
-            let seen = if blocker.place.account == account { blocker } else { hidden(&blocker) };
+            let seen = match blocker.place.account == account {
+                true => without_others_interface(blocker, account),
+                false => hidden(&blocker),
+            };
             let known = blockers.iter().position(|other| {
                 seen.cause == Cause::Hidden
                     && (other.cause, other.way, other.place) == (seen.cause, seen.way, seen.place)
@@ -33,6 +37,18 @@ impl Answer {
         }
         self
     }
+}
+
+/// A blocker on this account's side does not name another account's interface at which the packet ends instead.
+fn without_others_interface(mut blocker: Blocker, account: AccountId) -> Blocker {
+    if let Cause::Elsewhere { owner, .. } = blocker.cause
+        && owner != Some(account)
+    {
+        blocker.cause = Cause::Elsewhere { interface: None, owner: None };
+        let before = blocker.steps.iter().position(|step| matches!(step, Step::Destination { .. }));
+        blocker.steps.truncate(before.unwrap_or(0));
+    }
+    blocker
 }
 
 fn hidden(blocker: &Blocker) -> Blocker {

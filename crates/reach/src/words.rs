@@ -102,8 +102,9 @@ impl Blocker {
     pub fn text(&self, side: Option<&str>) -> String {
         match self.cause {
             Cause::Denied(denied) => self.denial(denied),
-            Cause::Elsewhere { interface } => {
-                format!("the route leads to {interface}, which has the same address, and not to the destination")
+            Cause::Elsewhere { interface, .. } => {
+                let whose = interface.map_or("another account's interface".into(), |interface| interface.to_string());
+                format!("the route leads to {whose}, which has the same address, and not to the destination")
             }
             Cause::Hidden => {
                 let side = side.unwrap_or("the other account's side");

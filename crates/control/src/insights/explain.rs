@@ -26,10 +26,8 @@ pub(super) fn explain(names: &Names<'_>, blocker: &Blocker) -> Explanation {
     };
     match blocker.cause {
         Cause::Denied(denied) => of_denial(names, blocker, &denied, of_place),
-        Cause::Elsewhere { interface } => {
-            // Another account's interface with the same address is not named.
-            let own = names.world.find::<NetworkInterface>(&interface).filter(|found| found.owner == names.caller);
-            let network_interface = own.map(|own| names.interface(own.id));
+        Cause::Elsewhere { interface, .. } => {
+            let network_interface = interface.map(|interface| names.interface(interface));
             with_route(names, blocker, Explanation { network_interface, ..of_place })
         }
         Cause::Hidden => Explanation {

@@ -213,7 +213,7 @@ fn a_route_to_another_with_the_same_address_is_seen() {
     pair.lab.set_groups(z, &[group]);
     let answer = pair.ask();
     assert_eq!(codes(&answer), ["elsewhere"]);
-    assert_eq!(answer.blockers[0].cause, Cause::Elsewhere { interface: z });
+    assert!(matches!(answer.blockers[0].cause, Cause::Elsewhere { interface: Some(found), .. } if found == z));
     assert_mended(&pair.network(), &answer);
     // Whoever has the address: z does.
     let ends = Ends { to: Goal::Address(p("10.17.1.10")), ..pair.ends(false) };

@@ -53,3 +53,26 @@ fn another_accounts_blockers_are_one_without_reason_or_mend() {
     let causes: Vec<bool> = seen.blockers.iter().map(|blocker| blocker.cause == Cause::Hidden).collect();
     assert_eq!(causes, [true, false, false]);
 }
+
+#[test]
+fn another_accounts_interface_with_the_same_address_is_not_named() {
+    let mut pair = Pair::new();
+    let c = pair.lab.vpc(&["10.17.0.0/16"]);
+    let subnet = pair.lab.subnet(c, &["10.17.1.0/24"]);
+    let z = pair.lab.interface(subnet, &["10.17.1.10"]);
+    let to_c = pair.lab.peering(pair.a, c);
+    pair.lab.route(c, "10.16.0.0/16", model::RouteTarget::Peering(to_c));
+    pair.lab.own_table(pair.sx, &[("10.17.0.0/16", model::RouteTarget::Peering(to_c))]);
+    let group = pair.lab.group(c);
+    pair.lab.allow_tcp(group, 80, "0.0.0.0/0");
+    pair.lab.set_groups(z, &[group]);
+    own(&mut pair.lab, c, B);
+    let all = pair.ask();
+    let seen = all.clone().seen_by(p(A));
+    let secret = format!("{z:?}");
+    assert!(spoken(&all).contains(&secret));
+    assert_eq!(seen.blockers[0].cause, Cause::Elsewhere { interface: None, owner: None });
+    assert!(!spoken(&seen).contains(&secret), "{}", spoken(&seen));
+    own(&mut pair.lab, c, A);
+    assert!(spoken(&pair.ask().seen_by(p(A))).contains(&secret), "its own is named");
+}
