@@ -6,12 +6,10 @@
 //!
 //! A request that is alone is written by its caller: no other thread has to wake up for it. What has come in meanwhile is
 //! for the region's thread, which writes until nothing waits, and has the next turn, too, as long as requests have company:
-//! then they share a sync anyhow. So no caller works for others longer than its own work takes. On a quick disk a caller
-//! keeps its runtime thread meanwhile: handing the other tasks over to a new thread would take longer than they would wait.
+//! then they share a sync anyhow. So no caller works for others longer than its own work takes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,8 +32,6 @@ const QUEUE_MAX: usize = 4096;
 const BATCH_MAX: usize = 512;
 /// How often a request is handled anew when the store has moved on under it.
 const RETRIES_MAX: usize = 8;
-/// A caller whose turn is likely to take longer hands its runtime thread over first.
-const QUICK: Duration = Duration::from_millis(1);
 /// How often expiry is looked at, at the least.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -126,11 +122,7 @@ impl RegionShell {
         // Where there is only one thread for all tasks, none of them may wait for the disk.
         let may_block = Handle::try_current().is_ok_and(|own| own.runtime_flavor() == RuntimeFlavor::MultiThread);
         if self.desk.enqueue(Job { work, reply }, may_block)? {
-            if self.desk.is_quick.load(Ordering::Relaxed) {
-                self.desk.callers_turn();
-            } else {
-                tokio::task::block_in_place(|| self.desk.callers_turn());
-            }
+            tokio::task::block_in_place(|| self.desk.callers_turn());
         }
         answer.await.map_err(|_| unavailable("The state cannot be written; see the server's log"))?
     }
@@ -191,8 +183,6 @@ struct Desk {
     called: Condvar,
     /// Locked by the one whose turn it is. `None`: closed, or given up after a panic.
     writer: Mutex<Option<Writer>>,
-    /// The last caller's turn took less than [`QUICK`].
-    is_quick: AtomicBool,
 }
 
 struct Waiting {
@@ -218,12 +208,7 @@ impl Desk {
     fn new(writer: Writer) -> Desk {
         let waiting =
             Waiting { jobs: VecDeque::new(), turn: Turn::Thread, batch_len: 0, has_company: false, is_closed: false };
-        Desk {
-            waiting: Mutex::new(waiting),
-            called: Condvar::new(),
-            writer: Mutex::new(Some(writer)),
-            is_quick: AtomicBool::new(false),
-        }
+        Desk { waiting: Mutex::new(waiting), called: Condvar::new(), writer: Mutex::new(Some(writer)) }
     }
 
     /// Whether it is the caller's turn now, which can be only if it may block; else the work will be done for it.
@@ -248,10 +233,8 @@ impl Desk {
     }
 
     fn callers_turn(&self) {
-        let begin = Instant::now();
         let jobs = lock(&self.waiting).next_batch();
         self.batch(jobs);
-        self.is_quick.store(begin.elapsed() < QUICK, Ordering::Relaxed);
         let mut waiting = lock(&self.waiting);
         waiting.end_batch();
         if waiting.turn == Turn::Thread || waiting.is_closed {

@@ -1,7 +1,8 @@
 //! What hostile guests try (users' abuse cases 17-40 and 42-44), and where each is stopped.
 //!
-//! [`GUARDS`] names for every case the guard and the tests that fail without it; a test that is renamed or lost is noticed. Each guard of
-//! `wire`, `policy` and `dataplane` was taken away once, and a test of its case failed. Case 36 has none to take away: there is no helper.
+//! [`GUARDS`] names for every case the guard and the tests that fail without it; a test that is renamed or lost is noticed. The main
+//! guard of each case in `wire`, `policy` and `dataplane` was taken away once, 41 in all, and a test of its case failed; not every row
+//! was tried so. Case 36 has none to take away: there is no helper.
 
 mod addresses;
 mod filters;
@@ -258,6 +259,12 @@ const GUARDS: &[(u8, &str, &str, &str)] = &[
         "rules are counted before they are written",
         "control/tests/group_rule.rs",
         "the_quota_counts_directions_and_families_apart",
+    ),
+    (
+        44,
+        "a reference counts as the list's largest size",
+        "control/tests/prefix_list.rs",
+        "a_list_counts_for_all_that_it_may_ever_hold",
     ),
     (44, "all of a request or nothing", "control/tests/group_rule.rs", "a_duplicate_refuses_the_whole_request"),
     (
