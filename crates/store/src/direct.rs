@@ -38,12 +38,16 @@ impl DirectFile {
         Ok(Self { file: FileBackend::new(file)?, direct, is_direct, staging: Mutex::default() })
     }
 
-    /// `false`: it cannot be written so, and nothing has been.
+    /// `false`: it cannot be written so, and nothing has been. Nor is a file made longer so: the file system would write its own
+    /// records first, which takes far longer than what it saves.
     fn write_direct(&self, offset: u64, data: &[u8]) -> io::Result<bool> {
         let are_blocks = offset.is_multiple_of(BLOCK_BYTES as u64) && data.len().is_multiple_of(BLOCK_BYTES);
         let (Some(direct), true, true) = (&self.direct, are_blocks, self.is_direct.load(Ordering::Relaxed)) else {
             return Ok(false);
         };
+        if offset + data.len() as u64 > self.file.len()? {
+            return Ok(false);
+        }
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
         if staging.len() < data.len() + MEMORY_ALIGNMENT {
             staging.resize(data.len() + MEMORY_ALIGNMENT, 0);
