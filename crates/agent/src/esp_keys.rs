@@ -94,7 +94,7 @@ mod tests {
         let (vpc, host): (_, HostId) = (VpcId::from_random(1), "host-2".parse().unwrap());
         let identity = |spi| {
             let domain = Domain { from: vpc, to: vpc, scope: Scope::Vpc };
-            Identity { spi, domain, host, shard: 0 }
+            Identity { spi, domain, host, shard: 0, partial_sums: true }
         };
         let kept = Kept::default();
         for spi in [300, 301] {

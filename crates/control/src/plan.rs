@@ -1,6 +1,7 @@
 //! What each host must do: the Worlds in, one host's intent out. Pure and whole; nothing is left to choose.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use model::federation::Member;
@@ -22,8 +23,44 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
         let slices = vpcs.into_iter().filter_map(|vpc| Some((vpc, Arc::new(slice(*region, &index, vpc)?))));
         intent.vpcs.extend(slices);
     }
+    intent.public = public_places(worlds);
+    for (vpc, slice) in &mut intent.vpcs {
+        let zones = hosted_zones(worlds, *vpc);
+        if !zones.is_empty() {
+            Arc::make_mut(slice).hosted_zones = zones;
+        }
+    }
     intent.hosts = others(worlds, &intent, host);
     intent
+}
+
+/// Where every public address of the cloud leads: what is mapped to an interface, and what is held without being mapped.
+pub fn public_places(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv4Addr, Arc<PublicPlace>> {
+    let mut places = BTreeMap::new();
+    for (&region, world) in worlds {
+        let held = world.all::<ElasticAddress>().map(|address| address.public);
+        places.extend(held.map(|public| (public, Arc::new(PublicPlace { region, holder: None }))));
+        let gateways: BTreeSet<VpcId> = world.all::<InternetGateway>().filter_map(|gateway| gateway.vpc).collect();
+        for interface in world.all::<NetworkInterface>() {
+            places.extend(interface.public.iter().map(|association| {
+                let holder = PublicHolder {
+                    vpc: interface.vpc,
+                    interface: interface.id,
+                    private: association.private,
+                    host: host_of(world, interface),
+                    has_gateway: gateways.contains(&interface.vpc),
+                };
+                (association.public, Arc::new(PublicPlace { region, holder: Some(holder) }))
+            }));
+        }
+    }
+    places
+}
+
+/// The zones that hold in a VPC, of whatever region and account.
+pub fn hosted_zones(worlds: &BTreeMap<Region, World>, vpc: VpcId) -> Vec<Arc<HostedZone>> {
+    let zones = worlds.values().flat_map(World::all::<HostedZone>);
+    zones.filter(|zone| zone.vpcs.iter().any(|(_, id)| *id == vpc)).cloned().collect()
 }
 
 /// The other hosts that carry what these VPCs can see. One that never said where it is, is not among them.
@@ -66,6 +103,8 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
         region,
         subnets: world.all::<Subnet>().filter(|subnet| subnet.vpc == id).cloned().collect(),
         prefix_lists: prefix_lists(world, &security_groups, &route_tables),
+        // They may be in any region: the whole intent fills them in.
+        hosted_zones: Vec::new(),
         route_tables,
         security_groups,
         network_acls: world.all::<NetworkAcl>().filter(|acl| acl.vpc == id).cloned().collect(),

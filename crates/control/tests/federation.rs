@@ -708,6 +708,8 @@ fn add_interface(sim: &mut Sim, at: usize, vpc: &str) {
         description: String::new(),
         private_ips: vec!["10.1.0.5".parse().unwrap()],
         ipv6_addresses: Vec::new(),
+        public: Vec::new(),
+        kind: InterfaceKind::Interface,
         groups: BTreeSet::from([SecurityGroupId::from_random(1)]),
         source_dest_check: true,
         connection_tracking: ConnectionTracking::default(),

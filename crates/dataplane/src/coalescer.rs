@@ -4,6 +4,7 @@
 //! ([`wire::coalesce`]); what does not fit its stream ends it first, so that no stream is reordered.
 
 use policy::FlowKey;
+use wire::checksum::TransportSum;
 use wire::coalesce::{Fit, Run};
 use wire::ethernet;
 use wire::vnet;
@@ -52,12 +53,12 @@ pub(crate) enum Append {
 impl Coalescer {
     /// Takes an IP packet into its stream, if it is the next piece of one.
     #[inline]
-    pub(crate) fn append(&mut self, spi: u32, packet: &[u8]) -> Append {
+    pub(crate) fn append(&mut self, spi: u32, packet: &[u8], sums: TransportSum) -> Append {
         for (at, stream) in self.streams.iter_mut().enumerate() {
             if stream.spi != spi {
                 continue;
             }
-            match stream.run.fit(packet) {
+            match stream.run.fit(packet, sums) {
                 Fit::Stranger => {}
                 Fit::Follows => return Append::Follows(at),
                 Fit::Joins(piece) => {

@@ -8,9 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use model::{Direction, Domain, HostId, Scope};
 use policy::{Denied, Flow, FlowKey, L2};
 use tunnel::{Inbound, Opened};
+use wire::checksum::TransportSum;
 use wire::coalesce::Run;
 use wire::esp::{self, Datagram, Header, next_header};
 use wire::ethernet::{self, ethertype};
+use wire::ip::protocol;
 use wire::vnet::{self, VnetHeader};
 use wire::{Ip, Kind, Packet};
 
@@ -93,7 +95,7 @@ impl<'a> Step<'a> {
         write: &mut impl FnMut(PortId, &[u8]) -> bool,
     ) {
         // A packet that continues a stream shares its verdict: same flow, same generation, same batch.
-        match self.coalescer.append(sender.spi, &buffer[opened.inner.clone()]) {
+        match self.coalescer.append(sender.spi, &buffer[opened.inner.clone()], esp::sums_of(opened.next_header)) {
             Append::Done => return,
             Append::Full(at) => return self.end_stream(at, write),
             Append::Follows(at) => self.end_stream(at, write),
@@ -125,10 +127,10 @@ impl<'a> Step<'a> {
         bytes: &mut [u8],
         write: &mut impl FnMut(PortId, &[u8]) -> bool,
     ) -> Result<(), Refused> {
-        bytes[..vnet::LEN].copy_from_slice(&VnetHeader::default().to_bytes());
+        let sums = esp::sums_of(next_header);
         let kind = match next_header {
-            next_header::IPV4 => ethertype::IPV4,
-            next_header::IPV6 => ethertype::IPV6,
+            next_header::IPV4 | next_header::IPV4_PARTIAL => ethertype::IPV4,
+            next_header::IPV6 | next_header::IPV6_PARTIAL => ethertype::IPV6,
             // Only there to be counted and forgotten (RFC 4303 2.6).
             next_header::DUMMY => return Ok(()),
             _ => return Err(Denied::Malformed.into()),
@@ -136,6 +138,11 @@ impl<'a> Step<'a> {
         bytes[FRONT - 2..FRONT].copy_from_slice(&kind.to_be_bytes());
         let packet = Packet::parse(&bytes[vnet::LEN..]).map_err(refusal_of)?;
         let Kind::Ip(ip) = &packet.kind else { return Err(Denied::Malformed.into()) };
+        let header = match sums {
+            TransportSum::Whole => VnetHeader::default(),
+            TransportSum::Partial => unfinished(ip).ok_or(Denied::Malformed)?,
+        };
+        bytes[..vnet::LEN].copy_from_slice(&header.to_bytes());
         let plug = self.destination(sender, ip)?;
         let way = match piece_of(plug.port.id, Some((sender.domain, sender.host)), ip) {
             Some((key, piece)) => {
@@ -176,7 +183,7 @@ impl<'a> Step<'a> {
                 let flow = flow_of(ip).ok_or(Denied::Malformed)?;
                 let verdict = self.judge_arrival(plug, sender, &flow);
                 if let Ok(way) = &verdict
-                    && let Some(run) = Run::start(&bytes[FRONT..])
+                    && let Some(run) = Run::start(&bytes[FRONT..], sums)
                     && (plug.port.takes_uso || !run.kind().is_udp())
                 {
                     // Counted when it ends, with what joins it.
@@ -293,6 +300,17 @@ impl<'a> Step<'a> {
         let event = if is_written { Event::Delivered } else { Event::Denied(Denied::QueueFull) };
         meter.count(self.lane, event, len - vnet::LEN);
     }
+}
+
+/// What tells a guest's device to finish a packet's checksum; `None`: it is none that a sender leaves unfinished.
+fn unfinished(ip: &Ip) -> Option<VnetHeader> {
+    let is_udp = match ip.protocol {
+        protocol::UDP => true,
+        protocol::TCP => false,
+        _ => return None,
+    };
+    let header = VnetHeader::partial_sum(is_udp, u16::try_from(ip.l4).ok()?);
+    header.check_ip(ip).ok().map(|()| header)
 }
 
 /// The source address does not belong to who sealed the packet.

@@ -1,8 +1,11 @@
 //! What goes to other hosts: cut to fit, sealed, laid out for one send (architecture ch. 5).
 
+use std::net::IpAddr;
+
 use policy::Denied;
 use tunnel::Identity;
 use wire::Ip;
+use wire::checksum::TransportSum;
 use wire::esp::{self, next_header};
 use wire::segment::{SegmentError, Segments};
 use wire::vnet::VnetHeader;
@@ -28,6 +31,7 @@ impl Step<'_> {
             SegmentError::TooBig { .. } => Denied::TooBig { mtu: mtu.into() },
             _ => Denied::Malformed,
         })?;
+        let segments = if sa.identity().partial_sums { segments.with_partial_sums() } else { segments };
         let lengths = (0..segments.count()).map(|n| segments.len_of(n));
         let bytes: usize = lengths.sum();
         let Ok(first) = sa.reserve(segments.count() as u32, bytes as u64) else {
@@ -35,7 +39,12 @@ impl Step<'_> {
             self.waiting.ask(Want { domain, host, shard }, self.now);
             return Err(Denied::NoSecureChannel.into());
         };
-        let next_header = if ip.src.is_ipv4() { next_header::IPV4 } else { next_header::IPV6 };
+        let next_header = match (ip.src, segments.sums()) {
+            (IpAddr::V4(_), TransportSum::Whole) => next_header::IPV4,
+            (IpAddr::V4(_), TransportSum::Partial) => next_header::IPV4_PARTIAL,
+            (IpAddr::V6(_), TransportSum::Whole) => next_header::IPV6,
+            (IpAddr::V6(_), TransportSum::Partial) => next_header::IPV6_PARTIAL,
+        };
         for n in 0..segments.count() {
             let inner = segments.len_of(n);
             let fill = |room: &mut [u8]| {

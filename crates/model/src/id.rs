@@ -4,6 +4,7 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// Why a text is not an id of the wanted kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +16,17 @@ pub struct IdError {
 
 /// The digits behind the prefix in nine bytes: ids stand in every table and verdict, so they are kept small. The first half
 /// byte says how many digits there are; 17 digits are 68 bits and fill the rest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Digits([u8; 9]);
+
+/// In whole words: ids are looked up for packets.
+impl Hash for Digits {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [first, rest @ ..] = self.0;
+        state.write_u64(u64::from_ne_bytes(rest));
+        state.write_u8(first);
+    }
+}
 
 const DIGITS_LONG: usize = 17;
 const DIGITS_SHORT: usize = 8;

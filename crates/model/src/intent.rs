@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::federation::Member;
@@ -30,6 +31,9 @@ pub struct VpcSlice {
     /// The members of the VPCs at the other end of the active ones.
     pub peers: Vec<Peer>,
     pub dhcp_options: Option<Arc<DhcpOptions>>,
+    /// The private hosted zones that hold in the VPC, whoever owns them.
+    #[serde(default)]
+    pub hosted_zones: Vec<Arc<HostedZone>>,
     /// The blocks of every prefix list that a rule or a route of the VPC names.
     #[serde(default)]
     pub prefix_lists: BTreeMap<PrefixListId, Vec<Cidr>>,
@@ -65,4 +69,7 @@ pub struct Intent {
     /// The other hosts that carry what those VPCs can see.
     #[serde(default)]
     pub hosts: BTreeMap<HostId, Arc<Host>>,
+    /// Every public IPv4 address that is allocated in this cloud.
+    #[serde(default)]
+    pub public: BTreeMap<Ipv4Addr, Arc<PublicPlace>>,
 }

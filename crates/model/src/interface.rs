@@ -8,7 +8,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AttachmentId, InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId, Tags, Time, VpcId, Zone,
+    AccountId, AttachmentId, InstanceId, NetworkInterfaceId, PublicAssociation, SecurityGroupId, SubnetId, Tags, Time,
+    VpcId, Zone,
 };
 
 /// An Ethernet address.
@@ -64,6 +65,22 @@ impl ConnectionTracking {
     }
 }
 
+/// What an interface is for; the others than `Interface` are made and ended by what they serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterfaceKind {
+    #[default]
+    Interface,
+    NatGateway,
+}
+
+impl InterfaceKind {
+    /// An instance's, or nobody's yet.
+    pub fn is_ordinary(&self) -> bool {
+        *self == InterfaceKind::Interface
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkInterface {
     pub id: NetworkInterfaceId,
@@ -76,6 +93,11 @@ pub struct NetworkInterface {
     /// The primary address is first and never changes.
     pub private_ips: Vec<Ipv4Addr>,
     pub ipv6_addresses: Vec<Ipv6Addr>,
+    /// What stands for which of the private addresses outside; at most one each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public: Vec<PublicAssociation>,
+    #[serde(default, skip_serializing_if = "InterfaceKind::is_ordinary")]
+    pub kind: InterfaceKind,
     pub groups: BTreeSet<SecurityGroupId>,
     pub source_dest_check: bool,
     #[serde(default, skip_serializing_if = "ConnectionTracking::is_default")]

@@ -154,6 +154,8 @@ registry! {
     Clock, clock, Only, "clock", |_v| 0;
     Host, hosts, HostId, "host", |v| v.id;
     PrefixList, prefix_lists, PrefixListId, "prefix-list", |v| v.id;
+    ElasticAddress, elastic_addresses, AllocationId, "elastic-address", |v| v.id;
+    HostedZone, hosted_zones, String, "hosted-zone", |v| v.id.clone();
     PrefixListHistory, prefix_list_histories, PrefixListId, "prefix-list-history", |v| v.list;
 }
 

@@ -170,6 +170,12 @@ fn interface() -> NetworkInterface {
         description: String::new(),
         private_ips: vec!["10.16.1.10".parse().unwrap()],
         ipv6_addresses: vec!["2001:db8::10".parse().unwrap()],
+        public: vec![PublicAssociation {
+            private: "10.16.1.10".parse().unwrap(),
+            public: "203.0.113.25".parse().unwrap(),
+            elastic: Some((id(1), id(1))),
+        }],
+        kind: InterfaceKind::NatGateway,
         groups: BTreeSet::from([id(1)]),
         source_dest_check: true,
         connection_tracking: ConnectionTracking { udp_timeout: Some(60), ..ConnectionTracking::default() },
@@ -327,6 +333,35 @@ fn flow_log() -> FlowLog {
     }
 }
 
+fn hosted_zone() -> HostedZone {
+    HostedZone {
+        id: "Z0123456789ABCDEFGHIJ".into(),
+        owner: owner(),
+        name: "corp.example.".into(),
+        comment: "ours".into(),
+        caller_reference: "once".into(),
+        vpcs: [(region(), id(1))].into(),
+        authorized: [(region(), id(2))].into(),
+        records: [(
+            ("www.corp.example.".into(), RecordType::A),
+            RecordSet { ttl: 60, values: vec!["10.16.1.10".into()] },
+        )]
+        .into(),
+        created: now(),
+        tags: tags(),
+    }
+}
+
+fn elastic_address() -> ElasticAddress {
+    ElasticAddress {
+        id: id(1),
+        owner: owner(),
+        public: "203.0.113.25".parse().unwrap(),
+        allocated: now(),
+        tags: tags(),
+    }
+}
+
 fn prefix_list() -> PrefixList {
     let entry = |block: &str, description: Option<&str>| (block.parse().unwrap(), description.map(Into::into));
     PrefixList {
@@ -379,6 +414,8 @@ fn one_of_each() -> Vec<Resource> {
             key: KeyFingerprint([7; 32]),
         })),
         Resource::PrefixList(Arc::new(prefix_list())),
+        Resource::ElasticAddress(Arc::new(elastic_address())),
+        Resource::HostedZone(Arc::new(hosted_zone())),
         Resource::PrefixListHistory(Arc::new(PrefixListHistory {
             list: id(1),
             versions: BTreeMap::from([(1, prefix_list().entries)]),

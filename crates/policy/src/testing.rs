@@ -96,6 +96,7 @@ impl Lab {
             peerings: Vec::new(),
             peers: Vec::new(),
             dhcp_options: None,
+            hosted_zones: Vec::new(),
             prefix_lists: BTreeMap::new(),
             vpc: Arc::new(vpc),
         };
@@ -172,6 +173,8 @@ impl Lab {
             description: String::new(),
             private_ips: Vec::new(),
             ipv6_addresses: Vec::new(),
+            public: Vec::new(),
+            kind: model::InterfaceKind::Interface,
             groups: BTreeSet::from([slice.vpc.default_group]),
             source_dest_check: true,
             connection_tracking: model::ConnectionTracking::default(),

@@ -140,6 +140,8 @@ pub fn interface(
         description: String::new(),
         private_ips: Vec::new(),
         ipv6_addresses: Vec::new(),
+        public: Vec::new(),
+        kind: model::InterfaceKind::Interface,
         groups: groups.into_iter().collect(),
         source_dest_check: true,
         connection_tracking: model::ConnectionTracking::default(),

@@ -28,11 +28,11 @@ mod frame;
 mod join;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use model::intent::{Intent, VpcSlice};
-use model::{Host, HostId, Instance, InstanceId, Region, VpcId};
+use model::{Host, HostId, Instance, InstanceId, PublicPlace, Region, VpcId};
 use serde::{Deserialize, Serialize};
 
 pub use bytes::Bytes;
@@ -49,6 +49,8 @@ pub struct Digests {
     pub vpcs: BTreeMap<VpcId, Digest>,
     pub instances: BTreeMap<InstanceId, Digest>,
     pub hosts: BTreeMap<HostId, Digest>,
+    #[serde(default)]
+    pub public: BTreeMap<Ipv4Addr, Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,13 +141,20 @@ pub struct Update {
     pub vpcs: BTreeMap<VpcId, Option<Arc<VpcSlice>>>,
     pub instances: BTreeMap<InstanceId, Option<Arc<Instance>>>,
     pub hosts: BTreeMap<HostId, Option<Arc<Host>>>,
+    #[serde(default)]
+    pub public: BTreeMap<Ipv4Addr, Option<Arc<PublicPlace>>>,
     /// Of [`Digests::of`] the whole intent.
     pub whole: Digest,
 }
 
 impl Digests {
     pub fn of(intent: &Intent) -> Digests {
-        Digests { vpcs: digests(&intent.vpcs), instances: digests(&intent.instances), hosts: digests(&intent.hosts) }
+        Digests {
+            vpcs: digests(&intent.vpcs),
+            instances: digests(&intent.instances),
+            hosts: digests(&intent.hosts),
+            public: digests(&intent.public),
+        }
     }
 
     /// One digest for the whole.
@@ -171,13 +180,14 @@ impl Update {
             vpcs: difference(&has.vpcs, &digests.vpcs, &wants.vpcs),
             instances: difference(&has.instances, &digests.instances, &wants.instances),
             hosts: difference(&has.hosts, &digests.hosts, &wants.hosts),
+            public: difference(&has.public, &digests.public, &wants.public),
             whole: digests.whole(),
         }
     }
 
     /// Nothing to tell but revisions.
     pub fn is_empty(&self) -> bool {
-        self.vpcs.is_empty() && self.instances.is_empty() && self.hosts.is_empty()
+        self.vpcs.is_empty() && self.instances.is_empty() && self.hosts.is_empty() && self.public.is_empty()
     }
 
     /// The intent after the update, with its digests.
@@ -188,6 +198,7 @@ impl Update {
         merge(&mut intent.vpcs, self.vpcs);
         merge(&mut intent.instances, self.instances);
         merge(&mut intent.hosts, self.hosts);
+        merge(&mut intent.public, self.public);
         intent.revisions = self.revisions;
         let digests = Digests::of(&intent);
         match digests.whole() {

@@ -40,7 +40,7 @@ use rand_core::{Rng, SeedableRng};
 use self::agenda::{Agenda, Item};
 use self::peer::{Peer, Session};
 use self::receiving::Receiving;
-use self::sending::Sending;
+use self::sending::{Granted, Sending};
 use self::status::Totals;
 use crate::context::{Exporter, SessionId};
 use crate::keys::Cipher;
@@ -199,8 +199,8 @@ impl Agreement {
             (Message::Want { request, domain, shard }, Role::Server) => {
                 self.handle_want(session, request, Link { host, domain, shard }, exporter);
             }
-            (Message::Grant { request, spi, epoch }, Role::Client) => {
-                self.handle_grant(session, request, spi, epoch, exporter);
+            (Message::Grant { request, spi, epoch, partial_sums }, Role::Client) => {
+                self.handle_grant(session, request, Granted { spi, epoch, partial_sums }, exporter);
             }
             (Message::Refuse { request, .. }, Role::Client) => self.handle_refuse(session, request),
             (Message::Retire { spi, at_once }, _) => self.handle_retire(host, spi, at_once),

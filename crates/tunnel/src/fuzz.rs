@@ -229,7 +229,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let [_, there, back] = domains();
     let json = |message: Message| String::from_utf8(message::encode(&message)).expect("json is utf-8");
     let want = |request, domain| json(Message::Want { request, domain, shard: 0 });
-    let grant = |request, spi, epoch| json(Message::Grant { request, spi, epoch });
+    let grant = |request, spi, epoch| json(Message::Grant { request, spi, epoch, partial_sums: true });
     let refuse = |reason| json(Message::Refuse { request: 1, reason });
     let retire = |spi, at_once| json(Message::Retire { spi, at_once });
     let revoke = |spi| json(Message::Revoke { spi });

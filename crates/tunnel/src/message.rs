@@ -28,7 +28,14 @@ pub enum Message {
     /// The sender asks for an association.
     Want { request: u64, domain: Domain, shard: u16 },
     /// There is one.
-    Grant { request: u64, spi: u32, epoch: u64 },
+    Grant {
+        request: u64,
+        spi: u32,
+        epoch: u64,
+        /// It takes packets whose transport checksum is partial; one that does not know the word does not.
+        #[serde(default)]
+        partial_sums: bool,
+    },
     /// There is none.
     Refuse { request: u64, reason: Reason },
     /// The sender seals no more under this SPI of the receiver. Late packets count for 30 s more, or, `at_once`, not at all: the domain is
@@ -91,7 +98,7 @@ mod tests {
         let scope = Scope::Peering("pcx-0123456789abcdef2".parse().unwrap());
         vec![
             Message::Want { request: u64::MAX, domain: Domain { from, to, scope }, shard: 65535 },
-            Message::Grant { request: 1, spi: u32::MAX, epoch: u64::MAX },
+            Message::Grant { request: 1, spi: u32::MAX, epoch: u64::MAX, partial_sums: true },
             Message::Refuse { request: 1, reason: Reason::NotEntitled },
             Message::Retire { spi: 256, at_once: true },
             Message::Revoke { spi: 256 },
@@ -125,12 +132,14 @@ mod tests {
             messages().iter().map(json).collect::<Vec<_>>(),
             [
                 r#"{"Want":{"request":18446744073709551615,"domain":{"from":"vpc-0123456789abcdef0","to":"vpc-0123456789abcdef1","scope":{"Peering":"pcx-0123456789abcdef2"}},"shard":65535}}"#,
-                r#"{"Grant":{"request":1,"spi":4294967295,"epoch":18446744073709551615}}"#,
+                r#"{"Grant":{"request":1,"spi":4294967295,"epoch":18446744073709551615,"partial_sums":true}}"#,
                 r#"{"Refuse":{"request":1,"reason":"NotEntitled"}}"#,
                 r#"{"Retire":{"spi":256,"at_once":true}}"#,
                 r#"{"Revoke":{"spi":256}}"#,
             ]
         );
+        let short = decode(br#"{"Grant":{"request":1,"spi":256,"epoch":1}}"#).unwrap();
+        assert_eq!(short, Message::Grant { request: 1, spi: 256, epoch: 1, partial_sums: false });
         let short = decode(br#"{"Retire":{"spi":7}}"#).unwrap();
         assert_eq!(short, Message::Retire { spi: 7, at_once: false });
     }

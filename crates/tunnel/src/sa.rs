@@ -20,6 +20,9 @@ pub struct Identity {
     pub host: model::HostId,
     /// Which of the sender's threads.
     pub shard: u16,
+    /// The receiver takes packets whose transport checksum is partial, and says so in its grant.
+    #[serde(default)]
+    pub partial_sums: bool,
 }
 
 /// Whether a key may still be used. Goes one way.
@@ -49,7 +52,7 @@ pub(crate) mod tests {
     pub(crate) fn identity() -> Identity {
         let vpc = "vpc-0123456789abcdef0".parse().unwrap();
         let domain = Domain { from: vpc, to: vpc, scope: Scope::Vpc };
-        Identity { spi: 0x1001, domain, host: "host-1".parse().unwrap(), shard: 0 }
+        Identity { spi: 0x1001, domain, host: "host-1".parse().unwrap(), shard: 0, partial_sums: true }
     }
 
     pub(crate) fn material() -> KeyMaterial {

@@ -7,7 +7,7 @@ use wire::esp::{HEADER_LEN, next_header, sealed_len};
 fn ends(cipher: Cipher) -> (Outbound, Inbound) {
     let vpc = "vpc-0123456789abcdef0".parse().unwrap();
     let domain = Domain { from: vpc, to: vpc, scope: Scope::Vpc };
-    let identity = Identity { spi: 4096, domain, host: "host-1".parse().unwrap(), shard: 0 };
+    let identity = Identity { spi: 4096, domain, host: "host-1".parse().unwrap(), shard: 0, partial_sums: true };
     let material = KeyMaterial::fill::<()>(|bytes| {
         bytes.fill(3);
         Ok(())
@@ -20,7 +20,7 @@ fn ends(cipher: Cipher) -> (Outbound, Inbound) {
 fn sealing_and_opening_allocates_nothing() {
     for (cipher, inner_len) in [(Cipher::Ring, 1400), (Cipher::AwsLc, 8900)] {
         let (outbound, inbound) = ends(cipher);
-        let Identity { domain, host, shard, spi } = *outbound.identity();
+        let Identity { domain, host, shard, spi, .. } = *outbound.identity();
         let sas = Sas::new([outbound.into()], [inbound.into()], 7);
         let len = sealed_len(inner_len);
         let mut buf = vec![1; len * 32];

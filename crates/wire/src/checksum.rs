@@ -7,6 +7,16 @@
 
 use crate::Addresses;
 
+/// What stands in the checksum field of a TCP or UDP packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransportSum {
+    /// The checksum, right or wrong.
+    Whole,
+    /// The pseudo-header's sum alone, as virtio-net leaves it: whoever carries the packet answers for its bytes, and the last device
+    /// finishes the sum if anybody wants it.
+    Partial,
+}
+
 /// A running sum. Every part but the last must have an even length.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sum(u64);

@@ -92,6 +92,8 @@ pub struct Run {
     ids: Ids,
     pushed: bool,
     closed: bool,
+    /// Of every packet of the run.
+    sums: checksum::TransportSum,
 }
 
 /// How IPv4's identification goes on. IPv6 has none, and its runs stay `Open`.
@@ -135,13 +137,13 @@ impl Piece {
 impl Run {
     /// A run that begins with a packet, which must stand at the start of the caller's buffer. `None`: nothing can join it, deliver it as
     /// it is. That is all but plain TCP data (no flags but ACK and PSH) and UDP datagrams, without IP options, extension headers or
-    /// fragments, whose checksums are there and right.
+    /// fragments, whose checksums are there and right. Of a partial one only the pseudo-header's part is looked at.
     #[inline]
     #[must_use]
-    pub fn start(packet: &[u8]) -> Option<Run> {
+    pub fn start(packet: &[u8], sums: checksum::TransportSum) -> Option<Run> {
         let view = View::of(packet)?;
         let pseudo = pseudo_of(view.kind, view.network);
-        if !view.has_right_checksums(pseudo) {
+        if !view.has_right_checksums(pseudo, sums) {
             return None;
         }
         let header_len = view.header_len();
@@ -161,6 +163,7 @@ impl Run {
             ids: Ids::Open,
             pushed,
             closed: pushed,
+            sums,
         })
     }
 
@@ -203,11 +206,11 @@ impl Run {
     /// Whether a packet joins the run.
     #[inline]
     #[must_use]
-    pub fn fit(&self, packet: &[u8]) -> Fit {
+    pub fn fit(&self, packet: &[u8], sums: checksum::TransportSum) -> Fit {
         if self.is_stranger(packet) {
             return Fit::Stranger;
         }
-        self.piece(packet).map_or(Fit::Follows, Fit::Joins)
+        self.piece(packet, sums).map_or(Fit::Follows, Fit::Joins)
     }
 
     /// Counts a packet in, whose payload now stands at the end of the run.
@@ -224,7 +227,7 @@ impl Run {
     }
 
     /// Completes the super-packet, [`Run::len`] bytes at the start of `packet`: writes its headers, and returns the virtio-net header
-    /// for a frame with `l2_len` bytes in front of it. A run of one packet is left as it is.
+    /// for a frame with `l2_len` bytes in front of it. A run of one packet is left as it is, whatever its checksum.
     ///
     /// # Errors
     /// [`EmitError::NoRoom`] if `packet` is shorter than the run.
@@ -232,24 +235,24 @@ impl Run {
     pub fn finish(&self, packet: &mut [u8], l2_len: u16) -> Result<VnetHeader, EmitError> {
         let (have, need) = (packet.len(), self.len());
         let packet = packet.get_mut(..need).ok_or(EmitError::NoRoom { need, have })?;
+        let offset = |bytes: usize| l2_len.saturating_add(bytes as u16);
+        let csum_start = offset(self.kind.l4());
         if self.count == 1 {
-            return Ok(VnetHeader { data_valid: true, ..VnetHeader::default() });
+            return Ok(match self.sums {
+                checksum::TransportSum::Whole => VnetHeader { data_valid: true, ..VnetHeader::default() },
+                checksum::TransportSum::Partial => VnetHeader::partial_sum(self.kind.is_udp(), csum_start),
+            });
         }
         self.put_headers(packet);
-        let offset = |bytes: usize| l2_len.saturating_add(bytes as u16);
         Ok(VnetHeader {
-            needs_csum: true,
-            data_valid: false,
             gso_type: match self.kind {
                 Kind::TcpV4 => GsoType::TcpV4,
                 Kind::TcpV6 => GsoType::TcpV6,
                 Kind::UdpV4 | Kind::UdpV6 => GsoType::UdpL4,
             },
-            ecn: false,
             hdr_len: offset(self.header_len),
             gso_size: self.segment_size as u16,
-            csum_start: offset(self.kind.l4()),
-            csum_offset: if self.kind.is_udp() { udp::CHECKSUM_OFFSET } else { tcp::CHECKSUM_OFFSET },
+            ..VnetHeader::partial_sum(self.kind.is_udp(), csum_start)
         })
     }
 
@@ -310,10 +313,10 @@ impl Run {
     }
 
     /// The packet's part in the run, of whose flow it may be.
-    fn piece(&self, packet: &[u8]) -> Option<Piece> {
+    fn piece(&self, packet: &[u8], sums: checksum::TransportSum) -> Option<Piece> {
         let payload_len = packet.len().checked_sub(self.header_len)?;
         let has_room = !self.is_full() && payload_len <= RUN_LEN_MAX - self.len().min(RUN_LEN_MAX);
-        if !has_room || payload_len == 0 || payload_len > self.segment_size {
+        if sums != self.sums || !has_room || payload_len == 0 || payload_len > self.segment_size {
             return None;
         }
         let view = View::of(packet)?;
@@ -338,7 +341,12 @@ impl Run {
                 false
             }
         };
-        view.has_right_checksums(self.pseudo).then_some(Piece { header_len: self.header_len, payload_len, ids, pushed })
+        view.has_right_checksums(self.pseudo, sums).then_some(Piece {
+            header_len: self.header_len,
+            payload_len,
+            ids,
+            pushed,
+        })
     }
 
     /// How ids go on with one more packet; `None` if the IP header is not the run's.
@@ -423,12 +431,20 @@ impl<'a> View<'a> {
         self.kind.l4() + self.transport.len()
     }
 
-    fn has_right_checksums(&self, pseudo: Sum) -> bool {
+    fn has_right_checksums(&self, pseudo: Sum, sums: checksum::TransportSum) -> bool {
         let is_right = match self.network {
             Layer3::V4(header) => checksum::is_valid(header),
             Layer3::V6(_) => true,
         };
-        is_right && pseudo.plus_u16(self.l4.len() as u16).plus(self.l4).partial() == 0xffff
+        let pseudo = pseudo.plus_u16(self.l4.len() as u16);
+        is_right
+            && match sums {
+                checksum::TransportSum::Whole => {
+                    let is_other_zero = !self.kind.is_udp() && self.transport.checksum() == OTHER_ZERO;
+                    !is_other_zero && pseudo.plus(self.l4).partial() == 0xffff
+                }
+                checksum::TransportSum::Partial => pseudo.partial() == self.transport.checksum(),
+            }
     }
 }
 
@@ -439,10 +455,7 @@ impl<'a> Layer4<'a> {
         let options_len = (usize::from(data_offset >> 4) * 4).checked_sub(tcp::HEADER_LEN)?;
         let (options, payload) = rest.split_at_checked(options_len)?;
         let flags = tcp::field::FLAGS.of(header) & !TcpFlags::PSH.0;
-        let is_plain = data_offset & 0x0f == 0
-            && flags == TcpFlags::ACK.0
-            && tcp::field::CHECKSUM.of(header) != OTHER_ZERO
-            && !payload.is_empty();
+        let is_plain = data_offset & 0x0f == 0 && flags == TcpFlags::ACK.0 && !payload.is_empty();
         is_plain.then_some(Layer4::Tcp { header, options })
     }
 
@@ -453,6 +466,13 @@ impl<'a> Layer4<'a> {
             && udp::field::CHECKSUM.of(header) != 0
             && !payload.is_empty();
         is_plain.then_some(Layer4::Udp { header })
+    }
+
+    fn checksum(&self) -> u16 {
+        match self {
+            Layer4::Tcp { header, .. } => tcp::field::CHECKSUM.of(header),
+            Layer4::Udp { header } => udp::field::CHECKSUM.of(header),
+        }
     }
 
     fn len(&self) -> usize {

@@ -8,6 +8,7 @@
 //! The IV is the whole 64-bit sequence number (spec 14.1.3, 14.1.9), so its low half stands twice and must be the same.
 
 use crate::bytes::{Be32, EmitError, Octets};
+use crate::checksum::TransportSum;
 use crate::{ipv4, ipv6, udp};
 use thiserror::Error;
 
@@ -31,7 +32,13 @@ pub const SPI_MIN: u32 = 256;
 pub const KEEPALIVE: [u8; 1] = [0xff];
 
 /// Next-header numbers in a trailer (RFC 4303 2.6).
+///
+/// Those for experiments (RFC 3692) say what no assigned number does, to who has said that it understands them.
 pub mod next_header {
+    /// An IPv4 packet, TCP or UDP, whose transport checksum is partial ([`TransportSum::Partial`]).
+    pub const IPV4_PARTIAL: u8 = 253;
+    /// The same over IPv6.
+    pub const IPV6_PARTIAL: u8 = 254;
     /// An IPv4 packet.
     pub const IPV4: u8 = 4;
     /// An IPv6 packet.
@@ -183,11 +190,23 @@ impl Header {
 /// The next header of an IP packet: by its version; `None` if it is neither IPv4 nor IPv6.
 #[inline]
 #[must_use]
-pub fn next_header_of(packet: &[u8]) -> Option<u8> {
-    match packet.first()? >> 4 {
-        4 => Some(next_header::IPV4),
-        6 => Some(next_header::IPV6),
+pub fn next_header_of(packet: &[u8], sums: TransportSum) -> Option<u8> {
+    match (packet.first()? >> 4, sums) {
+        (4, TransportSum::Whole) => Some(next_header::IPV4),
+        (4, TransportSum::Partial) => Some(next_header::IPV4_PARTIAL),
+        (6, TransportSum::Whole) => Some(next_header::IPV6),
+        (6, TransportSum::Partial) => Some(next_header::IPV6_PARTIAL),
         _ => None,
+    }
+}
+
+/// What a next header says of the packet's transport checksum.
+#[inline]
+#[must_use]
+pub fn sums_of(next_header: u8) -> TransportSum {
+    match next_header {
+        next_header::IPV4_PARTIAL | next_header::IPV6_PARTIAL => TransportSum::Partial,
+        _ => TransportSum::Whole,
     }
 }
 
@@ -245,8 +264,8 @@ impl<'a> Inner<'a> {
             return Err(EspError::Padding);
         }
         let len = match next_header {
-            next_header::IPV4 => ipv4_len(inner)?,
-            next_header::IPV6 => ipv6_len(inner)?,
+            next_header::IPV4 | next_header::IPV4_PARTIAL => ipv4_len(inner)?,
+            next_header::IPV6 | next_header::IPV6_PARTIAL => ipv6_len(inner)?,
             next_header::DUMMY => return Ok(Inner::Dummy),
             other => return Err(EspError::NextHeader(other)),
         };
@@ -330,7 +349,7 @@ mod tests {
         assert_eq!(Inner::parse(&sealed), Ok(Inner::Packet(&INNER)));
         assert_eq!(sealed_len(36), 72);
         assert_eq!(Inner::parse(&sealed_part(&[0; 16], next_header::DUMMY)), Ok(Inner::Dummy));
-        assert_eq!(next_header_of(&INNER), Some(next_header::IPV4));
+        assert_eq!(next_header_of(&INNER, TransportSum::Whole), Some(next_header::IPV4));
     }
 
     #[test]
@@ -429,7 +448,7 @@ mod tests {
             prop_assert!(sealed.len().is_multiple_of(4) && sealed.len() - inner.len() <= TRAILER_LEN_MAX);
             prop_assert_eq!(sealed_len(inner.len()), sealed.len() + HEADER_LEN + ICV_LEN);
             prop_assert_eq!(Inner::parse(&sealed), Ok(Inner::Packet(&inner[..len])));
-            prop_assert_eq!(next_header_of(&inner), Some(next_header));
+            prop_assert_eq!(next_header_of(&inner, TransportSum::Whole), Some(next_header));
             let refused = put_trailer(&mut inner, len + extra, next_header);
             prop_assert_eq!(refused, Err(EmitError::NoRoom { need: sealed.len(), have: len + extra }));
         }

@@ -62,7 +62,7 @@ fn check_frame(vnet: VnetHeader, frame: &[u8]) {
             check_vnet(vnet, frame, &packet, ip);
             check_services(frame, ip);
             offload::check_cut(&vnet, frame, ip);
-            offload::check_joined(&[ip.l3_bytes(frame), ip.l3_bytes(frame)]);
+            offload::check_joined(&[ip.l3_bytes(frame), ip.l3_bytes(frame)], checksum::TransportSum::Whole);
             offload::check_sealed(ip.l3_bytes(frame));
         }
     }

@@ -48,6 +48,8 @@ pub struct Segments<'a> {
     payload_size: usize,
     count: usize,
     cut: Cut,
+    /// What stands in the checksum field of the pieces that this writes.
+    sums: checksum::TransportSum,
 }
 
 /// How a piece is made.
@@ -55,8 +57,8 @@ pub struct Segments<'a> {
 enum Cut {
     /// One piece, as it stands.
     Whole,
-    /// One piece, whose checksum over everything from `start` goes to `place`.
-    Finish { start: usize, place: usize },
+    /// One piece, whose checksum over everything from `start` goes to `place`; perhaps TCP's or UDP's own.
+    Finish { start: usize, place: usize, is_transports: bool },
     /// Pieces with headers of their own.
     Headers(Headers),
 }
@@ -68,7 +70,9 @@ struct Headers {
     transport: Transport,
     /// Offset of the transport header.
     l4: usize,
-    /// Of pseudo-header and transport header.
+    /// Of the pseudo-header but for the length.
+    pseudo: Sum,
+    /// Of the transport header.
     sum: Sum,
 }
 
@@ -107,11 +111,13 @@ impl<'a> Segments<'a> {
         }
         let cut = if header.needs_csum {
             let start = usize::from(header.csum_start).checked_sub(ip.l3).ok_or(SegmentError::Outside)?;
-            Cut::Finish { start, place: start + usize::from(header.csum_offset) }
+            let is_transports = header.finishes_transport(ip);
+            Cut::Finish { start, place: start + usize::from(header.csum_offset), is_transports }
         } else {
             Cut::Whole
         };
-        Ok(Segments { headers: &[], payload: packet, payload_size: packet.len(), count: 1, cut })
+        let sums = checksum::TransportSum::Whole;
+        Ok(Segments { headers: &[], payload: packet, payload_size: packet.len(), count: 1, cut, sums })
     }
 
     fn of_super_frame(header: &VnetHeader, ip: &Ip, packet: &'a [u8], mtu: u16) -> Result<Segments<'a>, SegmentError> {
@@ -135,7 +141,27 @@ impl<'a> Segments<'a> {
             return Err(too_big);
         }
         let cut = Cut::Headers(Headers::of(ip, headers).ok_or(SegmentError::Outside)?);
-        Ok(Segments { headers, payload, payload_size, count, cut })
+        Ok(Segments { headers, payload, payload_size, count, cut, sums: checksum::TransportSum::Whole })
+    }
+
+    /// The same pieces, whose checksums stay as the guest left them to its device: for who knows that their bytes arrive as they
+    /// are. A packet that came with its checksum keeps it.
+    #[inline]
+    #[must_use]
+    pub fn with_partial_sums(self) -> Segments<'a> {
+        match self.cut {
+            Cut::Whole | Cut::Finish { is_transports: false, .. } => self,
+            Cut::Finish { is_transports: true, .. } | Cut::Headers(_) => {
+                Segments { sums: checksum::TransportSum::Partial, ..self }
+            }
+        }
+    }
+
+    /// What stands in the pieces' checksum fields.
+    #[inline]
+    #[must_use]
+    pub fn sums(&self) -> checksum::TransportSum {
+        self.sums
     }
 
     /// How many pieces there are: 1 to [`SEGMENTS_MAX`].
@@ -173,9 +199,11 @@ impl<'a> Segments<'a> {
         headers.copy_from_slice(self.headers);
         body.copy_from_slice(payload);
         match &self.cut {
-            Cut::Whole => {}
-            Cut::Finish { start, place } => finish(out, *start, *place),
-            Cut::Headers(of) => of.put(headers, payload, index * self.payload_size, index, index + 1 == self.count),
+            Cut::Finish { start, place, .. } if self.sums == checksum::TransportSum::Whole => {
+                finish(out, *start, *place)
+            }
+            Cut::Whole | Cut::Finish { .. } => {}
+            Cut::Headers(of) => of.put(headers, payload, self.sums, index * self.payload_size, index, self.count),
         }
         Ok(need)
     }
@@ -210,31 +238,43 @@ impl Headers {
         let pseudo = checksum::pseudo_header(ip.addresses(), ip.protocol, 0);
         let (transport, sum) =
             if ip.protocol == protocol::TCP { Transport::of_tcp(transport)? } else { Transport::of_udp(transport)? };
-        Some(Headers { network, transport, l4, sum: pseudo.and(sum) })
+        Some(Headers { network, transport, l4, pseudo, sum })
     }
 
-    /// Puts the headers of one piece right. `offset` is where its payload starts in the whole.
-    fn put(&self, headers: &mut [u8], payload: &[u8], offset: usize, index: usize, is_last: bool) {
+    /// Puts the headers of one of `count` pieces right. `offset` is where its payload starts in the whole.
+    fn put(
+        &self,
+        headers: &mut [u8],
+        payload: &[u8],
+        sums: checksum::TransportSum,
+        offset: usize,
+        index: usize,
+        count: usize,
+    ) {
         let length = headers.len() + payload.len();
         let Some((network, transport)) = headers.split_at_mut_checked(self.l4) else { return };
         self.network.put(network, length, index);
         let l4_len = (length - self.l4) as u16;
-        let sum = self.sum.plus(payload).plus_u16(l4_len);
+        let pseudo = self.pseudo.plus_u16(l4_len);
+        let finish = |rest: Sum| match sums {
+            checksum::TransportSum::Whole => pseudo.and(self.sum).and(rest).plus(payload).finish(),
+            checksum::TransportSum::Partial => pseudo.partial(),
+        };
         match self.transport {
             Transport::Tcp { seq, flags } => {
                 let Some(header) = transport.first_chunk_mut::<{ tcp::HEADER_LEN }>() else { return };
                 let seq = seq.wrapping_add(offset as u32);
-                let only_last = if is_last { 0 } else { (tcp::TcpFlags::FIN | tcp::TcpFlags::PSH).0 };
+                let only_last = if index + 1 == count { 0 } else { (tcp::TcpFlags::FIN | tcp::TcpFlags::PSH).0 };
                 let only_first = if index == 0 { 0 } else { tcp::TcpFlags::CWR.0 };
                 let flags = flags & !(only_last | only_first);
                 tcp::field::SEQ.put(header, seq);
                 tcp::field::FLAGS.put(header, flags);
-                tcp::field::CHECKSUM.put(header, sum.plus_u32(seq).plus_u16(flags.into()).finish());
+                tcp::field::CHECKSUM.put(header, finish(Sum::new().plus_u32(seq).plus_u16(flags.into())));
             }
             Transport::Udp => {
                 let Some(header) = transport.first_chunk_mut::<{ udp::HEADER_LEN }>() else { return };
                 udp::field::LENGTH.put(header, l4_len);
-                udp::field::CHECKSUM.put(header, udp::nonzero(sum.plus_u16(l4_len).finish()));
+                udp::field::CHECKSUM.put(header, udp::nonzero(finish(Sum::new().plus_u16(l4_len))));
             }
         }
     }

@@ -72,7 +72,9 @@ fn a_checksum_to_finish_lies_inside_the_transport() {
     assert_eq!(good.check(&packet), Ok(()));
     let inner = VnetHeader { csum_start: 60, csum_offset: 16, ..good };
     assert_eq!(inner.check(&packet), Ok(()), "a tunnel of the guest's own leaves an inner checksum");
-    for (csum_start, csum_offset) in [(33, 6), (0, 0), (141, 0), (34, 107), (0xffff, 0xffff), (142, 0)] {
+    for (csum_start, csum_offset) in
+        [(33, 6), (0, 0), (141, 0), (34, 107), (0xffff, 0xffff), (142, 0), (34, 12), (40, 0)]
+    {
         let outside = VnetHeader { csum_start, csum_offset, ..good };
         assert_eq!(outside.check(&packet), Err(VnetError::CsumOutside), "{csum_start}+{csum_offset}");
     }

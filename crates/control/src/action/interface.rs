@@ -74,6 +74,8 @@ pub(super) fn create(
         description,
         private_ips,
         ipv6_addresses,
+        public: Vec::new(),
+        kind: InterfaceKind::Interface,
         groups,
         source_dest_check: true,
         connection_tracking: ConnectionTracking::default(),

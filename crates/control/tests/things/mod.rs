@@ -80,6 +80,8 @@ pub fn interface(cloud: &mut Harness, subnet: &str, address: &str, instance: Opt
             description: String::new(),
             private_ips: vec![address.parse().unwrap()],
             ipv6_addresses: Vec::new(),
+            public: Vec::new(),
+            kind: InterfaceKind::Interface,
             groups: BTreeSet::new(),
             source_dest_check: true,
             connection_tracking: ConnectionTracking::default(),

@@ -7,6 +7,7 @@ use dataplane::{Action, HEADROOM};
 use model::{Direction, Duration};
 use policy::{Conntrack, L2, Tables, Timeouts, Track, Tracked, egress, ingress};
 use ring::aead as ringed;
+use wire::checksum::TransportSum;
 use wire::coalesce::{Fit, Run};
 use wire::esp::{HEADER_LEN, next_header, sealed_len};
 use wire::segment::Segments;
@@ -200,11 +201,13 @@ fn coalesce() -> Case {
     let mut room = vec![0; 1 << 16];
     Case::new(US, "merge 45 pieces back, for each", move || {
         let whole = each(64, |_| {
-            let mut run = Run::start(black_box(&pieces[0])).expect("a run begins");
+            let mut run = Run::start(black_box(&pieces[0]), TransportSum::Whole).expect("a run begins");
             let mut len = pieces[0].len();
             room[..len].copy_from_slice(&pieces[0]);
             for packet in &pieces[1..] {
-                let Fit::Joins(piece) = run.fit(black_box(packet)) else { unreachable!("it fits") };
+                let Fit::Joins(piece) = run.fit(black_box(packet), TransportSum::Whole) else {
+                    unreachable!("it fits")
+                };
                 let data = &packet[piece.payload()];
                 room[len..len + data.len()].copy_from_slice(data);
                 len += data.len();

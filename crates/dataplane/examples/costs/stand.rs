@@ -62,7 +62,7 @@ pub fn association() -> (Outbound, Inbound) {
         Ok(material) => material,
         Err(never) => match never {},
     };
-    let identity = |at| Identity { spi: 300, domain: peering(A, B), host: host_id(at), shard: 0 };
+    let identity = |at| Identity { spi: 300, domain: peering(A, B), host: host_id(at), shard: 0, partial_sums: true };
     (Outbound::new(identity(1), &material, CIPHER), Inbound::new(identity(0), &material, CIPHER))
 }
 

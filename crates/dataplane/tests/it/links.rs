@@ -445,3 +445,45 @@ proptest! {
         pair.give(1, &[(datagram, len as u16)]);
     }
 }
+
+#[test]
+fn checksums_stay_unfinished_only_where_the_receiver_takes_them_so() {
+    for (partial_sums, is_v6) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut pair = Pair::without_keys(Cloud::open());
+        let identity = tunnel::Identity { spi: 300, domain: peering(A, B), host: host_id(1), shard: 0, partial_sums };
+        pair.agree_on(0, identity, 7);
+        // One segment left to the device, by itself: the receiving device finishes it.
+        let payload = pattern(900);
+        let (header, frame) = stream(A1, B1, is_v6, &payload, 1000);
+        let delivered = pair.carry(A1, &header, &frame);
+        let [(B1, header, got)] = &delivered[..] else { panic!("{delivered:?}") };
+        assert_eq!((header.needs_csum, header.gso_type), (partial_sums, GsoType::None), "{is_v6}");
+        assert_eq!(got[frame_headers(is_v6)..], payload);
+        assert_eq!(wire::Packet::parse(got).map(|packet| header.check(&packet)), Ok(Ok(())));
+        // A checksum that is there stays as it is, right or wrong.
+        let mut whole = udp(A1, B1, is_v6, b"hello");
+        let last = whole.len() - 1;
+        whole[last] ^= 1;
+        let delivered = pair.carry(A1, &PLAIN, &whole);
+        let [(B1, header, got)] = &delivered[..] else { panic!("{delivered:?}") };
+        assert!(!header.needs_csum && !header.data_valid);
+        assert_eq!(got[12..], whole[12..]);
+    }
+}
+
+#[test]
+fn a_packet_that_has_no_sum_to_finish_is_malformed() {
+    let mut pair = Pair::without_keys(Cloud::open());
+    pair.agree(0, peering(A, B));
+    let echo = build::icmp_echo(link(A1, B1), A1.address(false), B1.address(false), true, 1, 1, b"x");
+    let inner = &echo[14..];
+    let sa = pair.outbound[0][0].clone();
+    let mut packet = vec![0; sealed_len(inner.len())];
+    packet[16..16 + inner.len()].copy_from_slice(inner);
+    let sequence = sa.reserve(1, inner.len() as u64).unwrap();
+    sa.seal(sequence, &mut packet, inner.len(), next_header::IPV4_PARTIAL);
+    let len = packet.len() as u16;
+    assert!(pair.give(1, &[(packet, len)]).is_empty());
+    let drops = pair.hosts[1].shared.stray_counters();
+    assert!(drops.denied_total().packets == 1, "{drops:?}");
+}

@@ -32,15 +32,19 @@ impl Conntrack {
         (seen, track): (Option<Tracked>, Track),
         now: Time,
     ) -> bool {
-        let (Some(zone), Some(key)) = (self.interfaces.get(&interface), trackable(flow)) else { return false };
-        let key = Key { zone: *zone, flow: as_sent(direction, key) };
-        let Some(Some(entry)) = self.slots.get(slot as usize) else { return false };
+        let (Some(Some(entry)), Some(flow_key)) = (self.slots.get(slot as usize), trackable(flow)) else {
+            return false;
+        };
+        // An interface has one live zone, so that of the entry need not be searched for: it is this interface's, or the entry is not.
+        let zone = entry.key.zone;
+        let is_its = self.zones.get(zone as usize).is_some_and(|zone| zone.is_live && zone.interface == interface);
+        let key = Key { zone, flow: as_sent(direction, flow_key) };
         let known = match (entry.is_marker, track) {
             (false, Track::Established) => Some(Tracked::Established),
             (true, Track::Untracked { .. }) => (direction != entry.initiator).then_some(Tracked::UntrackedReply),
             _ => return false,
         };
-        let goes_on = entry.key == key && entry.expires > now && known == seen && !flags(flow).is_opening();
+        let goes_on = is_its && entry.key == key && entry.expires > now && known == seen && !flags(flow).is_opening();
         if goes_on {
             self.advance(slot as usize, direction, flow, now);
         }

@@ -86,6 +86,7 @@ fn agree_but_for_groups(a: &VpcSlice, b: &VpcSlice) -> bool {
         endpoints,
         internet_gateways,
         prefix_lists,
+        hosted_zones,
         flow_logs,
         peerings,
         peers,
@@ -99,6 +100,7 @@ fn agree_but_for_groups(a: &VpcSlice, b: &VpcSlice) -> bool {
         && *endpoints == b.endpoints
         && *internet_gateways == b.internet_gateways
         && *prefix_lists == b.prefix_lists
+        && *hosted_zones == b.hosted_zones
         && *flow_logs == b.flow_logs
         && *peerings == b.peerings
         && *peers == b.peers

@@ -184,7 +184,7 @@ impl Agreement {
     }
 
     fn go_on_sending(&mut self, entry: &Entry) {
-        let (now, Identity { spi, domain, host, shard }) = (self.now, entry.identity);
+        let (now, Identity { spi, domain, host, shard, .. }) = (self.now, entry.identity);
         let link = Link { host, domain, shard };
         if self.sending.contains_key(&link) || self.outbound.contains_key(&(host, spi)) {
             return;
@@ -208,7 +208,7 @@ impl Agreement {
     }
 
     fn go_on_receiving(&mut self, entry: &Entry) {
-        let (now, Identity { spi, domain, host, shard }) = (self.now, entry.identity);
+        let (now, Identity { spi, domain, host, shard, .. }) = (self.now, entry.identity);
         if self.receiving.contains_key(&spi) {
             return;
         }

@@ -68,7 +68,7 @@ impl Agreement {
 
     pub(super) fn handle_want(&mut self, session: SessionId, request: u64, link: Link, exporter: &impl Exporter) {
         match self.grant(session, link, exporter) {
-            Ok((spi, epoch)) => self.send(session, Message::Grant { request, spi, epoch }),
+            Ok((spi, epoch)) => self.send(session, Message::Grant { request, spi, epoch, partial_sums: true }),
             Err(reason) => {
                 self.counters.refused_by_me += 1;
                 self.counters.not_entitled += u64::from(reason == Reason::NotEntitled);
@@ -177,7 +177,8 @@ impl Agreement {
         let total = self.totals.entry((host, domain, LinkDirection::Receiving)).or_default();
         total.rekeys += u64::from(!before.is_empty());
         before.into_iter().take(too_many).for_each(|oldest| self.end_receiving(oldest, true));
-        let sa = Arc::new(Inbound::new(Identity { spi, domain, host, shard }, material, self.cipher));
+        let sa =
+            Arc::new(Inbound::new(Identity { spi, domain, host, shard, partial_sums: true }, material, self.cipher));
         let is_post_quantum = self.sessions.get(&session).is_some_and(|session| session.is_post_quantum);
         let (epoch, made_at) = (self.epoch, self.now);
         let gone_at = made_at + limits::AGE_HARD;

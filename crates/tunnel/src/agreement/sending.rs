@@ -19,6 +19,14 @@ pub const IDLE: Duration = Duration::seconds(600);
 /// What the data plane wants is asked for so long; it says so again for later packets.
 pub const WANT_LIFE: Duration = Duration::seconds(30);
 
+/// What a receiver said with its grant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Granted {
+    pub(super) spi: u32,
+    pub(super) epoch: u64,
+    pub(super) partial_sums: bool,
+}
+
 /// SPIs below are reserved (RFC 4303 2.1).
 pub(super) const SPI_MIN: u32 = 256;
 
@@ -138,10 +146,10 @@ impl Agreement {
         &mut self,
         session: SessionId,
         request: u64,
-        spi: u32,
-        epoch: u64,
+        granted: Granted,
         exporter: &impl Exporter,
     ) {
+        let Granted { spi, epoch, partial_sums } = granted;
         let Some(from) = self.sessions.get_mut(&session) else { return };
         let (host, is_post_quantum) = (from.host, from.is_post_quantum);
         let is_new = epoch > from.epoch;
@@ -164,7 +172,7 @@ impl Agreement {
             self.ask_later(link);
             return;
         };
-        let sa = Arc::new(Outbound::new(Identity { spi, domain, host, shard }, &material, self.cipher));
+        let sa = Arc::new(Outbound::new(Identity { spi, domain, host, shard, partial_sums }, &material, self.cipher));
         let now = self.now;
         let made = Made {
             sa,

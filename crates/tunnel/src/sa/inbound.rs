@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use wire::esp::{HEADER_LEN, Header, Inner};
+use wire::checksum::TransportSum;
+use wire::esp::{self, HEADER_LEN, Header, Inner};
 
 use crate::keys::{Cipher, Key, KeyMaterial};
 use crate::limits::{self, charged};
@@ -34,7 +35,8 @@ pub struct Opened {
     /// Where the inner packet lies in the buffer, as long as its own length field says: the sender may have added bytes behind it to hide
     /// its length. Empty for a dummy.
     pub inner: Range<usize>,
-    /// One of [`wire::esp::next_header`]: an IPv4 or IPv6 packet of that version, or a dummy, which is to be forgotten.
+    /// One of [`wire::esp::next_header`]: an IPv4 or IPv6 packet of that version, or a dummy, which is to be forgotten. One with a
+    /// partial checksum only where the association takes such.
     pub next_header: u8,
 }
 
@@ -187,6 +189,9 @@ impl Opener<'_> {
         self.window.mark(header.sequence).map_err(OpenError::from)?;
         let plain = &buf[dest..dest + plain_len];
         let next_header = plain[plain_len - 1]; // the sealed part has 4 bytes or more
+        if esp::sums_of(next_header) == TransportSum::Partial && !self.sa.identity.partial_sums {
+            return Err(OpenError::Malformed);
+        }
         let inner_len = match Inner::parse(plain).map_err(|_| OpenError::Malformed)? {
             Inner::Packet(inner) => inner.len(),
             Inner::Dummy => 0,

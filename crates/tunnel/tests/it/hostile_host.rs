@@ -169,7 +169,7 @@ fn another_host_cannot_revoke_what_is_sent_to_its_neighbour() {
     victim.want(domain(0, 1), host(1), 0, NOW).unwrap();
     effects(&mut victim);
     // Requests are numbered from 1.
-    let grant = Message::Grant { request: 1, spi: 300, epoch: 1 };
+    let grant = Message::Grant { request: 1, spi: 300, epoch: 1, partial_sums: true };
     assert_eq!(say(&mut victim, 12, grant.clone()).len(), 1, "only retired: not asked of this host");
     assert_eq!(victim.sas().counts(), (0, 0));
     say(&mut victim, 11, grant);
@@ -195,7 +195,12 @@ fn a_receiver_that_takes_everything_back_is_asked_once_a_second() {
         });
         if let Some(request) = asked {
             wants += 1;
-            victim.message(SessionId(11), Message::Grant { request, spi: 300, epoch }, now, &Secrets);
+            victim.message(
+                SessionId(11),
+                Message::Grant { request, spi: 300, epoch, partial_sums: true },
+                now,
+                &Secrets,
+            );
             victim.message(SessionId(11), Message::Revoke { spi: 300 }, now, &Secrets);
         }
         now = now + Duration::millis(10);
@@ -208,7 +213,7 @@ fn a_receiver_that_takes_everything_back_is_asked_once_a_second() {
 #[test]
 fn answers_on_a_session_that_asks_and_wishes_on_one_that_answers_end_it() {
     for (session, message) in [
-        (1, Message::Grant { request: 1, spi: 300, epoch: 1 }),
+        (1, Message::Grant { request: 1, spi: 300, epoch: 1, partial_sums: true }),
         (1, Message::Refuse { request: 1, reason: Reason::Shard }),
         (11, want(1, 0, 0)),
     ] {
@@ -279,7 +284,8 @@ fn message() -> impl Strategy<Value = Message> {
         (request.clone(), spi.clone(), any::<u64>()).prop_map(|(request, spi, epoch)| Message::Grant {
             request,
             spi,
-            epoch
+            epoch,
+            partial_sums: true,
         }),
         (request, reason).prop_map(|(request, reason)| Message::Refuse { request, reason }),
         (spi.clone(), any::<bool>()).prop_map(|(spi, at_once)| Message::Retire { spi, at_once }),

@@ -410,7 +410,7 @@ fn ask(agreement: &mut Agreement, scope: u8) -> u64 {
 fn a_grant_that_could_repeat_a_key_is_not_used() {
     let mut agreement = connected();
     let (first, second) = (ask(&mut agreement, 1), ask(&mut agreement, 0));
-    let grant = |request, spi, epoch| Message::Grant { request, spi, epoch };
+    let grant = |request, spi, epoch| Message::Grant { request, spi, epoch, partial_sums: true };
     agreement.message(SessionId(1), grant(first, 300, 7), NOW, &Bare);
     assert_eq!(agreement.sas().counts(), (1, 0));
     for (spi, epoch) in [(301, 7), (301, 6), (300, 8), (255, 9)] {
@@ -433,7 +433,12 @@ fn the_same_spi_again_has_another_key() {
     // The receiver may draw an SPI twice in a session; the epoch is in the context.
     let mut agreement = connected();
     let first = ask(&mut agreement, 1);
-    agreement.message(SessionId(1), Message::Grant { request: first, spi: 300, epoch: 1 }, NOW, &Bare);
+    agreement.message(
+        SessionId(1),
+        Message::Grant { request: first, spi: 300, epoch: 1, partial_sums: true },
+        NOW,
+        &Bare,
+    );
     let sealed = |agreement: &Agreement| {
         let sa = agreement.sas().outbound(domain(0, 1), host(1), 0).unwrap().clone();
         let mut packet = vec![0; sealed_len(40)];
@@ -450,7 +455,12 @@ fn the_same_spi_again_has_another_key() {
             request = Some(it);
         }
     }
-    agreement.message(SessionId(1), Message::Grant { request: request.unwrap(), spi: 300, epoch: 2 }, NOW, &Bare);
+    agreement.message(
+        SessionId(1),
+        Message::Grant { request: request.unwrap(), spi: 300, epoch: 2, partial_sums: true },
+        NOW,
+        &Bare,
+    );
     assert_ne!(sealed(&agreement)[16..], before[16..]);
 }
 
@@ -462,7 +472,7 @@ fn an_older_session_that_no_key_depends_on_is_closed_at_once() {
     let effects: Vec<_> = std::iter::from_fn(|| agreement.poll_effect()).collect();
     assert!(effects.contains(&close(1)), "{effects:?}");
     let request = ask(&mut agreement, 1);
-    agreement.message(SessionId(2), Message::Grant { request, spi: 300, epoch: 1 }, NOW, &Bare);
+    agreement.message(SessionId(2), Message::Grant { request, spi: 300, epoch: 1, partial_sums: true }, NOW, &Bare);
     agreement.session_up(SessionId(3), host(1), Role::Client, true, NOW);
     let effects: Vec<_> = std::iter::from_fn(|| agreement.poll_effect()).collect();
     let again = effects.iter().find_map(|effect| match effect {
@@ -470,7 +480,7 @@ fn an_older_session_that_no_key_depends_on_is_closed_at_once() {
         _ => None,
     });
     assert!(!effects.contains(&close(2)), "its key is in use: {effects:?}");
-    let grant = Message::Grant { request: again.unwrap(), spi: 301, epoch: 1 };
+    let grant = Message::Grant { request: again.unwrap(), spi: 301, epoch: 1, partial_sums: true };
     agreement.message(SessionId(3), grant, NOW, &Bare);
     let effects: Vec<_> = std::iter::from_fn(|| agreement.poll_effect()).collect();
     let retire = Effect::Send { session: SessionId(3), message: Message::Retire { spi: 300, at_once: false } };

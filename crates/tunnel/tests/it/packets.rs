@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tunnel::{Cipher, Identity, Inbound, KeyMaterial, OpenError, Opened, Outbound, WINDOW};
-use wire::esp::next_header::{DUMMY, IPV4, IPV6};
+use wire::esp::next_header::{DUMMY, IPV4, IPV4_PARTIAL, IPV6, IPV6_PARTIAL};
 use wire::esp::{HEADER_LEN, ICV_LEN, TRAILER_LEN_MAX, sealed_len};
 
 use crate::world::{domain, host};
@@ -21,7 +21,7 @@ fn material(byte: u8) -> KeyMaterial {
 }
 
 fn identity() -> Identity {
-    Identity { spi: 0xcafe, domain: domain(0, 1), host: host(0), shard: 3 }
+    Identity { spi: 0xcafe, domain: domain(0, 1), host: host(0), shard: 3, partial_sums: true }
 }
 
 fn ends(cipher: Cipher) -> (Outbound, Inbound) {
@@ -161,6 +161,18 @@ fn another_spi_zero_and_unknown_contents_are_malformed() {
     for next_header in [0, 6, 17, 143] {
         assert_eq!(open(&inbound, &seal(&outbound, &inner(40), next_header)), Err(OpenError::Malformed));
     }
+}
+
+#[test]
+fn a_partial_sum_opens_only_where_it_was_agreed() {
+    let (outbound, inbound) = ends(Cipher::Ring);
+    for (inner, next_header) in [(inner(40), IPV4_PARTIAL), (inner_v6(60), IPV6_PARTIAL)] {
+        assert_eq!(open(&inbound, &seal(&outbound, &inner, next_header)), Ok((inner.clone(), next_header)));
+        let strict = Inbound::new(Identity { partial_sums: false, ..identity() }, &material(9), Cipher::Ring);
+        assert_eq!(open(&strict, &seal(&outbound, &inner, next_header)), Err(OpenError::Malformed));
+    }
+    let strict = Inbound::new(Identity { partial_sums: false, ..identity() }, &material(9), Cipher::Ring);
+    assert!(open(&strict, &seal(&outbound, &inner(40), IPV4)).is_ok());
 }
 
 /// Seals whatever bytes, with nothing of ours.

@@ -1,8 +1,10 @@
 //! The way between hosts: what is cut is whole and right, what is joined can be cut again, what is sealed comes out as it went in.
 
+use crate::checksum::TransportSum;
 use crate::coalesce::{Fit, HEADERS_LEN_MAX, Run};
 use crate::esp::{self, Inner};
 use crate::ethernet::HEADER_LEN;
+use crate::ip::protocol;
 use crate::segment::{SEGMENTS_MAX, Segments};
 use crate::vnet::VnetHeader;
 use crate::{Ip, Transport, checksum};
@@ -21,7 +23,7 @@ pub(super) fn check_esp(bytes: &[u8]) {
 
 /// An IP packet behind its own trailer.
 pub(super) fn check_sealed(packet: &[u8]) {
-    let Some(next_header) = esp::next_header_of(packet) else { return };
+    let Some(next_header) = esp::next_header_of(packet, TransportSum::Whole) else { return };
     let mut buffer = packet.to_vec();
     buffer.resize(packet.len() + esp::TRAILER_LEN_MAX, 0);
     let len = esp::put_trailer(&mut buffer, packet.len(), next_header).expect("room enough");
@@ -52,14 +54,32 @@ pub(super) fn check_cut(vnet: &VnetHeader, frame: &[u8], ip: &Ip) {
         if vnet.is_super_frame() || !vnet.needs_csum {
             assert_eq!(joined, frame[ip.payload..ip.end()], "no data is lost");
         }
-        check_joined(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        check_joined(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>(), TransportSum::Whole);
+        check_partial(segments.with_partial_sums(), &pieces);
     }
 }
 
+/// The pieces with their sums left unfinished: the same but for the checksum field, and they join as the others do.
+fn check_partial(segments: Segments<'_>, whole: &[Vec<u8>]) {
+    let pieces = cut(&segments);
+    if segments.sums() == TransportSum::Whole {
+        assert_eq!(pieces, whole);
+        return;
+    }
+    for (piece, whole) in pieces.iter().zip(whole) {
+        let found = Ip::parse(piece).expect("a piece is well-formed");
+        let is_udp = found.protocol == protocol::UDP;
+        let place = found.l4 - HEADER_LEN + usize::from(VnetHeader::partial_sum(is_udp, 0).csum_offset);
+        let without = |bytes: &[u8]| [&bytes[..place], &bytes[place + 2..]].concat();
+        assert_eq!(without(piece), without(whole));
+    }
+    check_joined(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>(), TransportSum::Partial);
+}
+
 /// Joins packets as they come, cuts the runs again, and finds the packets again: all but ids that mean nothing (DF, RFC 6864 4.1).
-pub(super) fn check_joined(packets: &[&[u8]]) {
+pub(super) fn check_joined(packets: &[&[u8]], sums: TransportSum) {
     let mut again = Vec::new();
-    for (vnet, super_packet) in join(packets) {
+    for (vnet, super_packet) in join(packets, sums) {
         if !vnet.is_super_frame() {
             again.push(super_packet);
             continue;
@@ -67,6 +87,7 @@ pub(super) fn check_joined(packets: &[&[u8]]) {
         let ip = Ip::parse(&super_packet).expect("a run is well-formed");
         let frame = [&[0; HEADER_LEN][..], &super_packet].concat();
         let segments = Segments::new(&vnet, &ip, &frame, u16::MAX).expect("a run can be cut");
+        let segments = if sums == TransportSum::Partial { segments.with_partial_sums() } else { segments };
         assert_eq!(segments.payload_size(), usize::from(vnet.gso_size));
         again.extend(cut(&segments));
     }
@@ -86,7 +107,7 @@ fn cut(segments: &Segments<'_>) -> Vec<Vec<u8>> {
 }
 
 /// The fast path as its module describes it: every packet is laid over the end of the run.
-fn join(packets: &[&[u8]]) -> Vec<(VnetHeader, Vec<u8>)> {
+fn join(packets: &[&[u8]], sums: TransportSum) -> Vec<(VnetHeader, Vec<u8>)> {
     let (mut out, mut current) = (Vec::new(), None::<(Run, Vec<u8>)>);
     for packet in packets {
         if let Some((run, buffer)) = &mut current {
@@ -94,7 +115,7 @@ fn join(packets: &[&[u8]]) -> Vec<(VnetHeader, Vec<u8>)> {
             let saved = buffer.split_off(at);
             assert!(saved.len() <= HEADERS_LEN_MAX);
             buffer.extend_from_slice(packet);
-            let fit = run.fit(&buffer[at..]);
+            let fit = run.fit(&buffer[at..], sums);
             if let Fit::Joins(piece) = fit {
                 assert_eq!(piece.payload(), run.header_len()..packet.len());
                 buffer[at..at + saved.len()].copy_from_slice(&saved);
@@ -106,7 +127,7 @@ fn join(packets: &[&[u8]]) -> Vec<(VnetHeader, Vec<u8>)> {
             buffer.extend_from_slice(&saved);
         }
         out.extend(current.take().map(finish));
-        match Run::start(packet) {
+        match Run::start(packet, sums) {
             Some(run) => current = Some((run, packet.to_vec())),
             None => out.push((VnetHeader::default(), packet.to_vec())),
         }

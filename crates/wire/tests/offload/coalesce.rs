@@ -2,6 +2,7 @@
 
 use crate::build::{ETHERNET_LEN, Super, put_checksums, super_packet};
 use proptest::prelude::*;
+use wire::checksum::TransportSum::{self, Partial, Whole};
 use wire::coalesce::{Fit, HEADERS_LEN_MAX, Kind, RUN_LEN_MAX, Run, SEGMENTS_MAX};
 use wire::segment::Segments;
 use wire::vnet::{GsoType, VnetHeader};
@@ -9,6 +10,10 @@ use wire::{EmitError, Ip};
 
 /// A caller with one run, which lays each packet over the end of it.
 fn join(packets: &[Vec<u8>]) -> Vec<(VnetHeader, Vec<u8>)> {
+    join_as(packets, Whole)
+}
+
+fn join_as(packets: &[Vec<u8>], sums: TransportSum) -> Vec<(VnetHeader, Vec<u8>)> {
     let (mut out, mut current) = (Vec::new(), None::<(Run, Vec<u8>)>);
     for packet in packets {
         if let Some((run, buffer)) = &mut current {
@@ -16,7 +21,7 @@ fn join(packets: &[Vec<u8>]) -> Vec<(VnetHeader, Vec<u8>)> {
             let saved = buffer.split_off(at);
             assert!(saved.len() <= HEADERS_LEN_MAX);
             buffer.extend(packet);
-            let fit = run.fit(&buffer[at..]);
+            let fit = run.fit(&buffer[at..], sums);
             if let Fit::Joins(piece) = fit {
                 assert!(!run.is_full());
                 buffer[at..at + saved.len()].copy_from_slice(&saved);
@@ -27,7 +32,7 @@ fn join(packets: &[Vec<u8>]) -> Vec<(VnetHeader, Vec<u8>)> {
             buffer.extend(saved);
         }
         out.extend(current.take().map(finish));
-        match Run::start(packet) {
+        match Run::start(packet, sums) {
             Some(run) => current = Some((run, packet.clone())),
             None => out.push((VnetHeader::default(), packet.clone())),
         }
@@ -80,6 +85,19 @@ fn assert_nothing_is_lost(packets: &[Vec<u8>]) -> usize {
     joined.len()
 }
 
+/// What a sender makes of a super-frame whose checksums the receiver's device may finish.
+fn partial_pieces(vnet: &VnetHeader, frame: &[u8]) -> Vec<Vec<u8>> {
+    let ip = Ip::parse(&frame[ETHERNET_LEN..]).unwrap();
+    let segments = Segments::new(vnet, &ip, frame, u16::MAX).unwrap().with_partial_sums();
+    assert_eq!(segments.sums(), Partial);
+    let piece = |index| {
+        let mut out = vec![0; segments.len_of(index)];
+        segments.write(index, &mut out).unwrap();
+        out
+    };
+    (0..segments.count()).map(piece).collect()
+}
+
 /// A plain super-packet whose pieces make one run.
 fn one_run() -> impl Strategy<Value = Super> {
     super_packet(true).prop_map(|mut spec| {
@@ -103,6 +121,29 @@ proptest! {
         } else {
             let (expected, frame) = spec.frame();
             prop_assert_eq!((vnet, &packet[..]), (&expected, &frame[ETHERNET_LEN..]));
+        }
+    }
+
+    #[test]
+    fn pieces_with_partial_sums_join_to_the_same(spec in one_run()) {
+        let (vnet, frame) = spec.frame();
+        let pieces = partial_pieces(&vnet, &frame);
+        let joined = join_as(&pieces, Partial);
+        prop_assert_eq!(joined.len(), 1);
+        let (header, packet) = &joined[0];
+        if pieces.len() == 1 {
+            let expected = VnetHeader::partial_sum(!spec.tcp, (ETHERNET_LEN + spec.l4()) as u16);
+            prop_assert_eq!((header, packet), (&expected, &pieces[0]));
+        } else {
+            prop_assert_eq!((header, &packet[..]), (&vnet, &frame[ETHERNET_LEN..]));
+        }
+        // What is said of them decides: the same bytes with the other word, or one of each, are never one.
+        prop_assert!(Run::start(&pieces[0], Whole).is_none());
+        let whole = spec.packets();
+        prop_assert!(Run::start(&whole[0], Partial).is_none());
+        if pieces.len() > 1 {
+            let run = Run::start(&pieces[0], Partial).unwrap();
+            prop_assert_eq!(run.fit(&whole[1], Whole), Fit::Follows);
         }
     }
 
@@ -190,12 +231,12 @@ proptest! {
         head in prop::sample::select(vec![&[][..], &[0x45], &[0x60], &[0x45, 0, 0, 0, 0, 0, 0, 0, 0, 6]]),
     ) {
         let bytes = [head, &bytes].concat();
-        prop_assert!(Run::start(&bytes).is_none(), "nobody guesses two checksums");
-        let run = Run::start(&spec.packets()[0]).unwrap();
-        prop_assert!(!matches!(run.fit(&bytes), Fit::Joins(_)));
+        prop_assert!(Run::start(&bytes, Whole).is_none(), "nobody guesses two checksums");
+        let run = Run::start(&spec.packets()[0], Whole).unwrap();
+        prop_assert!(!matches!(run.fit(&bytes, Whole), Fit::Joins(_)));
         for end in 0..120 {
             let packet = &spec.packets()[0];
-            prop_assert!(!matches!(run.fit(&packet[..end.min(packet.len() - 1)]), Fit::Joins(_)));
+            prop_assert!(!matches!(run.fit(&packet[..end.min(packet.len() - 1)], Whole), Fit::Joins(_)));
         }
     }
 }
@@ -241,17 +282,17 @@ fn runs_are_bounded() {
 #[test]
 fn what_a_run_says_of_itself() {
     let packets = spec(false, true, 250, 100).packets();
-    let mut run = Run::start(&packets[0]).unwrap();
+    let mut run = Run::start(&packets[0], Whole).unwrap();
     assert_eq!((run.kind(), run.header_len(), run.len(), run.count(), run.is_full()), (Kind::TcpV4, 40, 140, 1, false));
     for (packet, is_full) in packets[1..].iter().zip([false, true]) {
-        let Fit::Joins(piece) = run.fit(packet) else { panic!("it joins") };
+        let Fit::Joins(piece) = run.fit(packet, Whole) else { panic!("it joins") };
         assert_eq!(piece.payload(), 40..packet.len());
         run.append(piece);
         assert_eq!(run.is_full(), is_full, "a shorter one is the last");
     }
     assert_eq!((run.len(), run.count()), (290, 3));
     for (v6, tcp, kind) in [(true, true, Kind::TcpV6), (false, false, Kind::UdpV4), (true, false, Kind::UdpV6)] {
-        let run = Run::start(&spec(v6, tcp, 100, 100).packets()[0]).unwrap();
+        let run = Run::start(&spec(v6, tcp, 100, 100).packets()[0], Whole).unwrap();
         assert_eq!((run.kind(), run.kind().is_udp()), (kind, !tcp));
     }
 }
@@ -272,9 +313,9 @@ fn a_first_packet_that_is_pushed_is_the_last() {
     let mut packets = base.packets();
     packets[0][33] |= 0x08;
     put_checksums(&mut packets[0]);
-    let run = Run::start(&packets[0]).unwrap();
+    let run = Run::start(&packets[0], Whole).unwrap();
     assert!(run.is_full());
-    assert_eq!(run.fit(&packets[1]), Fit::Follows);
+    assert_eq!(run.fit(&packets[1], Whole), Fit::Follows);
     assert_eq!(assert_nothing_is_lost(&packets), 2);
 }
 
@@ -325,9 +366,9 @@ fn a_zero_in_the_form_that_a_cut_would_not_write_is_not_joined() {
     for (v6, tcp, at, tuned, written, other) in cases {
         let mut packet = with_zero_checksum(&spec(v6, tcp, 100, 100).packets()[0], tuned, at);
         assert_eq!(packet[at..at + 2], written, "{v6} {tcp} {at}");
-        assert!(Run::start(&packet).is_some());
+        assert!(Run::start(&packet, Whole).is_some());
         packet[at..at + 2].copy_from_slice(&other);
-        assert!(Run::start(&packet).is_none(), "{v6} {tcp} {at}");
+        assert!(Run::start(&packet, Whole).is_none(), "{v6} {tcp} {at}");
     }
 }
 
@@ -336,25 +377,25 @@ fn who_follows_and_who_is_a_stranger() {
     for (v6, tcp) in [(false, false), (false, true), (true, false), (true, true)] {
         let base = spec(v6, tcp, 200, 100);
         let packets = base.packets();
-        let run = Run::start(&packets[0]).unwrap();
-        assert!(matches!(run.fit(&packets[1]), Fit::Joins(_)));
-        let fit = |other: &Super| run.fit(&other.packets()[1]);
+        let run = Run::start(&packets[0], Whole).unwrap();
+        assert!(matches!(run.fit(&packets[1], Whole), Fit::Joins(_)));
+        let fit = |other: &Super| run.fit(&other.packets()[1], Whole);
         assert_eq!(fit(&Super { ttl: 63, ..base.clone() }), Fit::Follows);
         assert_eq!(fit(&Super { ip_options: 1, ..base.clone() }), Fit::Follows);
-        assert_eq!(run.fit(&base.packet(&[1; 101], 1, 107, 0x10)), Fit::Follows, "longer than the first");
+        assert_eq!(run.fit(&base.packet(&[1; 101], 1, 107, 0x10), Whole), Fit::Follows, "longer than the first");
         assert_eq!(fit(&Super { ports: (1000, 2001), ..base.clone() }), Fit::Stranger);
         assert_eq!(fit(&Super { ports: (1001, 2000), ..base.clone() }), Fit::Stranger);
         assert_eq!(fit(&Super { addresses: ([10; 16], [12; 16]), ..base.clone() }), Fit::Stranger);
         assert_eq!(fit(&Super { tcp: !tcp, ..base.clone() }), Fit::Stranger);
         assert_eq!(fit(&Super { v6: !v6, ..base.clone() }), Fit::Stranger);
-        assert_eq!(run.fit(&[]), Fit::Stranger);
+        assert_eq!(run.fit(&[], Whole), Fit::Stranger);
         if !v6 {
             let mut fragment = packets[1].clone();
             fragment[7] = 1;
             fragment[20..24].fill(0);
             put_checksums(&mut fragment);
-            assert_eq!(run.fit(&fragment), Fit::Follows, "what stands there are no ports");
-            assert!(Run::start(&fragment).is_none());
+            assert_eq!(run.fit(&fragment, Whole), Fit::Follows, "what stands there are no ports");
+            assert!(Run::start(&fragment, Whole).is_none());
         }
     }
 }
@@ -362,7 +403,7 @@ fn who_follows_and_who_is_a_stranger() {
 #[test]
 fn what_cannot_begin_a_run() {
     let base = spec(false, true, 100, 100);
-    let starts = |spec: &Super| Run::start(&spec.packets()[0]).is_some();
+    let starts = |spec: &Super| Run::start(&spec.packets()[0], Whole).is_some();
     assert!(starts(&base) && starts(&Super { flags: 0x18, ..base.clone() }));
     for bit in [0x01, 0x02, 0x04, 0x20, 0x40, 0x80] {
         assert!(!starts(&Super { flags: 0x10 | bit, ..base.clone() }), "{bit:#x}");
@@ -372,7 +413,7 @@ fn what_cannot_begin_a_run() {
         let mut packet = base.packets().remove(0);
         packet[32] |= reserved;
         put_checksums(&mut packet);
-        assert!(Run::start(&packet).is_none(), "the bits beside the data offset, accurate ecn's too");
+        assert!(Run::start(&packet, Whole).is_none(), "the bits beside the data offset, accurate ecn's too");
     }
     assert!(!starts(&Super { payload: vec![], ..base.clone() }), "nothing to join");
     assert!(!starts(&Super { ip_options: 1, ..base.clone() }));
@@ -381,9 +422,9 @@ fn what_cannot_begin_a_run() {
         let mut unchecked = spec(v6, false, 100, 100).packets().remove(0);
         let at = if v6 { 46 } else { 26 };
         unchecked[at..at + 2].fill(0);
-        assert!(Run::start(&unchecked).is_none(), "a datagram without a checksum");
+        assert!(Run::start(&unchecked, Whole).is_none(), "a datagram without a checksum");
         let mut padded = spec(v6, true, 100, 100).packets().remove(0);
         padded.push(0);
-        assert!(Run::start(&padded).is_none(), "bytes behind the packet");
+        assert!(Run::start(&padded, Whole).is_none(), "bytes behind the packet");
     }
 }

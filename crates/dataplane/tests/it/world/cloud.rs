@@ -314,6 +314,7 @@ fn slice(vpc: u32) -> VpcSlice {
         peerings: vec![Arc::new(peering)],
         peers: vec![Peer { peering: pcx(), vpc: vpc_id(other), members, groups: vec![group_id(other)] }],
         dhcp_options: None,
+        hosted_zones: Vec::new(),
         prefix_lists: BTreeMap::new(),
     }
 }
@@ -392,6 +393,8 @@ fn endpoint(guest: Guest) -> Endpoint {
         description: String::new(),
         private_ips: vec![guest.v4()],
         ipv6_addresses: vec![guest.v6()],
+        public: Vec::new(),
+        kind: InterfaceKind::Interface,
         groups: BTreeSet::from([group_id(guest.vpc)]),
         source_dest_check: true,
         connection_tracking: ConnectionTracking::default(),

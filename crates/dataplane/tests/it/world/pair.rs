@@ -97,15 +97,20 @@ impl Pair {
 
     /// With this SPI and a key of these bytes.
     pub(crate) fn agree_as(&mut self, from: usize, domain: Domain, spi: u32, byte: u8) {
+        self.agree_on(from, Identity { spi, domain, host: host_id(1 - from), shard: 0, partial_sums: true }, byte);
+    }
+
+    /// With the identity that the sender has.
+    pub(crate) fn agree_on(&mut self, from: usize, sender: Identity, byte: u8) {
         let to = 1 - from;
         let material = KeyMaterial::fill(|key| {
             key.fill(byte);
             Ok::<_, ()>(())
         })
         .unwrap();
-        let identity = |at: usize| Identity { spi, domain, host: host_id(at), shard: 0 };
-        self.outbound[from].push(Arc::new(Outbound::new(identity(to), &material, Cipher::Ring)));
-        self.inbound[to].push(Arc::new(Inbound::new(identity(from), &material, Cipher::Ring)));
+        let receiver = Identity { host: host_id(from), ..sender };
+        self.outbound[from].push(Arc::new(Outbound::new(sender, &material, Cipher::Ring)));
+        self.inbound[to].push(Arc::new(Inbound::new(receiver, &material, Cipher::Ring)));
         self.connect();
     }
 
