@@ -96,13 +96,21 @@ class Wire:
         pairs = [("Action", action), ("Version", VERSIONS[self.service]), *(parameters or {}).items()]
         return self.post(pairs, **options)
 
-    def post(self, pairs, known=False, **options):
-        """A signed POST of these pairs (or of a body as it stands); `known` also checks the parameters."""
+    def post(self, pairs, known=False, loose=False, **options):
+        """A signed POST of these pairs (or of a body as it stands). `known` also checks the parameters.
+
+        So does success: a test whose request is misspelt proves nothing. `loose`: it is misspelt on purpose.
+        """
         if known and self.checker:
             wrong = self.checker.request(self.service, pairs)
             assert not wrong, wrong
-        body = pairs if isinstance(pairs, (bytes, str)) else urlencode(pairs)
-        return self.send("POST", body=body, headers={"content-type": FORM}, **options)
+        as_it_stands = isinstance(pairs, (bytes, str))
+        body = pairs if as_it_stands else urlencode(pairs)
+        reply = self.send("POST", body=body, headers={"content-type": FORM}, **options)
+        if reply.status == 200 and self.service != "peerway" and not (loose or as_it_stands):
+            wrong = shapes.check_request(self.service, list(pairs))
+            assert not wrong, wrong
+        return reply
 
     def get(self, pairs, **options):
         """A signed GET with these pairs in the query string."""
@@ -118,6 +126,7 @@ class Wire:
             ("X-Amz-Date", when),
             ("X-Amz-Expires", str(expires)),
             ("X-Amz-SignedHeaders", "host"),
+            *([("X-Amz-Security-Token", self.key.token)] if self.key.token else []),
         ]
         query, empty = canonical_query(pairs), hashlib.sha256(b"").hexdigest()
         made = signature(

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -23,7 +24,7 @@ REGIONS = ("us-east-1", "eu-west-1")
 class Server:
     """One `peerway up`; a context manager."""
 
-    def __init__(self, binary, data=None, packets=False, clock=False, extra=()):
+    def __init__(self, binary, data=None, packets=False, clock=False, default_vpc=False, extra=()):
         self.binary = binary
         self._own = None if data else tempfile.TemporaryDirectory(prefix="peerway-test-")
         self.data = Path(data or self._own.name)
@@ -33,6 +34,8 @@ class Server:
         self.arguments += ["--regions", ",".join(REGIONS)]
         self.arguments += [] if packets else ["--no-packets"]
         self.arguments += ["--allow-clock"] if clock else []
+        # Most tests want to find what they made, and nothing else.
+        self.arguments += [] if default_vpc else ["--no-default-vpc"]
         self.arguments += extra
         self.log = self.data / f"up-{self.port}.log"
         self.process = None
@@ -56,7 +59,7 @@ class Server:
                 [self.binary, *self.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         give_up = time.monotonic() + READY_S_MAX
-        while not answers(self.port):
+        while not answers(self.port, tls="--tls" in self.arguments):
             if self.process.poll() is not None:
                 raise RuntimeError(f"`{self.command()}` ended with {self.process.returncode}:\n{self.output()}")
             if time.monotonic() > give_up:
@@ -131,10 +134,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def answers(port):
+def answers(port, tls=False):
     """Whether something on this loopback port speaks HTTP."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as s:
         s.settimeout(2)
+        # Who it is does not matter here.
+        s = ssl._create_unverified_context().wrap_socket(s) if tls else s
         s.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         return s.recv(5) == b"HTTP/"
     return False

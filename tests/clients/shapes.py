@@ -9,7 +9,7 @@ Rules, from the model and the protocol (spec 1.3):
 - every value parses as its type; enum values are in the model's enum; nothing appears twice; no stray text;
 - required members, and those in `ALWAYS`, are there;
 - an error is Response/Errors/Error/{Code,Message} with RequestID, and has the HTTP status of its class;
-- every request parameter is one that the input shape knows, and its value parses.
+- every request parameter is one that the input shape knows, its value parses, and none that is required is missing.
 """
 
 import base64
@@ -24,6 +24,7 @@ import botocore
 import botocore.session
 
 EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
+ROUTE53_NAMESPACE = "https://route53.amazonaws.com/doc/2013-04-01/"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 ENVELOPE = {"Action", "Version"}
@@ -89,7 +90,12 @@ ALWAYS = {
 BESIDES = {
     # Of an attached internet gateway; Terraform waits for the word.
     "AttachmentStatus": {"available"},
+    # Of a NAT gateway; the model has natGateway (spec 8.1).
+    "NetworkInterfaceType": {"nat_gateway"},
 }
+
+# Members that AWS leaves out although its model requires them: a private hosted zone has no delegation set.
+NEVER = {"CreateHostedZoneResponse": {"DelegationSet"}}
 
 # HTTP status by error code where it is not the 400 of every other refusal (spec 1.3.5, 1.3.8, 1.6).
 STATUS_OF = {
@@ -108,6 +114,12 @@ STATUS_OF = {
     "RequestEntityTooLarge": {400, 413},
     "RequestTimeout": {400, 408},
     "InvalidRequest": {400, 404},
+    "NoSuchHostedZone": {404},
+    "NoSuchChange": {404},
+    "HostedZoneAlreadyExists": {409},
+    "NotAuthorizedException": {401},
+    "VPCAssociationNotFound": {404},
+    "VPCAssociationAuthorizationNotFound": {404},
 }
 
 
@@ -135,7 +147,7 @@ def check_response(service, operation, status, body, content_type=None):
         return [f"/: not XML: {e}"]
     if status >= 300:
         return _check_error(service, status, root)
-    if status != 200:
+    if status != (model(service).operation_model(operation).http.get("responseCode", 200) if service == "route53" else 200):
         return [f"status: {status} is neither 200 nor an error"]
     return _check_success(service, operation, root)
 
@@ -158,7 +170,8 @@ def check_request(service, pairs):
         if name not in ENVELOPE and not PRESIGNED.fullmatch(name):
             problem = _check_parameter(service, shape, name, value)
             found += [f"{action}/{name}: {problem}"] if problem else []
-    return found
+    sent = [tuple(name.split(".")) for name in form if name not in ENVELOPE]
+    return found + [f"{action}/{name}: is required and missing" for name in _missing(service, shape, sent)]
 
 
 class Checker:
@@ -173,6 +186,7 @@ class Checker:
         """Makes every client of this boto3 session check every answer before it is parsed."""
         session.events.register("before-parse.ec2", self._before_parse)
         session.events.register("before-parse.sts", self._before_parse)
+        session.events.register("before-parse.route-53", self._before_parse)
 
     def answer(self, service, operation, status, body, content_type=None):
         """Checks one answer and returns its violations, which are also kept for the summary."""
@@ -245,6 +259,11 @@ def _check_success(service, operation, root):
                 walk.say("/", "an action without output answers <return>true</return> and nothing else")
         else:
             walk.members(op.output_shape, root, rest, "")
+        return walk.found
+    if service == "route53":
+        # REST: what stands in a header is not in the body.
+        if op.output_shape is not None:
+            walk.members(op.output_shape, root, list(root), "")
         return walk.found
     result = op.output_shape.serialization.get("resultWrapper", f"{operation}Result") if op.output_shape else None
     parts = {walk.name(c): c for c in root}
@@ -330,6 +349,8 @@ class _Walk:
             seen[member] = child
             self.value(target.member if _flat(target) else target, child, f"{path}/{name}")
         for member in [*shape.required_members, *ALWAYS.get(shape.name, [])]:
+            if "location" in shape.members.get(member, shape).serialization or member in NEVER.get(shape.name, ()):
+                continue
             if member in shape.members and member not in seen:
                 self.say(f"{path}/{_wire_name(member, shape.members[member])}", f"is missing in {shape.name}")
 
@@ -358,7 +379,8 @@ class _Walk:
 
 
 def _namespace(service):
-    return EC2_NAMESPACE if service == "ec2" else model(service).metadata["xmlNamespace"]
+    given = {"ec2": EC2_NAMESPACE, "route53": ROUTE53_NAMESPACE}
+    return given[service] if service in given else model(service).metadata["xmlNamespace"]
 
 
 def _wire_name(member, shape):
@@ -420,6 +442,27 @@ def _check_parameter(service, shape, name, value):
         # SDKs send an empty list or structure as its bare name.
         return None if value == "" else f"a value where {shape.name} is a {shape.type_name}"
     return _check_scalar(shape, value)
+
+
+def _missing(service, shape, sent, above=()):
+    """The required parameters that were not sent, inside what was sent."""
+    if shape is None or shape.type_name not in ("structure", "list"):
+        return []
+    below = sorted({name[len(above)] for name in sent if name[: len(above)] == above and len(name) > len(above)})
+    if shape.type_name == "list":
+        # Inside STS's lists stands the word `member`.
+        inside = [shape if token == "member" and service != "ec2" else shape.member for token in below]
+        return [m for token, s in zip(below, inside) for m in _missing(service, s, sent, (*above, token))]
+    named = {_query_name(service, m, s): (m, s) for m, s in shape.members.items()}
+    found = [
+        ".".join((*above, token))
+        for token, (member, _) in named.items()
+        if member in shape.required_members and token not in below
+    ]
+    for token in below:
+        if token in named:
+            found += _missing(service, named[token][1], sent, (*above, token))
+    return found
 
 
 def _query_name(service, member, shape):

@@ -82,7 +82,7 @@ def test_the_signers_known_answers():
 def test_post_and_get_are_the_same(a, wire):
     vpc = a.vpc()
     pairs = [*EC2, ("VpcId.1", vpc)]
-    for reply in (wire.post(pairs), wire.get(pairs), wire.presigned(pairs)):
+    for reply in (wire.post(pairs), wire.get(pairs)):
         assert well_formed(reply, "ec2", "DescribeVpcs").text("vpcId") == vpc
     charset = wire.send(
         "POST",
@@ -382,7 +382,7 @@ def test_real_keys_are_verified(cloud, temporary):
     spoiled(None, token="made up")
     spoiled(lambda h, body: body.replace(b"DescribeVpcs", b"DescribeXpcs"))
     spoiled(lambda h, body: h.update({"content-type": "application/x-www-form-urlencoded"}) or body)
-    spoiled(lambda h, body: h.update({"host": "ec2.us-east-1.amazonaws.com"}) or body)
+    spoiled(lambda h, body: h.update({"host": "localhost"}) or body)
     last = lambda s: s[:-1] + ("0" if s[-1] != "0" else "1")
     spoiled(lambda h, body: h.update({"authorization": last(h["authorization"])}) or body)
     spoiled(
@@ -405,7 +405,7 @@ def test_signatures_hold_for_minutes_only(cloud, temporary):
 
 def test_the_scope_must_fit(cloud, new_account):
     account = new_account()
-    for service in ("s3", "iam", "EC2", ""):
+    for service in ("s3", "sns", "EC2", ""):
         wire = Wire(cloud.endpoint, account, service="ec2")
         wire.service = service
         expect(wire.post(EC2), ("SignatureDoesNotMatch", "IncompleteSignature", "AuthFailure", "InvalidAction"))

@@ -239,7 +239,17 @@ def form(**pairs):
         form(VpcPeeringConnectionId_1="pcx-1", DryRun="true", MaxResults="5"),
         form(Filter_1_Name="status-code", Filter_1_Value_1="active", Filter_1_Value_2="failed"),
         form(Action="ModifyVpcAttribute", VpcId="vpc-1", EnableDnsSupport_Value="false"),
-        form(Action="CreateNetworkAclEntry", PortRange_From="80", PortRange_To="80", Icmp_Type="8", Egress="false"),
+        form(
+            Action="CreateNetworkAclEntry",
+            NetworkAclId="acl-1",
+            RuleNumber="1",
+            Protocol="6",
+            RuleAction="allow",
+            Egress="false",
+            PortRange_From="80",
+            PortRange_To="80",
+            Icmp_Type="8",
+        ),
         form(Action="CreateTags", ResourceId_1="vpc-1", Tag_1_Key="a", Tag_1_Value="b"),
         form(**{"X-Amz-Signature": "00"}),
     ],
@@ -260,6 +270,12 @@ def test_known_parameters_pass(pairs):
         (form(MaxResults="ten"), "not an integer"),
         (form(Version="2011-06-15"), "Version"),
         (form(Action="DescribeVpcPeering"), "is not in the ec2 model"),
+        (form(Action="DeleteVpc"), "DeleteVpc/VpcId: is required and missing"),
+        (form(Action="CreateTags", ResourceId_1="vpc-1"), "CreateTags/Tag: is required and missing"),
+        (
+            form(Action="CreateNetworkAclEntry", NetworkAclId="a", Protocol="6", RuleAction="allow", Egress="true"),
+            "CreateNetworkAclEntry/RuleNumber: is required and missing",
+        ),
         (form() + [("DryRun", "true"), ("DryRun", "true")], "more than once"),
     ],
 )
@@ -273,9 +289,12 @@ def test_sts_lists_have_member_in_their_names():
         ("Action", "AssumeRole"),
         ("Version", "2011-06-15"),
         ("RoleArn", "arn:aws:iam::222222222222:role/x"),
+        ("RoleSessionName", "x"),
         ("Tags.member.1.Key", "a"),
+        ("Tags.member.1.Value", "b"),
     ]
     assert check_request("sts", pairs) == []
+    assert check_request("sts", pairs[:-1]) == ["AssumeRole/Tags.member.1.Value: is required and missing"]
 
 
 def test_the_checker_stops_a_boto3_call_that_got_a_wrong_answer():

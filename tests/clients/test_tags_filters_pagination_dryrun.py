@@ -205,7 +205,7 @@ def test_gaps_and_letters_in_parameter_names(a):
         {"Filter.3.Name": "vpc-id", "Filter.3.Value.9": vpc},
         {"Filter.1.Name": "vpc-id", "Filter.1.Value.1": vpc, "Filter.5.Name": "state", "Filter.5.Value.2": "available"},
     ):
-        reply = a.wire.call("DescribeVpcs", given)
+        reply = a.wire.call("DescribeVpcs", given, loose=True)
         assert reply.status == 200 and reply.text("vpcId") == vpc, (given, reply)
 
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dataplane::{Action, HEADROOM, PortId, Shared, Worker};
+use dataplane::{Action, HEADROOM, Late, PortId, Shared, Worker};
 use linux::poll::{Event, Interest, Poll, Waker};
 use linux::tap::{FRAME_BUFFER_LEN, TapQueue, is_down, is_gone};
 use linux::udp::{Received, RecvBatch, UdpSocket};
@@ -42,6 +42,8 @@ enum Order {
     Plug(PortId, TapQueue),
     /// The queue is dropped, then the sender: who waits on the other end knows that nothing holds the device any more.
     Unplug(PortId, Sender<()>),
+    /// What a service says by itself.
+    Say(Late),
     Stop,
 }
 
@@ -155,6 +157,13 @@ impl Engine {
         }
     }
 
+    /// Says to a guest what a service has for it.
+    pub(crate) fn say(&self, late: Late) {
+        if let Some(lane) = self.lanes.first() {
+            lane.order(Order::Say(late));
+        }
+    }
+
     /// Ports whose device somebody deleted since the last call.
     pub(crate) fn take_gone(&self) -> Vec<PortId> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect()
@@ -247,10 +256,18 @@ impl Carrier {
                     self.unplug(port);
                     drop(done);
                 }
+                Order::Say(late) => self.say(&late),
                 Order::Stop => return false,
             }
         }
         true
+    }
+
+    fn say(&mut self, late: &Late) {
+        let Some(transmit) = self.worker.late(late) else { return };
+        if !write(self.queues.get(transmit.port.index()), &transmit.frame) {
+            self.worker.undelivered(transmit.port, transmit.frame.len());
+        }
     }
 
     fn listen(&self) {

@@ -12,12 +12,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use linux::sandbox::{IDS, Record};
-use model::InstanceId;
+use model::{InstanceId, Time};
 
 use crate::{Options, StartError, chain};
 
@@ -90,6 +91,19 @@ impl InstanceFiles {
 
     pub(crate) fn console(&self) -> PathBuf {
         self.0.join("console.log")
+    }
+
+    /// The end of what the console says, and when it said something last.
+    pub(crate) fn console_tail(&self, bytes_max: usize) -> io::Result<(Vec<u8>, Time)> {
+        let mut file = fs::File::open(self.console())?;
+        let metadata = file.metadata()?;
+        let since = metadata.modified()?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let bytes_max = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        file.seek(SeekFrom::Start(metadata.len().saturating_sub(bytes_max)))?;
+        let mut tail = Vec::new();
+        // It may grow meanwhile.
+        file.take(bytes_max).read_to_end(&mut tail)?;
+        Ok((tail, Time::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))))
     }
 
     pub(crate) fn ending(&self) -> PathBuf {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dataplane::{Binding, Ports};
 use model::NetworkInterfaceId;
 use model::intent::Intent;
-use policy::Tables;
+use policy::{Internet, Tables};
 
 pub(crate) struct Force {
     pub(crate) plane: Arc<dataplane::Shared>,
@@ -73,7 +73,9 @@ impl Force {
 
     fn apply(&self, state: &mut State) {
         state.generation += 1;
-        state.tables = Arc::new(state.tables.recompile(state.intent.vpcs.values(), state.generation));
+        let internet = Internet::new(&state.intent.public, &state.intent.public_ipv6);
+        let tables = state.tables.recompile(state.intent.vpcs.values(), state.generation);
+        state.tables = Arc::new(tables.with_internet(Arc::new(internet)));
         self.swap(state);
     }
 

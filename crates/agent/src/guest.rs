@@ -1,13 +1,17 @@
 //! A guest's devices: one TAP per interface in its network namespace, set up as DHCP would set it up.
 
+mod sources;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
-use linux::netlink::{Link, LinkChange, Netlink, NetlinkError, Route};
+use linux::netlink::{Link, LinkChange, MAIN_TABLE, Netlink, NetlinkError, Route};
 use linux::tap::{Offloads, Tap, TapError, TapQueue};
 use model::intent::VpcSlice;
 use model::{NetworkInterface, Subnet};
+
+pub(crate) use sources::{Plugged, settle};
 
 /// Why a device could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +125,7 @@ fn find(netlink: &mut Netlink, interface: &NetworkInterface, device_index: u32) 
     Ok(by_mac.or_else(|| links.iter().find(|link| link.name == name)).cloned())
 }
 
-/// Brings the device up with the interface's addresses and, on the primary one, the default routes.
+/// Brings the device up with the interface's addresses and default routes: of IPv4 on the primary one alone.
 pub(crate) fn bring_up(
     netns: BorrowedFd<'_>,
     slice: &VpcSlice,
@@ -136,14 +140,29 @@ pub(crate) fn bring_up(
         set_addresses(&mut netlink, &name, subnet, interface)?;
         if device_index == 0 {
             netlink.add_route(&default_route(&name, Ipv4Addr::UNSPECIFIED.into(), subnet.router().into()))?;
-            if !interface.ipv6_addresses.is_empty() && carries_ipv6(&netlink.link(&name)?) {
-                let router = dataplane::ROUTER_LINK_LOCAL.into();
-                netlink.add_route(&default_route(&name, Ipv6Addr::UNSPECIFIED.into(), router))?;
-            }
         }
-        Ok(())
+        route_ipv6(&mut netlink, &name, device_index, interface)
     };
     linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
+}
+
+/// The metric of the first device's default route of IPv6; the next one's is behind it by one. All are ahead of what the kernel makes of
+/// advertisements (1024), which the router sends to interfaces without an address, too.
+const METRIC_V6: u32 = 512;
+
+/// A default route of IPv6, as soon as there is an address to go with it: the first device may have none.
+fn route_ipv6(
+    netlink: &mut Netlink,
+    name: &str,
+    device_index: u32,
+    interface: &NetworkInterface,
+) -> Result<(), DeviceError> {
+    if !interface.ipv6_addresses.is_empty() && carries_ipv6(&netlink.link(name)?) {
+        let router = dataplane::ROUTER_LINK_LOCAL.into();
+        let route = default_route(name, Ipv6Addr::UNSPECIFIED.into(), router);
+        netlink.add_route_to(MAIN_TABLE, METRIC_V6 + device_index, &route)?;
+    }
+    Ok(())
 }
 
 /// Makes the device's addresses those of the interface; link-local ones are the guest's own.
@@ -154,8 +173,13 @@ pub(crate) fn readdress(
     device_index: u32,
 ) -> Result<(), DeviceError> {
     let subnet = slice.subnets.iter().find(|subnet| subnet.id == interface.subnet).ok_or(DeviceError::Subnet)?;
-    let name = device_name(device_index);
-    let work = || -> Result<(), DeviceError> { set_addresses(&mut Netlink::open()?, &name, subnet, interface) };
+    let work = || -> Result<(), DeviceError> {
+        let mut netlink = Netlink::open()?;
+        // One that its guest deleted is made again, with its addresses.
+        let Some(Link { name, .. }) = find(&mut netlink, interface, device_index)? else { return Ok(()) };
+        set_addresses(&mut netlink, &name, subnet, interface)?;
+        route_ipv6(&mut netlink, &name, device_index, interface)
+    };
     linux::namespace::in_netns(netns, work).map_err(DeviceError::Namespace)?
 }
 

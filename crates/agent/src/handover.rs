@@ -31,7 +31,7 @@ use linux::fds::DESCRIPTORS_MAX;
 use linux::tap::TapQueue;
 use model::NetworkInterfaceId;
 use model::intent::Intent;
-use policy::Tables;
+use policy::{Internet, Tables};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tunnel::Handover;
@@ -164,6 +164,7 @@ impl Agent {
         }
         say(connection, &ToSuccessor::Done, &[])?;
         // What was counted is written while the successor carries on.
+        shared.services.stop();
         shared.flow_logs.stop();
         tracing::info!(successor = child.id(), "handed over");
         Ok(())
@@ -224,7 +225,9 @@ impl Predecessor {
             (other, _) => return Err(unexpected(&other)),
         }
         let compiled = |intent: Intent| {
+            let internet = Internet::new(&intent.public, &intent.public_ipv6);
             let tables = Tables::compile(intent.vpcs.values().map(|slice| &**slice), 1);
+            let tables = tables.with_internet(Arc::new(internet));
             (Arc::new(intent), Arc::new(tables))
         };
         let mut received = Received { intent: kept::intent(options).map(compiled), ..Received::default() };

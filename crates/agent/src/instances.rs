@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use dataplane::{Binding, PORTS_MAX, PortId};
+use dataplane::{Binding, DhcpSettings, PORTS_MAX, PortId};
 use linux::sandbox::{Ending, Exec, Sandbox, Spec};
 use model::intent::{Intent, VpcSlice};
+use model::vpc::HostnameType;
 use model::{Instance, InstanceId, InstanceState, NetworkInterface, NetworkInterfaceId};
 use stream::{Condition, Report};
 
 use crate::files::{self, InstanceFiles};
-use crate::guest::{self, DeviceError};
+use crate::guest::{self, DeviceError, Plugged};
 use crate::kept::{Ended, Kept, KeptDevice};
 use crate::{Options, Shared, chain};
 
@@ -135,6 +136,10 @@ pub(crate) fn run(shared: &Arc<Shared>) {
 }
 
 fn reconcile(shared: &Shared, intent: &Intent) {
+    // First, because what one instance gives up may be another one's now.
+    for instance in intent.instances.values() {
+        drop_devices(shared, intent, instance.id);
+    }
     for instance in intent.instances.values() {
         match instance.state {
             InstanceState::Pending | InstanceState::Running => {
@@ -261,6 +266,7 @@ fn launch(shared: &Shared, intent: &Intent, instance: &Instance) -> Result<(), L
     for (device_index, interface) in wanted_interfaces(intent, instance.id) {
         plug(shared, intent, instance.id, device_index, &interface)?;
     }
+    settle_sources(shared, intent, instance.id);
     let start = |running: &mut Running| running.sandbox.start().map(|()| running.is_started = true);
     shared.instances.running().get_mut(&instance.id).map_or(Ok(()), start).map_err(LaunchError::Start)?;
     remember(shared, instance.id).map_err(LaunchError::Files)?;
@@ -272,19 +278,21 @@ fn spec(options: &Options, files: &InstanceFiles, intent: &Intent, instance: &In
     let slice = intent.vpcs.get(&instance.vpc);
     let primary = wanted_interfaces(intent, instance.id).remove(&0);
     let address = primary.as_ref().map(|interface| interface.primary_ip());
-    let hostname = address
-        .map_or_else(|| instance.id.to_string(), |address| format!("ip-{}", address.to_string().replace('.', "-")));
-    let domain = slice.map(|slice| slice.region.private_domain()).unwrap_or_default();
-    let resolver = slice.map(|slice| slice.vpc.resolver().to_string());
-    let hosts = address.map(|address| format!("{address} {hostname}.{domain} {hostname}\n")).unwrap_or_default();
+    let hostname = match (instance.private_dns.hostname_type, address) {
+        (HostnameType::IpName, Some(address)) => format!("ip-{}", address.to_string().replace('.', "-")),
+        _ => instance.id.to_string(),
+    };
+    // As a DHCP client would have it: the set in force at the start; a client inside hears of a later one when it renews its lease.
+    let settings = slice.map(|slice| DhcpSettings::of(slice)).unwrap_or_default();
+    let domain = settings.search_domains().into_iter().next();
+    let full_name = domain.map_or_else(|| hostname.clone(), |domain| format!("{hostname}.{domain} {hostname}"));
+    let hosts = address.map(|address| format!("{address} {full_name}\n")).unwrap_or_default();
+    let has_ipv6 = primary.as_ref().is_some_and(|interface| !interface.ipv6_addresses.is_empty());
     Ok(Spec {
         id: instance.id.to_string(),
         hostname,
         root_dir: files.root(),
-        resolv_conf: format!(
-            "{}search {domain}\n",
-            resolver.map(|address| format!("nameserver {address}\n")).unwrap_or_default()
-        ),
+        resolv_conf: settings.resolv_conf(has_ipv6),
         hosts: format!("127.0.0.1 localhost\n::1 localhost ip6-localhost\n{hosts}"),
         user_data: instance.user_data.clone(),
         uid_base: files.uid_base(options).map_err(LaunchError::Files)?,
@@ -306,17 +314,31 @@ fn wanted_interfaces(intent: &Intent, id: InstanceId) -> BTreeMap<u32, Arc<Netwo
     attached.collect()
 }
 
-/// Plugs in what is attached and not there, takes away what is there and not attached, gives the rest its addresses.
-fn update_devices(shared: &Shared, intent: &Intent, id: InstanceId) {
-    let wanted = wanted_interfaces(intent, id);
+/// Takes away what is there and not attached any more.
+fn drop_devices(shared: &Shared, intent: &Intent, id: InstanceId) {
     let there: Vec<Device> =
         shared.instances.running().get(&id).map(|running| running.devices.clone()).unwrap_or_default();
-    for device in &there {
-        if wanted.get(&device.device_index).is_none_or(|interface| interface.id != device.interface.id) {
-            unplug(shared, id, device);
-        }
+    if there.is_empty() {
+        return;
     }
-    for (device_index, interface) in wanted {
+    let wanted = wanted_interfaces(intent, id);
+    let is_wanted =
+        |device: &Device| wanted.get(&device.device_index).is_some_and(|interface| interface.id == device.interface.id);
+    let (_, lost): (Vec<&Device>, Vec<&Device>) = there.iter().partition(|device| is_wanted(device));
+    for device in &lost {
+        unplug(shared, id, device);
+        tracing::info!(%id, interface = %device.interface.id, "an interface was detached");
+    }
+    if !lost.is_empty() {
+        settle_sources(shared, intent, id);
+    }
+}
+
+/// Plugs in what is attached and not there, gives the rest its addresses.
+fn update_devices(shared: &Shared, intent: &Intent, id: InstanceId) {
+    let there: Vec<Device> =
+        shared.instances.running().get(&id).map(|running| running.devices.clone()).unwrap_or_default();
+    for (device_index, interface) in wanted_interfaces(intent, id) {
         let known =
             there.iter().find(|device| device.interface.id == interface.id && device.device_index == device_index);
         let result = match known {
@@ -327,11 +349,35 @@ fn update_devices(shared: &Shared, intent: &Intent, id: InstanceId) {
             {
                 readdress(shared, intent, id, device_index, &interface)
             }
-            Some(_) => Ok(()),
+            Some(_) => continue,
         };
-        if let Err(error) = result {
-            tracing::warn!(%id, interface = %interface.id, error = %chain(&error), "a device is not as it should be");
+        match result {
+            Ok(()) => settle_sources(shared, intent, id),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::warn!(%id, interface = %interface.id, %error, "a device is not as it should be");
+            }
         }
+    }
+}
+
+/// Each source leaves by its own device. Without it packets of all but the first interface may take the wrong one, and are dropped.
+fn settle_sources(shared: &Shared, intent: &Intent, id: InstanceId) {
+    let Ok(Some(netns)) = netns_of(shared, id) else { return };
+    let devices: Vec<Device> =
+        shared.instances.running().get(&id).map(|running| running.devices.clone()).unwrap_or_default();
+    let subnet_of = |interface: &NetworkInterface| {
+        let slice = intent.vpcs.get(&interface.vpc)?;
+        slice.subnets.iter().find(|subnet| subnet.id == interface.subnet)
+    };
+    let plugged: Vec<Plugged<'_>> = devices
+        .iter()
+        .filter_map(|Device { device_index, interface, .. }| {
+            Some(Plugged { device_index: *device_index, interface, subnet: subnet_of(interface)? })
+        })
+        .collect();
+    if let Err(error) = guest::settle(std::os::fd::AsFd::as_fd(&netns), &plugged) {
+        tracing::warn!(%id, error = %chain(&error), "packets may leave by the wrong device");
     }
 }
 

@@ -124,7 +124,7 @@ async fn attempt(joining: &Joining, token: &JoinToken, identity: &mut Identity) 
             Ok(())
         }
         ToAgent::NoCertificate(source) => Err(JoinError::Refused { host: *host, source }),
-        ToAgent::Update(_) => {
+        ToAgent::Update(_) | ToAgent::Console { .. } => {
             let source = io::Error::new(io::ErrorKind::InvalidData, "it tells an intent to a stranger");
             Err(JoinError::Answer { server: server.clone(), source })
         }

@@ -5,6 +5,7 @@
 //!                                   └─▶ instances (sandboxes and devices, one after the other) ──▶ Report
 //!   guest ─TAP─▶ engine: one thread per queue, each with a `dataplane::Worker` ─▶ TAP ─▶ guest
 //!                  ├─ counted ─▶ flow_logs ─▶ files
+//!                  ├─ questions to the VPC's own addresses ─▶ services (`dns`, `metadata`) ─▶ TAP
 //!                  └─ sealed ─UDP─▶ other hosts; keys by links (`tunnel::Agreement`) over sessions (mutual TLS)
 //!   `peerway exec`, `status` ─Unix socket─▶ desk
 //! ```
@@ -29,13 +30,15 @@ pub mod join;
 mod kept;
 mod link;
 mod links;
+mod metadata;
+mod services;
 pub mod session;
 #[cfg(test)]
 mod testing;
 mod upstream;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -61,6 +64,7 @@ use handover::Received;
 use identity::{Identity, IdentityError};
 use link::Link;
 use links::Links;
+use services::Services;
 
 /// What an operator chose.
 #[derive(Clone, Debug)]
@@ -79,6 +83,8 @@ pub struct Options {
     pub underlay: Option<Underlay>,
     /// Keep the keys of links, so that `peerway capture --esp-keys` can show them. For tests.
     pub allow_esp_keys: bool,
+    /// Who is asked about names that are not this cloud's; `None`: nobody.
+    pub dns_upstream: Option<SocketAddr>,
     pub lifetime: Lifetime,
 }
 
@@ -136,6 +142,7 @@ pub(crate) struct Shared {
     captures: capture::Slots,
     flow_logs: FlowLogs,
     flows: flows::Flows,
+    services: Arc<Services>,
 }
 
 /// Reads a running agent's counters; may outlive the agent.
@@ -204,12 +211,14 @@ impl Agent {
         };
         let links = links.map(start).transpose()?;
         let flow_logs = FlowLogs::start(plane.clone(), options.host, &options.data).map_err(StartError::Thread)?;
+        let services = Services::start(&plane, engine.clone(), options.dns_upstream).map_err(StartError::Thread)?;
         let force = Force::new(plane);
         let desk = desk::bind(&options)?;
         let waker = desk.waker();
         let (instances, captures) = (instances::Board::default(), capture::Slots::default());
         let link = Link::default();
-        let shared = Shared { options, engine, force, link, links, identity, instances, captures, flow_logs, flows };
+        let shared =
+            Shared { options, engine, force, link, links, identity, instances, captures, flow_logs, flows, services };
         let shared = Arc::new(shared);
         if takes_over {
             instances::take_over(&shared, intent, devices);
@@ -235,6 +244,7 @@ impl Agent {
         if let Some(links) = &self.shared.links {
             links.stop();
         }
+        self.shared.services.stop();
         self.shared.engine.stop();
         self.shared.flows.close(self.shared.options.lifetime == Lifetime::OutliveAgent);
         self.shared.flow_logs.stop();

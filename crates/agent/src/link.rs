@@ -6,15 +6,15 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::Host;
 use model::intent::Intent;
-use stream::{Bytes, Digests, Report, ToAgent, ToServer};
+use model::{Host, InstanceId};
+use stream::{Bytes, CONSOLE_MAX, Console, Digests, Report, ToAgent, ToServer};
 use tokio::sync::watch;
 
 use crate::engine::now;
 use crate::identity::{Identity, Trust};
 use crate::links::Input;
-use crate::{Lifetime, Shared, chain, kept};
+use crate::{Lifetime, Shared, chain, files, kept};
 
 /// The sending half. While the server is out of reach it leads nowhere: what is in force stays in force, and the server learns from
 /// the next hello and what follows it.
@@ -103,6 +103,10 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Aske
                 tracing::error!(%why, "the server gives this host no certificate");
                 continue;
             }
+            Ok(ToAgent::Console { instance }) => {
+                shared.link.send(&ToServer::Console(console(shared, instance)));
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return is_heard,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the server cannot be heard; what is in force stays");
@@ -116,6 +120,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Aske
                 digests = has;
                 let intent = Arc::new(intent);
                 shared.force.follow(intent.clone());
+                shared.services.follow(&intent);
                 shared.flow_logs.follow(&intent);
                 tell(shared, Input::Follow(intent.clone()));
                 if shared.options.lifetime == Lifetime::OutliveAgent {
@@ -141,6 +146,13 @@ pub(crate) fn resume(shared: &Shared, intent: &Arc<Intent>) {
     }
     tell(shared, Input::Follow(intent.clone()));
     shared.instances.want(intent.clone());
+}
+
+/// One that cannot be read says nothing.
+fn console(shared: &Shared, instance: InstanceId) -> Console {
+    let read = files::of_instance(&shared.options, instance).console_tail(CONSOLE_MAX);
+    let (output, written) = read.unwrap_or_else(|_| (Vec::new(), now()));
+    Console { instance, written, output: Bytes(output) }
 }
 
 fn hello(shared: &Shared, has: &Digests) -> ToServer {

@@ -22,6 +22,7 @@ use dataplane::{Entitled, Tunnels, Want};
 use linux::udp::UdpSocket;
 use model::intent::Intent;
 use model::{Domain, Host, HostId, Time};
+use policy::Internet;
 use tunnel::{Agreement, Effect, Handover, KeyMaterial, Message, Permits, SessionId, message};
 
 pub use tunnel::{LinkDirection, LinkStatus};
@@ -369,7 +370,8 @@ impl Keys {
             self.hosts = self.intent.hosts.values().map(|host| (host.underlay.ip(), host.id)).collect();
         }
         let slices = self.intent.vpcs.values().map(|slice| &**slice);
-        let entitled = Entitled::new(self.host, slices);
+        let internet = Internet::new(&self.intent.public, &self.intent.public_ipv6);
+        let entitled = Entitled::new(self.host, slices).with_internet(&internet);
         self.agreement.entitle(Known { entitled, hosts: self.intent.hosts.keys().copied().collect() }, now);
         if is_moved {
             self.connect();

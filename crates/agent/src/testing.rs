@@ -21,6 +21,7 @@ pub(crate) fn options(data: &std::path::Path) -> crate::Options {
         prefix: "peerway-test".into(),
         underlay: None,
         allow_esp_keys: false,
+        dns_upstream: None,
         lifetime: crate::Lifetime::OutliveAgent,
     }
 }

@@ -1,16 +1,21 @@
-//! Which addresses an interface gets (spec 3.5, 8.2): named ones if they are free, else any free ones of the subnet.
+//! Which addresses an interface gets (spec 3.5, 8.2): named ones if they are free, else any free ones of the subnet. What was given back
+//! a moment ago is given to others last (decision 0039).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ec2::Error;
 use ec2::shapes::interface::{Ipv6AddressInput, PrivateIpAddressInput};
-use model::{NetworkInterface, Subnet};
+use model::{Change, Cidr, Duration, NetworkInterface, ReleasedAddresses, Subnet, SubnetId, Time, World};
 
 use crate::Cloud;
+use crate::action::reservation;
 
 /// Addresses of each family on one interface.
-const ADDRESSES_MAX: usize = 50;
+pub const ADDRESSES_MAX: usize = 50;
+
+/// How long an address that was given back goes only to those who name it, as long as there are others.
+pub const QUARANTINE: Duration = Duration::seconds(60);
 
 /// What a request says about addresses.
 #[derive(Clone, Copy, Default)]
@@ -50,7 +55,7 @@ impl Wanted<'_> {
             ipv4.push(pool.any_ipv4(cloud)?);
         }
         let ipv6 = self.allocate_ipv6(cloud, subnet, &mut pool)?;
-        check_count(ipv4.len().max(ipv6.len()))?;
+        check_count(ipv4.len().max(ipv6.len()), ADDRESSES_MAX)?;
         Ok((ipv4, ipv6))
     }
 
@@ -98,16 +103,59 @@ pub fn secondary(
     Ok(taken)
 }
 
+/// The same of IPv6.
+///
+/// # Errors
+/// As [`Wanted::allocate`].
+pub fn more_ipv6(
+    cloud: &mut Cloud<'_>,
+    subnet: &Subnet,
+    named: &[Ipv6Addr],
+    how_many: Option<i32>,
+) -> Result<Vec<Ipv6Addr>, Error> {
+    let mut pool = Pool::new(cloud, subnet);
+    let mut taken = Vec::new();
+    for address in named {
+        taken.push(pool.take_ipv6(*address)?);
+    }
+    for _ in 0..count("Ipv6AddressCount", how_many)? {
+        taken.push(pool.any_ipv6(cloud)?);
+    }
+    Ok(taken)
+}
+
 /// # Errors
 /// `PrivateIpAddressLimitExceeded`.
-pub fn check_count(addresses: usize) -> Result<(), Error> {
-    if addresses <= ADDRESSES_MAX {
+pub fn check_count(addresses: usize, max: usize) -> Result<(), Error> {
+    if addresses <= max {
         return Ok(());
     }
     Err(Error::new(
         "PrivateIpAddressLimitExceeded",
-        format!("An interface has at most {ADDRESSES_MAX} addresses of a family; {addresses} were asked for"),
+        format!(
+            "Number of private addresses will exceed limit: the interface may have {max} of a family, not {addresses}"
+        ),
     ))
+}
+
+/// Notes that these addresses of a subnet were given back.
+pub fn release(cloud: &mut Cloud<'_>, subnet: SubnetId, addresses: impl IntoIterator<Item = IpAddr>) {
+    let change = released(cloud.world(), subnet, addresses, cloud.now);
+    cloud.change_all(vec![change]);
+}
+
+/// The note that these addresses of a subnet were given back.
+pub fn released(world: &World, subnet: SubnetId, addresses: impl IntoIterator<Item = IpAddr>, now: Time) -> Change {
+    let before = world.find::<ReleasedAddresses>(&subnet);
+    let recent = before.into_iter().flat_map(|before| &before.addresses);
+    let recent = recent.filter(|(_, since)| **since + QUARANTINE > now).map(|(address, since)| (*address, *since));
+    let new = addresses.into_iter().map(|address| (address, now));
+    Change::put(ReleasedAddresses { subnet, addresses: recent.chain(new).collect() })
+}
+
+/// When a note has nothing to say any more.
+pub(crate) fn forgotten(note: &ReleasedAddresses) -> Time {
+    note.addresses.values().max().map_or(Time::EPOCH, |last| *last + QUARANTINE)
 }
 
 fn count(name: &str, asked: Option<i32>) -> Result<usize, Error> {
@@ -120,12 +168,31 @@ fn count(name: &str, asked: Option<i32>) -> Result<usize, Error> {
 struct Pool<'s> {
     subnet: &'s Subnet,
     taken: BTreeSet<IpAddr>,
+    /// Given back a moment ago, and when.
+    recent: BTreeMap<IpAddr, Time>,
+    /// Given only to who asks for them.
+    set_aside: Vec<Cidr>,
 }
 
 impl<'s> Pool<'s> {
     fn new(cloud: &Cloud<'_>, subnet: &'s Subnet) -> Pool<'s> {
         let interfaces = cloud.world().all::<NetworkInterface>().filter(|interface| interface.subnet == subnet.id);
-        Pool { subnet, taken: interfaces.flat_map(|interface| interface.addresses()).collect() }
+        let notes = cloud.world().find::<ReleasedAddresses>(&subnet.id).into_iter().flat_map(|note| &note.addresses);
+        let recent = notes.filter(|(_, since)| **since + QUARANTINE > cloud.now);
+        let set_aside = reservation::of_subnet(cloud.world(), subnet.id).map(|found| found.cidr).collect();
+        Pool {
+            subnet,
+            taken: interfaces.flat_map(|interface| interface.addresses()).collect(),
+            recent: recent.map(|(address, since)| (*address, *since)).collect(),
+            set_aside,
+        }
+    }
+
+    /// May be given to who does not ask for it.
+    fn is_free(&self, address: IpAddr) -> bool {
+        !self.subnet.is_reserved(address)
+            && !self.taken.contains(&address)
+            && !self.set_aside.iter().any(|range| range.contains(address))
     }
 
     fn take(&mut self, address: IpAddr) -> Result<(), Error> {
@@ -151,17 +218,16 @@ impl<'s> Pool<'s> {
         self.take(address.into()).map(|()| address)
     }
 
-    /// The first free address from a random one on: an address that was just released is hardly ever the next one given, so
-    /// that no peer's memory of it meets another interface.
+    /// The first free address from a random one on; where all that are free were given back a moment ago, the one that has been
+    /// free the longest.
     fn any_ipv4(&mut self, cloud: &mut Cloud<'_>) -> Result<Ipv4Addr, Error> {
         let size = u64::from(u32::from(self.subnet.cidr.last()) - u32::from(self.subnet.cidr.network())) + 1;
         let start = cloud.draw.u64() % size;
         let candidates = (0..size).filter_map(|step| self.subnet.cidr.nth(u32::try_from((start + step) % size).ok()?));
-        let free = candidates.into_iter().find(|address| {
-            let address = IpAddr::V4(*address);
-            !self.subnet.is_reserved(address) && !self.taken.contains(&address)
-        });
-        let address = free.ok_or_else(|| {
+        let free = candidates.filter(|address| self.is_free(IpAddr::V4(*address)));
+        let since = |address: &Ipv4Addr| self.recent.get(&IpAddr::V4(*address));
+        let rested = free.clone().find(|address| since(address).is_none());
+        let address = rested.or_else(|| free.min_by_key(|address| since(address))).ok_or_else(|| {
             let message =
                 format!("There are not enough free addresses in subnet '{}' to satisfy the request.", self.subnet.id);
             Error::new("InsufficientFreeAddressesInSubnet", message)
@@ -181,7 +247,7 @@ impl<'s> Pool<'s> {
             let host = cloud.draw.u128() & (1_u128.checked_shl(host_bits).unwrap_or(0)).wrapping_sub(1);
             let free = ipv6.cidr.nth(host).filter(|address| {
                 let address = IpAddr::V6(*address);
-                !self.subnet.is_reserved(address) && !self.taken.contains(&address)
+                self.is_free(address) && !self.recent.contains_key(&address)
             });
             if let Some(address) = free {
                 return self.take_ipv6(address);

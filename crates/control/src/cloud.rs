@@ -54,11 +54,18 @@ owned!(
     NetworkInterface,
     Instance,
     InternetGateway,
+    NatGateway,
+    EgressOnlyInternetGateway,
     DhcpOptions,
     FlowLog,
     NetworkInsightsPath,
     NetworkInsightsAnalysis,
-    PrefixList
+    PrefixList,
+    KeyPair,
+    RegisteredImage,
+    VpnGateway,
+    SubnetCidrReservation,
+    ElasticAddress
 );
 
 impl<'a> Cloud<'a> {
@@ -135,6 +142,19 @@ impl<'a> Cloud<'a> {
         let result = change(&mut value)?;
         self.put(value);
         Ok(result)
+    }
+
+    /// Does all of it or none: what an error leaves half done is undone.
+    ///
+    /// # Errors
+    /// The work's.
+    pub fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let before = self.draft.clone();
+        let result = work(self);
+        if result.is_err() {
+            self.draft = before;
+        }
+        result
     }
 
     /// Leaves a message for a region (this one too: both sides of a peering may live here), in this very transaction.

@@ -1,9 +1,13 @@
 //! What an operator decides about a region: who else there is, where instances run, how much each may have (spec ch. 13).
 
-use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use model::{Duration, HostId, Ipv6Cidr, Region};
+use model::{AccountId, Duration, HostId, Ipv4Cidr, Ipv6Cidr, Region};
+
+use crate::ssh_key::PrivateKey;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,14 +19,28 @@ pub struct Config {
     /// With no host there is no instance either: hosts join, and none has yet.
     pub needs_host: bool,
     pub quotas: Quotas,
+    /// Of accounts that may have more, or less.
+    pub account_quotas: BTreeMap<AccountId, Quotas>,
+    /// What others may have, where `quotas` are one account's own.
+    pub others: Option<Quotas>,
     /// How long ended things stay visible.
     pub visibility: Visibility,
+    /// Every account has a default VPC from its first use on.
+    pub default_vpc: bool,
+    /// What CreateKeyPair gives out: the shell makes it for that one request. `None`: no key pairs are made here.
+    pub new_key: Option<Arc<PrivateKey>>,
     /// Whether the restriction table for added VPC blocks (spec 2.3.3) holds.
     pub restrict_cidr_associations: bool,
     /// What AmazonProvidedIpv6CidrBlock takes a random /56 from. No two VPCs of a region get the same; give each region a
     /// pool of its own and no two of the whole cloud do.
     pub ipv6_pool: Ipv6Cidr,
+    /// Where public IPv4 addresses are taken from. Each region of a cloud has blocks of its own.
+    pub public_pools: Vec<Ipv4Cidr>,
 }
+
+/// What public addresses are taken from unless an operator says otherwise: addresses that no network outside has (RFC 5737).
+pub const PUBLIC_POOLS: [(Ipv4Addr, u8); 3] =
+    [(Ipv4Addr::new(203, 0, 113, 0), 24), (Ipv4Addr::new(198, 51, 100, 0), 24), (Ipv4Addr::new(192, 0, 2, 0), 24)];
 
 impl Config {
     pub fn new(region: Region) -> Config {
@@ -32,10 +50,33 @@ impl Config {
             hosts: Vec::new(),
             needs_host: false,
             quotas: Quotas::default(),
+            account_quotas: BTreeMap::new(),
+            others: None,
             visibility: Visibility::default(),
+            default_vpc: false,
+            new_key: None,
             restrict_cidr_associations: true,
             // RFC 3849: addresses that no network outside has. 2^24 blocks.
             ipv6_pool: Ipv6Cidr::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32).unwrap_or(Ipv6Cidr::ALL),
+            public_pools: PUBLIC_POOLS.iter().filter_map(|(network, len)| Ipv4Cidr::new(*network, *len)).collect(),
+        }
+    }
+}
+
+impl Config {
+    /// How much this account may have.
+    pub fn quotas_of(&self, account: AccountId) -> Quotas {
+        self.account_quotas.get(&account).copied().or(self.others).unwrap_or(self.quotas)
+    }
+
+    /// As it is for who asks.
+    pub fn of_account(&self, account: AccountId) -> Cow<'_, Config> {
+        match self.account_quotas.get(&account) {
+            None => Cow::Borrowed(self),
+            Some(quotas) => {
+                let others = Some(self.others.unwrap_or(self.quotas));
+                Cow::Owned(Config { quotas: *quotas, others, ..self.clone() })
+            }
         }
     }
 }
@@ -81,6 +122,9 @@ pub struct Quotas {
     pub entries_per_network_acl: usize,
     pub network_interfaces: usize,
     pub internet_gateways: usize,
+    pub nat_gateways_per_zone: usize,
+    pub egress_only_internet_gateways: usize,
+    pub elastic_ips: usize,
     pub network_insights_paths: usize,
     pub network_insights_analyses: usize,
     pub active_peerings_per_vpc: usize,
@@ -92,6 +136,10 @@ pub struct Quotas {
     pub entries_per_prefix_list: usize,
     /// The current one among them.
     pub versions_per_prefix_list: usize,
+    pub key_pairs: usize,
+    pub images: usize,
+    pub vpn_gateways: usize,
+    pub log_groups: usize,
 }
 
 impl Default for Quotas {
@@ -110,6 +158,9 @@ impl Default for Quotas {
             entries_per_network_acl: 20,
             network_interfaces: 5000,
             internet_gateways: 5,
+            nat_gateways_per_zone: 5,
+            egress_only_internet_gateways: 5,
+            elastic_ips: 5,
             network_insights_paths: 100,
             network_insights_analyses: 1000,
             active_peerings_per_vpc: 50,
@@ -119,6 +170,10 @@ impl Default for Quotas {
             prefix_lists: 100,
             entries_per_prefix_list: 1000,
             versions_per_prefix_list: 1000,
+            key_pairs: 1000,
+            images: 1000,
+            vpn_gateways: 5,
+            log_groups: 1000,
         }
     }
 }
@@ -156,6 +211,9 @@ by_name! {
     entries_per_network_acl "entries-per-network-acl",
     network_interfaces "network-interfaces",
     internet_gateways "internet-gateways",
+    nat_gateways_per_zone "nat-gateways-per-zone",
+    egress_only_internet_gateways "egress-only-internet-gateways",
+    elastic_ips "elastic-ips",
     network_insights_paths "network-insights-paths",
     network_insights_analyses "network-insights-analyses",
     active_peerings_per_vpc "active-peerings-per-vpc",
@@ -165,4 +223,8 @@ by_name! {
     prefix_lists "prefix-lists",
     entries_per_prefix_list "entries-per-prefix-list",
     versions_per_prefix_list "versions-per-prefix-list",
+    key_pairs "key-pairs",
+    images "images",
+    vpn_gateways "vpn-gateways",
+    log_groups "log-groups",
 }

@@ -10,8 +10,10 @@
 //!   Report ─▶ report ─▶ Changes                  (what hosts tell: instances came up, went down)
 //!   World  ─▶ plan ───▶ Intent                   (what each host must do)
 //!   Worlds, question ─▶ reach ─▶ answer          (why can't A reach B)
+//!   Worlds, request ─▶ route53 ─▶ reply, Changes (private hosted zones)
 //! ```
 
+pub mod accounts;
 pub mod action;
 pub mod addresses;
 pub mod cloud;
@@ -19,16 +21,22 @@ pub mod config;
 pub mod describe;
 pub mod draft;
 pub mod draw;
+pub mod events;
 pub mod federation;
+pub mod foreign;
 mod insights;
 pub mod peering;
 pub mod plan;
+pub mod public;
 pub mod reach;
 pub mod report;
+pub mod route53;
 pub mod rules;
+pub mod ssh_key;
 pub mod sts;
 pub mod tick;
 
+pub use action::default_vpc::{first_use, is_first_use};
 pub use cloud::Cloud;
 pub use config::{Config, Quotas};
 pub use draft::Draft;
@@ -60,7 +68,9 @@ pub fn handle(
     if request.dry_run {
         return Err(Error::dry_run());
     }
-    let mut cloud = Cloud::new(world, caller, config, seed, now, request.parameters);
+    let config = config.of_account(caller.account);
+    let mut cloud = Cloud::new(world, caller, &config, seed, now, request.parameters);
+    action::default_vpc::at_first_use(&mut cloud);
     let reply = action::dispatch(request.action, &mut cloud)?;
     Ok(Outcome { reply, changes: cloud.into_changes() })
 }

@@ -184,9 +184,9 @@ impl Peerings<'_> {
     pub(crate) fn is_full(&self, peering: &Peering) -> bool {
         let world = self.draft.world();
         let itself = usize::from(world.find::<Peering>(&peering.id).is_some_and(|known| known.status.is_accepted()));
-        let most = self.config.quotas.active_peerings_per_vpc;
         let accepted = |side: Side| world.accepted_peerings_of(peering.side(side).vpc).saturating_sub(itself);
-        local_sides(peering, self.here()).any(|side| accepted(side) >= most)
+        let most = |side: Side| self.config.quotas_of(peering.side(side).owner).active_peerings_per_vpc;
+        local_sides(peering, self.here()).any(|side| accepted(side) >= most(side))
     }
 
     /// Another peering of the same two VPCs is accepted already.
@@ -256,8 +256,8 @@ pub fn check_new_block(cloud: &mut Cloud<'_>, vpc: VpcId, cidr: Cidr) -> Result<
     Ok(())
 }
 
-/// Takes the blocks that a VPC has now into its live peerings, here and in the other regions. To be called after each change
-/// of a VPC's blocks.
+/// Takes the blocks and DNS switches that a VPC has now into its live peerings, here and in the other regions. To be called after
+/// each change of these.
 pub fn blocks_changed(cloud: &mut Cloud<'_>, vpc: VpcId) {
     let Some(now) = cloud.world().find::<Vpc>(&vpc).cloned() else { return };
     let live: Vec<Arc<Peering>> = cloud.peerings_of(vpc).filter(|peering| peering.status.is_live()).cloned().collect();

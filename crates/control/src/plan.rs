@@ -1,12 +1,14 @@
 //! What each host must do: the Worlds in, one host's intent out. Pure and whole; nothing is left to choose.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use model::federation::Member;
 use model::intent::{Endpoint, Intent, Peer, VpcSlice};
 use model::*;
+
+use crate::action::group_vpc::lent_to;
 
 /// Everything that a host must know: the instances that it carries and, whole, the VPCs that their interfaces are in.
 pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
@@ -24,6 +26,9 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
         intent.vpcs.extend(slices);
     }
     intent.public = public_places(worlds);
+    if intent.vpcs.values().any(|slice| gets_out(slice)) {
+        intent.public_ipv6 = public_ipv6(worlds);
+    }
     for (vpc, slice) in &mut intent.vpcs {
         let zones = hosted_zones(worlds, *vpc);
         if !zones.is_empty() {
@@ -57,20 +62,52 @@ pub fn public_places(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv4Addr, Arc
     places
 }
 
+/// Who has which IPv6 address in the VPCs that have an Internet gateway, egress-only ones too. Where two have one, which no pool gives out, it is the first's.
+pub fn public_ipv6(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv6Addr, Arc<PublicIpv6>> {
+    let mut places = BTreeMap::new();
+    for world in worlds.values() {
+        let gateways = world.all::<InternetGateway>().filter_map(|gateway| gateway.vpc);
+        let egress_only = world.all::<EgressOnlyInternetGateway>().map(|gateway| gateway.vpc);
+        let gateways: BTreeSet<VpcId> = gateways.chain(egress_only).collect();
+        for interface in world.all::<NetworkInterface>().filter(|interface| gateways.contains(&interface.vpc)) {
+            let place =
+                Arc::new(PublicIpv6 { vpc: interface.vpc, interface: interface.id, host: host_of(world, interface) });
+            for address in &interface.ipv6_addresses {
+                places.entry(*address).or_insert_with(|| place.clone());
+            }
+        }
+    }
+    places
+}
+
 /// The zones that hold in a VPC, of whatever region and account.
 pub fn hosted_zones(worlds: &BTreeMap<Region, World>, vpc: VpcId) -> Vec<Arc<HostedZone>> {
     let zones = worlds.values().flat_map(World::all::<HostedZone>);
     zones.filter(|zone| zone.vpcs.iter().any(|(_, id)| *id == vpc)).cloned().collect()
 }
 
-/// The other hosts that carry what these VPCs can see. One that never said where it is, is not among them.
+/// The other hosts that carry what these VPCs can see, over the cloud's own internet too. One that never said where it is, is not among them.
 fn others(worlds: &BTreeMap<Region, World>, intent: &Intent, here: HostId) -> BTreeMap<HostId, Arc<Host>> {
     let slices = || intent.vpcs.values();
     let own = slices().flat_map(|slice| &slice.endpoints).filter_map(|endpoint| endpoint.host);
     let members = slices().flat_map(|slice| &slice.peers).flat_map(|peer| &peer.members);
-    let seen: BTreeSet<HostId> = own.chain(members.filter_map(|member| member.host)).filter(|id| *id != here).collect();
+    let members = members.filter_map(|member| member.host);
+    let seen: BTreeSet<HostId> = own.chain(members).chain(on_internet(intent)).filter(|id| *id != here).collect();
     let find = |id| worlds.values().find_map(|world| world.find::<Host>(id));
     seen.iter().filter_map(|id| Some((*id, find(id)?.clone()))).collect()
+}
+
+/// The VPC has a gateway to the cloud's internet.
+fn gets_out(slice: &VpcSlice) -> bool {
+    !slice.internet_gateways.is_empty() || !slice.egress_only_internet_gateways.is_empty()
+}
+
+/// The hosts of what can be reached through Internet gateways; none for a host that carries no VPC with one.
+fn on_internet(intent: &Intent) -> impl Iterator<Item = HostId> {
+    let has_gateway = intent.vpcs.values().any(|slice| gets_out(slice));
+    let holders = intent.public.values().filter_map(|place| place.holder.as_ref()).filter(|holder| holder.has_gateway);
+    let ipv6 = intent.public_ipv6.values().filter_map(|place| place.host);
+    holders.filter_map(|holder| holder.host).chain(ipv6).filter(move |_| has_gateway)
 }
 
 /// One VPC as its own region sees it; `None`: there is no such VPC.
@@ -92,24 +129,38 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
     let endpoint = |interface: &Arc<NetworkInterface>| Endpoint {
         interface: interface.clone(),
         host: host_of(world, interface),
-        is_up: instance_of(world, interface).is_some_and(|instance| instance.state.is_wanted()),
+        is_up: match interface.kind {
+            InterfaceKind::Interface => {
+                instance_of(world, interface).is_some_and(|instance| instance.state.is_wanted())
+            }
+            InterfaceKind::NatGateway => nat_gateway_of(world, interface).is_some(),
+        },
     };
+    let nat_gateways = world.all::<NatGateway>().filter(|gateway| is_available(gateway) && gateway.vpc == id);
+    let egress_only = world.all::<EgressOnlyInternetGateway>().filter(|gateway| gateway.vpc == id);
     let gateways = world.all::<InternetGateway>().filter(|gateway| gateway.vpc == Some(id));
     let route_tables: Vec<Arc<RouteTable>> =
         world.all::<RouteTable>().filter(|table| table.vpc == id).map(|table| whole(table, &vpc)).collect();
     let security_groups: Vec<Arc<SecurityGroup>> =
-        world.all::<SecurityGroup>().filter(|group| group.vpc == id).cloned().collect();
+        world.all::<SecurityGroup>().filter(|group| group.vpc == id).cloned().chain(lent_to(world, id)).collect();
     Some(VpcSlice {
         region,
         subnets: world.all::<Subnet>().filter(|subnet| subnet.vpc == id).cloned().collect(),
         prefix_lists: prefix_lists(world, &security_groups, &route_tables),
         // They may be in any region: the whole intent fills them in.
         hosted_zones: Vec::new(),
+        resource_names: index
+            .interfaces(id)
+            .iter()
+            .filter_map(|eni| Some((eni.id, resource_name(world, eni)?)))
+            .collect(),
         route_tables,
         security_groups,
         network_acls: world.all::<NetworkAcl>().filter(|acl| acl.vpc == id).cloned().collect(),
         endpoints: index.interfaces(id).iter().map(endpoint).collect(),
         internet_gateways: gateways.map(|gateway| gateway.id).collect(),
+        nat_gateways: nat_gateways.filter_map(|gateway| Some((gateway.id, gateway.interface?))).collect(),
+        egress_only_internet_gateways: egress_only.map(|gateway| gateway.id).collect(),
         flow_logs: world.all::<FlowLog>().filter(|log| log.is_in(id, world)).cloned().collect(),
         peers: active.filter_map(|peering| peer(region, index, id, peering)).collect(),
         peerings,
@@ -181,7 +232,15 @@ pub(crate) fn member(world: &World, interface: &NetworkInterface) -> Member {
         addresses: interface.addresses().collect(),
         groups: interface.groups.clone(),
         host: host_of(world, interface),
+        resource_name: resource_name(world, interface),
     }
+}
+
+/// The resource name that leads to the interface: its instance's, if it is the primary one.
+fn resource_name(world: &World, interface: &NetworkInterface) -> Option<ResourceName> {
+    let is_primary = interface.attachment.as_ref().is_some_and(|attachment| attachment.device_index == 0);
+    let instance = instance_of(world, interface).filter(|_| is_primary)?;
+    instance.private_dns.resource_name(instance.id)
 }
 
 fn instance_of<'w>(world: &'w World, interface: &NetworkInterface) -> Option<&'w Arc<Instance>> {
@@ -189,5 +248,17 @@ fn instance_of<'w>(world: &'w World, interface: &NetworkInterface) -> Option<&'w
 }
 
 fn host_of(world: &World, interface: &NetworkInterface) -> Option<HostId> {
-    instance_of(world, interface)?.host
+    match interface.kind {
+        InterfaceKind::Interface => instance_of(world, interface)?.host,
+        InterfaceKind::NatGateway => nat_gateway_of(world, interface)?.host,
+    }
+}
+
+/// The gateway that lives behind an interface.
+fn nat_gateway_of<'w>(world: &'w World, interface: &NetworkInterface) -> Option<&'w Arc<NatGateway>> {
+    world.all::<NatGateway>().find(|gateway| is_available(gateway) && gateway.interface == Some(interface.id))
+}
+
+fn is_available(gateway: &NatGateway) -> bool {
+    gateway.state == NatGatewayState::Available
 }

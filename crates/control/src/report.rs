@@ -1,7 +1,14 @@
 //! What hosts tell: instances came up, went down, are gone.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use model::*;
 use stream::{Condition, Report};
+
+use crate::action::interface_permission;
+use crate::addresses;
+use crate::public;
 
 /// The code of the state reason of an instance that shut itself down.
 pub const SHUT_ITSELF_DOWN: &str = "Client.InstanceInitiatedShutdown";
@@ -17,6 +24,10 @@ pub fn receive(world: &World, host: HostId, report: &Report, now: Time) -> Vec<C
         after.state_reason = reason.or(after.state_reason);
         vec![Change::put(after)]
     };
+    let stopped = |mut changes: Vec<Change>| {
+        changes.extend(public::stopped(world, instance.id, now));
+        changes
+    };
     let is_current = report.starts == instance.starts;
     match (&report.condition, instance.state) {
         (Condition::Running, InstanceState::Pending) if is_current => to(InstanceState::Running, None),
@@ -27,10 +38,11 @@ pub fn receive(world: &World, host: HostId, report: &Report, now: Time) -> Vec<C
             let reason = format!("{SHUT_ITSELF_DOWN}: Instance initiated shutdown");
             // The files of one that ends for good are still on its host, which says `Terminated` when they are gone.
             let state = if ends { InstanceState::ShuttingDown } else { InstanceState::Stopped };
-            to(state, Some((SHUT_ITSELF_DOWN.into(), reason)))
+            stopped(to(state, Some((SHUT_ITSELF_DOWN.into(), reason))))
         }
         (Condition::Failed(why), InstanceState::Pending | InstanceState::Running) if is_current => {
-            to(InstanceState::Stopped, Some(("Server.InternalError".into(), format!("Server.InternalError: {why}"))))
+            let reason = ("Server.InternalError".into(), format!("Server.InternalError: {why}"));
+            stopped(to(InstanceState::Stopped, Some(reason)))
         }
         _ => Vec::new(),
     }
@@ -48,16 +60,26 @@ pub fn terminated(world: &World, instance: &Instance, now: Time) -> Vec<Change> 
     after.state = InstanceState::Terminated;
     after.terminated = Some(now);
     let mut changes = vec![Change::put(after)];
+    let mut released: BTreeMap<SubnetId, Vec<IpAddr>> = BTreeMap::new();
     for interface in world.all::<NetworkInterface>() {
         match &interface.attachment {
             Some(attachment) if attachment.instance == instance.id && attachment.delete_on_termination => {
+                changes.extend(public::resting(interface, now));
                 changes.push(Change::Delete(NetworkInterface::key(interface.id)));
+                let permissions = interface_permission::ids_of(world, interface.id);
+                changes.extend(permissions.into_iter().map(|id| Change::Delete(InterfacePermission::key(id))));
+                released.entry(interface.subnet).or_default().extend(interface.addresses());
             }
             Some(attachment) if attachment.instance == instance.id => {
-                changes.push(Change::put(NetworkInterface { attachment: None, ..NetworkInterface::clone(interface) }));
+                changes.extend(public::resting(interface, now));
+                let mut after = NetworkInterface { attachment: None, ..NetworkInterface::clone(interface) };
+                after.public.retain(|at| at.elastic.is_some());
+                changes.push(Change::put(after));
             }
             _ => {}
         }
     }
+    let notes = released.into_iter().map(|(subnet, gone)| addresses::released(world, subnet, gone, now));
+    changes.extend(notes);
     changes
 }

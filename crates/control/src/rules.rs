@@ -66,9 +66,13 @@ pub fn route_state(world: &World, vpc: VpcId, route: &Route) -> RouteState {
         RouteTarget::InternetGateway(id) => {
             world.find::<InternetGateway>(&id).is_some_and(|gateway| gateway.vpc == Some(vpc))
         }
-        RouteTarget::NatGateway(_) | RouteTarget::EgressOnlyInternetGateway(_) | RouteTarget::TransitGateway(_) => {
-            false
+        RouteTarget::NatGateway(id) => world
+            .find::<NatGateway>(&id)
+            .is_some_and(|gateway| gateway.vpc == vpc && gateway.state == NatGatewayState::Available),
+        RouteTarget::EgressOnlyInternetGateway(id) => {
+            world.find::<EgressOnlyInternetGateway>(&id).is_some_and(|gateway| gateway.vpc == vpc)
         }
+        RouteTarget::TransitGateway(_) => false,
     };
     if is_active { RouteState::Active } else { RouteState::Blackhole }
 }

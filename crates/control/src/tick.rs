@@ -3,8 +3,9 @@
 use model::credential::{AccessKey, ClientToken};
 use model::*;
 
+use crate::addresses::forgotten;
 use crate::peering::{Peerings, expiry_time, purge_time};
-use crate::{Config, Draft};
+use crate::{Config, Draft, public};
 
 /// What one tick may change: below the store's bound on one transaction. What is left over is due at once.
 pub const CHANGES_MAX: usize = 96;
@@ -30,9 +31,12 @@ pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
         }
     }
     purge::<Instance>(&mut draft, world, now, |instance| instance_time(instance, config));
+    purge::<NatGateway>(&mut draft, world, now, |gateway| nat_gateway_time(gateway, config));
     purge::<ClientToken>(&mut draft, world, now, |token| Some(token_time(token, config)));
     purge::<AccessKey>(&mut draft, world, now, key_time);
+    purge::<RestingAddress>(&mut draft, world, now, |address| Some(public::rested(address)));
     purge::<FlowLog>(&mut draft, world, now, |log| orphan_time(log, world));
+    purge::<ReleasedAddresses>(&mut draft, world, now, |note| Some(forgotten(note)));
     purge::<NetworkInsightsAnalysis>(&mut draft, world, now, |analysis| Some(analysis_time(analysis)));
     draft.into_changes()
 }
@@ -41,11 +45,15 @@ pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
 pub fn next(world: &World, config: &Config) -> Option<Time> {
     let peerings = world.all::<Peering>().filter_map(|peering| peering_time(peering, config));
     let instances = world.all::<Instance>().filter_map(|instance| instance_time(instance, config));
+    let nat_gateways = world.all::<NatGateway>().filter_map(|gateway| nat_gateway_time(gateway, config));
     let tokens = world.all::<ClientToken>().map(|token| token_time(token, config));
     let keys = world.all::<AccessKey>().filter_map(|key| key_time(key));
     let orphans = world.all::<FlowLog>().filter_map(|log| orphan_time(log, world));
     let analyses = world.all::<NetworkInsightsAnalysis>().map(|analysis| analysis_time(analysis));
-    let first = peerings.chain(instances).chain(tokens).chain(keys).chain(orphans).chain(analyses).min()?;
+    let released = world.all::<ReleasedAddresses>().map(|note| forgotten(note));
+    let resting = world.all::<RestingAddress>().map(|address| public::rested(address));
+    let purged = analyses.chain(released).chain(resting).chain(nat_gateways);
+    let first = peerings.chain(instances).chain(tokens).chain(keys).chain(orphans).chain(purged).min()?;
     let ahead = world.now(Time::EPOCH) - Time::EPOCH;
     Some(first + Duration::millis(ahead.as_millis().saturating_neg()))
 }
@@ -65,6 +73,11 @@ fn peering_time(peering: &Peering, config: &Config) -> Option<Time> {
 fn instance_time(instance: &Instance, config: &Config) -> Option<Time> {
     let ended = instance.terminated.filter(|_| instance.state == InstanceState::Terminated)?;
     Some(ended + config.visibility.terminated_instance)
+}
+
+/// As AWS: an hour after it was deleted or failed.
+fn nat_gateway_time(gateway: &NatGateway, config: &Config) -> Option<Time> {
+    Some(gateway.ended? + config.visibility.terminated_instance)
 }
 
 fn token_time(token: &ClientToken, config: &Config) -> Time {

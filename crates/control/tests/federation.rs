@@ -364,6 +364,29 @@ fn tags_stay_in_their_region() {
     assert!(!format!("{:?}", sim.heard).contains("secret"));
 }
 
+/// The other region's resolvers must know whether an option has effect (spec 5.7.2, 5.7.6).
+#[test]
+fn dns_switches_travel_to_the_other_region() {
+    let mut sim = Sim::new();
+    let (id, own, _) = active(&mut sim);
+    let switch =
+        |attribute: &str, value: bool| format!("Action=ModifyVpcAttribute&VpcId={own}&{attribute}.Value={value}");
+    let known = |sim: &Sim| [US, EU].map(|at| sim.peering(at, &id).unwrap().requester.has_dns_names);
+    assert_eq!(known(&sim), [true, true]);
+    sim.call(US, ALICE, &dns(&id, "Requester", true)).unwrap();
+    sim.drain();
+    for value in [false, true, false] {
+        sim.call(US, ALICE, &switch("EnableDnsHostnames", value)).unwrap();
+        sim.drain();
+        assert_eq!(known(&sim), [value, value]);
+    }
+    sim.call(US, ALICE, &switch("EnableDnsSupport", false)).unwrap();
+    sim.drain();
+    assert_eq!(known(&sim), [false, false]);
+    let options = sim.peering(EU, &id).unwrap().requester.options;
+    assert!(options.allow_dns_resolution_from_remote_vpc, "the option stays");
+}
+
 #[test]
 fn a_region_may_speak_for_itself_only() {
     let mut sim = Sim::new();
@@ -697,6 +720,8 @@ fn add_interface(sim: &mut Sim, at: usize, vpc: &str) {
         device_index: 0,
         attached: sim.now,
         delete_on_termination: true,
+        ena: EnaOptions::default(),
+        public_at_start: false,
     };
     let interface = NetworkInterface {
         id: NetworkInterfaceId::from_random(1),
@@ -708,6 +733,7 @@ fn add_interface(sim: &mut Sim, at: usize, vpc: &str) {
         description: String::new(),
         private_ips: vec!["10.1.0.5".parse().unwrap()],
         ipv6_addresses: Vec::new(),
+        has_primary_ipv6: false,
         public: Vec::new(),
         kind: InterfaceKind::Interface,
         groups: BTreeSet::from([SecurityGroupId::from_random(1)]),
@@ -730,14 +756,18 @@ fn add_interface(sim: &mut Sim, at: usize, vpc: &str) {
         host: "h1".parse().ok(),
         state: InstanceState::Running,
         state_reason: None,
+        stop_asked: None,
         launched: sim.now,
         terminated: None,
         user_data: Vec::new(),
+        metadata: MetadataOptions::default(),
         key_name: None,
         client_token: None,
         disable_api_termination: false,
         disable_api_stop: false,
         shutdown_behavior: "stop".into(),
+        private_dns: Default::default(),
+        options: InstanceOptions::default(),
         starts: 1,
         tags: Tags::new(),
     };

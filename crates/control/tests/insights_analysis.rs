@@ -706,7 +706,7 @@ fn a_reply_that_goes_to_another_peer() {
 }
 
 #[test]
-fn gateways_are_not_carried() {
+fn a_way_out_needs_a_public_address_and_no_path_ends_at_a_gateway() {
     let mut pair = pair(ALICE);
     let client = pair.client.clone();
     let gateway = text(&pair.ok(ALICE, "Action=CreateInternetGateway"), "internetGatewayId");
@@ -714,11 +714,8 @@ fn gateways_are_not_carried() {
     pair.route(&client, "0.0.0.0/0", &format!("GatewayId={gateway}"));
     let out = format!("Source={}&Protocol=tcp&FilterAtSource.DestinationAddress=1.1.1.1", client.interface);
     let seen = pair.ask_for(&out, "");
-    assert_eq!(seen.codes(), ["UNSUPPORTED_COMPONENT"]);
-    holds(
-        &seen.explanations()[0],
-        &[("component.id", &gateway), ("internetGateway.id", &gateway), ("routeTableRoute.gatewayId", &gateway)],
-    );
+    assert_eq!(seen.codes(), ["IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS"]);
+    holds(&seen.explanations()[0], &[("internetGateway.id", &gateway)]);
     for path in [
         format!("Source={gateway}&Destination={}&Protocol=tcp", client.instance),
         format!("Source={}&Destination={gateway}&Protocol=tcp", client.instance),

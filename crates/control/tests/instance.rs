@@ -30,7 +30,7 @@ fn run(cloud: &mut Harness, subnet: &str, more: &str) -> String {
 }
 
 fn state(cloud: &mut Harness, id: &str) -> String {
-    let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId={id}"));
+    let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId.1={id}"));
     let parsed = roxmltree::Document::parse(&document).unwrap();
     let state = parsed
         .descendants()
@@ -102,7 +102,7 @@ fn with_a_host_states_follow_what_it_reports() {
     assert_eq!(state(&mut cloud, &id), "pending", "a report about an earlier start");
     tell(&mut cloud, host, &id, 2, Condition::Failed("no tun device".into()));
     assert_eq!(state(&mut cloud, &id), "stopped");
-    let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId={id}"));
+    let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId.1={id}"));
     assert!(document.contains("Server.InternalError: no tun device"));
     cloud.ok(ALICE, &format!("Action=TerminateInstances&InstanceId.1={id}"));
     tell(&mut cloud, host, &id, 2, Condition::Terminated);
@@ -119,7 +119,7 @@ fn an_instance_that_shuts_itself_down_stops_or_is_terminated() {
     tell(&mut cloud, host, &id, 1, Condition::Ended);
     assert_eq!(state(&mut cloud, &id), "stopped");
     let shown = |cloud: &mut Harness| {
-        let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId={id}"));
+        let document = cloud.ok(ALICE, &format!("Action=DescribeInstances&InstanceId.1={id}"));
         let reason = document.contains("<stateReason><code>Client.InstanceInitiatedShutdown</code>");
         assert_eq!(
             reason,

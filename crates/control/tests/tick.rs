@@ -39,14 +39,18 @@ fn instance(cloud: &Harness, state: InstanceState, terminated: Option<Time>) -> 
         host: None,
         state,
         state_reason: None,
+        stop_asked: None,
         launched: cloud.now,
         terminated,
         user_data: Vec::new(),
+        metadata: MetadataOptions::default(),
         key_name: None,
         client_token: None,
         disable_api_termination: false,
         disable_api_stop: false,
         shutdown_behavior: "stop".into(),
+        private_dns: Default::default(),
+        options: InstanceOptions::default(),
         starts: 1,
         tags: Tags::new(),
     }
@@ -100,12 +104,13 @@ fn client_tokens_go_after_a_day_and_sessions_after_their_end() {
 
     let mut cloud = Harness::new();
     let expires = after(&cloud, Duration::hours(3));
-    let session = Session { token: Secret("s".into()), expires, role: "r".into(), name: "n".into() };
+    let session = Session { token: Secret("s".into()), expires, role: Some("r".into()), name: "n".into() };
     let key = |session| AccessKey {
         id: "k".into(),
         secret: Secret("s".into()),
         account: ALICE.parse().unwrap(),
         created: expires,
+        is_disabled: false,
         session,
     };
     put(&mut cloud, key(None));

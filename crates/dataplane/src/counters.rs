@@ -26,7 +26,7 @@ pub struct Counters {
     pub received: Traffic,
     /// To the guest, from other guests.
     pub delivered: Traffic,
-    /// To the guest, from the router itself: ARP, neighbour discovery, DHCP, ICMP errors.
+    /// To the guest, from the router itself and the VPC's services: ARP, neighbour discovery, DHCP, ICMP errors, DNS, metadata.
     pub answered: Traffic,
     /// Refused here, by [`Denied::index`].
     pub denied: Vec<Traffic>,
@@ -60,11 +60,13 @@ pub(crate) enum Event {
     Denied(Denied),
 }
 
-/// What one port keeps over any change of tables: its counters and its bucket.
+/// What one port keeps over any change of tables: its counters and its buckets.
 #[derive(Debug)]
 pub(crate) struct Meter {
     lanes: Box<[Lane]>,
     pub(crate) bucket: Bucket,
+    /// For all services at the VPC's own addresses together (spec 9.1).
+    pub(crate) services: Bucket,
 }
 
 const RECEIVED: usize = 0;
@@ -91,7 +93,7 @@ impl Meter {
             cache_hits: AtomicU64::new(0),
             cache_misses: AtomicU64::new(0),
         };
-        Meter { lanes: (0..lanes.max(1)).map(lane).collect(), bucket: Bucket::default() }
+        Meter { lanes: (0..lanes.max(1)).map(lane).collect(), bucket: Bucket::default(), services: Bucket::default() }
     }
 
     pub(crate) fn count(&self, lane: usize, event: Event, bytes: usize) {

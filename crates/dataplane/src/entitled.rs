@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::intent::VpcSlice;
 use model::{Domain, HostId, NetworkInterfaceId, PeeringId, Scope, VpcId};
+use policy::Internet;
 use tunnel::{LinkDirection, Permits};
 
 /// Who carries which VPC and which VPCs are linked, from the slices of one host's intent.
@@ -14,13 +15,20 @@ pub struct Entitled {
     /// Both orders of each active peering.
     peerings: BTreeSet<(VpcId, VpcId, PeeringId)>,
     interfaces: BTreeMap<NetworkInterfaceId, (VpcId, HostId)>,
+    /// Who carries what can be reached through an Internet gateway.
+    on_internet: BTreeSet<(VpcId, HostId)>,
 }
 
 impl Entitled {
     /// As the host `here` sees it.
     pub fn new<'a>(here: HostId, slices: impl IntoIterator<Item = &'a VpcSlice>) -> Entitled {
-        let mut entitled =
-            Entitled { here, carriers: BTreeMap::new(), peerings: BTreeSet::new(), interfaces: BTreeMap::new() };
+        let mut entitled = Entitled {
+            here,
+            carriers: BTreeMap::new(),
+            peerings: BTreeSet::new(),
+            interfaces: BTreeMap::new(),
+            on_internet: BTreeSet::new(),
+        };
         for slice in slices {
             let own = slice.vpc.id;
             for endpoint in &slice.endpoints {
@@ -36,11 +44,22 @@ impl Entitled {
         entitled
     }
 
+    /// The same, with what can be reached through Internet gateways.
+    #[must_use]
+    pub fn with_internet(mut self, internet: &Internet) -> Entitled {
+        self.on_internet = internet.all().filter_map(|at| Some((at.vpc, at.host?))).collect();
+        self
+    }
+
     /// Whether `sender` may seal packets of this domain for `receiver`: each carries its VPC, and the object that permits it stands.
     pub fn may_send(&self, domain: &Domain, sender: HostId, receiver: HostId) -> bool {
         let Domain { from, to, scope } = *domain;
+        if scope == Scope::Internet {
+            return self.on_internet.contains(&(from, sender)) && self.on_internet.contains(&(to, receiver));
+        }
         let carries = |vpc, host: HostId| self.carriers.get(&vpc).is_some_and(|hosts| hosts.contains(&host));
         let is_permitted = match scope {
+            Scope::Internet => false,
             Scope::Vpc => from == to,
             Scope::Peering(id) => self.peerings.contains(&(from, to, id)),
             Scope::RouteTarget(interface) => {

@@ -105,7 +105,8 @@ impl<R: Copy> Fragments<R> {
             index: HashTable::with_capacity(2 * DATAGRAMS_MAX),
             slots: (0..DATAGRAMS_MAX).map(|_| None).collect(),
             free: (0..DATAGRAMS_MAX as u16).rev().collect(),
-            usage: vec![Usage::default(); PORTS_MAX],
+            // One more for gateways, which have no port.
+            usage: vec![Usage::default(); PORTS_MAX + 1],
             hasher: FixedState::with_seed(seed),
         }
     }

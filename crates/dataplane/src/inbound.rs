@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use model::{Direction, Domain, HostId, Scope};
+use model::{Direction, Domain, HostId, NetworkInterfaceId, Scope};
 use policy::{Denied, Flow, FlowKey, L2};
 use tunnel::{Inbound, Opened};
 use wire::checksum::TransportSum;
@@ -24,6 +24,7 @@ use crate::port::PortId;
 use crate::ruling::{Hop, Refused, Ruling, Way};
 use crate::shared::{Plug, lock};
 use crate::step::{Step, refusal_of};
+use crate::translate::translate;
 use crate::watch::Fate;
 
 /// The bytes that must be free in front of the datagrams of one receive: the headers of a frame are written there.
@@ -39,6 +40,13 @@ pub(crate) struct Sender {
     pub(crate) spi: u32,
     pub(crate) domain: Domain,
     pub(crate) host: HostId,
+}
+
+/// Whom a packet of another host is for.
+enum Target<'a> {
+    Guest(&'a Plug),
+    /// A NAT gateway's interface, which has no device.
+    Gateway(NetworkInterfaceId),
 }
 
 impl<'a> Step<'a> {
@@ -94,6 +102,12 @@ impl<'a> Step<'a> {
         opened: &Opened,
         write: &mut impl FnMut(PortId, &[u8]) -> bool,
     ) {
+        if sender.domain.scope == Scope::Internet
+            && let Err(denied) = self.enter(sender, buffer, opened)
+        {
+            let meter = &self.shared.stray;
+            return meter.count(self.lane, Event::Denied(denied), opened.inner.len() + ethernet::HEADER_LEN);
+        }
         // A packet that continues a stream shares its verdict: same flow, same generation, same batch.
         match self.coalescer.append(sender.spi, &buffer[opened.inner.clone()], esp::sums_of(opened.next_header)) {
             Append::Done => return,
@@ -119,6 +133,20 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// In through the Internet gateway of the VPC that the packet is for: from here on it is for a private address (spec 8.8). What is no
+    /// packet is left to be refused as such.
+    fn enter(&self, sender: &Sender, buffer: &mut [u8], opened: &Opened) -> Result<(), Denied> {
+        let Some(start) = opened.inner.start.checked_sub(ethernet::HEADER_LEN) else { return Err(Denied::Malformed) };
+        if opened.next_header == next_header::DUMMY {
+            return Ok(());
+        }
+        let ip = Ip::parse(&buffer[opened.inner.clone()]).map_err(refusal_of)?;
+        let (_, translation) = self.view.tables.enter(sender.domain.to, ip.src, ip.dst)?;
+        let header = header_of(esp::sums_of(opened.next_header), &ip)?;
+        translate(&translation, &header, &ip, &mut buffer[start..opened.inner.end]);
+        Ok(())
+    }
+
     /// One packet that no stream took; `bytes` is room for both headers and the packet.
     fn arrive(
         &mut self,
@@ -138,12 +166,11 @@ impl<'a> Step<'a> {
         bytes[FRONT - 2..FRONT].copy_from_slice(&kind.to_be_bytes());
         let packet = Packet::parse(&bytes[vnet::LEN..]).map_err(refusal_of)?;
         let Kind::Ip(ip) = &packet.kind else { return Err(Denied::Malformed.into()) };
-        let header = match sums {
-            TransportSum::Whole => VnetHeader::default(),
-            TransportSum::Partial => unfinished(ip).ok_or(Denied::Malformed)?,
+        bytes[..vnet::LEN].copy_from_slice(&header_of(sums, ip)?.to_bytes());
+        let plug = match self.destination(sender, ip)? {
+            Target::Guest(plug) => plug,
+            Target::Gateway(gateway) => return self.transit(sender, gateway, ip, bytes, write),
         };
-        bytes[..vnet::LEN].copy_from_slice(&header.to_bytes());
-        let plug = self.destination(sender, ip)?;
         let way = match piece_of(plug.port.id, Some((sender.domain, sender.host)), ip) {
             Some((key, piece)) => {
                 let (lane, meter) = (self.lane, &plug.meter);
@@ -199,20 +226,23 @@ impl<'a> Step<'a> {
     }
 
     /// The interface that a packet is for, plugged in here.
-    fn destination(&self, sender: &Sender, ip: &Ip) -> Result<&'a Plug, Refused> {
+    fn destination(&self, sender: &Sender, ip: &Ip) -> Result<Target<'a>, Refused> {
         let view = self.view;
         let interface = match sender.domain.scope {
             Scope::RouteTarget(interface) => interface,
-            Scope::Vpc | Scope::Peering(_) => {
+            Scope::Vpc | Scope::Peering(_) | Scope::Internet => {
                 let unowned = Denied::NoOwner { vpc: sender.domain.to, address: ip.dst };
                 view.tables.owner(sender.domain.to, ip.dst).ok_or(unowned)?.interface
             }
         };
         let Some(plug) = view.plug_of(interface) else {
+            if view.tables.nat_gateway(interface).is_some() && view.tables.is_in(interface, sender.domain.to) {
+                return Ok(Target::Gateway(interface));
+            }
             return Err(self.refuse_unplugged(interface, sender, ip).into());
         };
         let belongs = plug.port.vpc == sender.domain.to;
-        if belongs { Ok(plug) } else { Err(disagrees(sender, ip.src).into()) }
+        if belongs { Ok(Target::Guest(plug)) } else { Err(disagrees(sender, ip.src).into()) }
     }
 
     fn rule_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Ruling {
@@ -302,7 +332,17 @@ impl<'a> Step<'a> {
     }
 }
 
-/// What tells a guest's device to finish a packet's checksum; `None`: it is none that a sender leaves unfinished.
+/// What stands in front of a packet with such a checksum.
+///
+/// # Errors
+/// `Malformed`: it has none that a sender leaves unfinished.
+fn header_of(sums: TransportSum, ip: &Ip) -> Result<VnetHeader, Denied> {
+    match sums {
+        TransportSum::Whole => Ok(VnetHeader::default()),
+        TransportSum::Partial => unfinished(ip).ok_or(Denied::Malformed),
+    }
+}
+
 fn unfinished(ip: &Ip) -> Option<VnetHeader> {
     let is_udp = match ip.protocol {
         protocol::UDP => true,

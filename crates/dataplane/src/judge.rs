@@ -6,11 +6,12 @@
 //! second time. SYN, FIN and RST, which it answers or takes differently, and ICMP always take the long way.
 
 use model::{Direction, Domain, HostId, NetworkInterfaceId};
-use policy::{Admit, Denied, Flow, FlowKey, L2, L4, Next, Scope, TcpFlags, Tracked, egress, ingress};
+use policy::{Admit, Denied, Flow, FlowKey, L2, L4, Next, Scope, TcpFlags, Tracked, Translation, egress, ingress};
 use wire::Ip;
 use wire::ethernet::Link;
 
 use crate::flow::flow_of;
+use crate::gateway::Onward;
 use crate::inbound::{Sender, disagrees};
 use crate::ruling::{CacheKey, End, Hop, Left, Line, Refused, Size, Source, Way};
 use crate::shared::{Plug, Side, View};
@@ -68,7 +69,9 @@ impl Step<'_> {
             return Ok(way);
         }
         let line = ask(self)?;
-        if let Some(key) = key {
+        if let Some(key) = key
+            && !line.is_once
+        {
             self.cache.insert(key, self.view.generation, line);
         }
         Ok(line.way)
@@ -85,7 +88,7 @@ impl Step<'_> {
         if line.told == now && line.out.iter().chain(&line.into).all(is_next) {
             return Some(line.way);
         }
-        let mut tell = |end: &mut End, interface, direction| {
+        let mut tell = |end: &mut End, interface, direction, flow: &Flow| {
             let side = Side { interface, direction, hash: end.hash };
             let is_told = shared.tell(&side, end, flow, now);
             if is_told {
@@ -93,10 +96,16 @@ impl Step<'_> {
             }
             is_told
         };
-        let is_told_out = line.out.as_mut().is_none_or(|end| tell(end, plug.port.interface, Direction::Egress));
-        let is_told_in = |end| match line.way.hop {
-            Hop::Port { to, .. } => view.plug(to).is_some_and(|to| tell(end, to.port.interface, Direction::Ingress)),
-            Hop::Tunnel(_) => false,
+        let is_told_out = line.out.as_mut().is_none_or(|end| tell(end, plug.port.interface, Direction::Egress, flow));
+        let is_told_in = |end| match line.way {
+            Way { hop: Hop::Port { to, .. }, translation, .. } => view.plug(to).is_some_and(|to| {
+                let interface = to.port.interface;
+                match translation {
+                    Translation::NONE => tell(end, interface, Direction::Ingress, flow),
+                    _ => tell(end, interface, Direction::Ingress, &translation.flow(flow)),
+                }
+            }),
+            Way { hop: Hop::Tunnel(_), .. } => false,
         };
         if !is_told_out || !line.into.as_mut().is_none_or(is_told_in) {
             return None;
@@ -111,60 +120,84 @@ impl Step<'_> {
         let from = plug.port.interface;
         let side = shared.side(from, Direction::Egress, flow);
         let seen = shared.lookup(&side, flow, now);
-        let next = egress(&view.tables, from, flow, l2, seen, &mut ())?;
+        let first = egress(&view.tables, from, flow, l2, seen, &mut ())?;
+        let (track, peering) = (first.track, first.peering);
+        let Onward { flow: sent, next, is_translated } = match self.onward(first, flow, size) {
+            Ok(onward) => onward,
+            Err((denied, arrived)) => {
+                shared.commit(&side, flow, track, now)?;
+                let left = Some(Left { peering, translation: Translation::between(flow, &arrived) });
+                return Err(Refused { denied, at: None, left });
+            }
+        };
         if let Some(host) = next.host.filter(|host| *host != shared.config.host) {
-            let way = self.tunnel(plug, &next, host, size);
+            let way = self.tunnel(plug.port.mtu, &next, host, size);
             // A frame that waits for keys is judged anew when they are there: told of it now, connection tracking would see two.
             let hint = match way {
                 Err(Refused { denied: Denied::NoSecureChannel, .. }) => None,
-                _ => shared.commit(&side, flow, next.track, now)?,
+                _ => shared.commit(&side, flow, track, now)?,
             };
-            let out = Some(End { hash: side.hash, seen, track: next.track, turn: self.turns.next(side.hash), hint });
-            return Ok(Line { way: way?, l2, out, into: None, told: now });
+            let mut way = way?;
+            if is_translated {
+                way.translation = Translation::between(flow, &way.translation.flow(&sent));
+            }
+            let out = Some(End { hash: side.hash, seen, track, turn: self.turns.next(side.hash), hint });
+            return Ok(Line { way: Way { peering, ..way }, l2, out, into: None, is_once: is_translated, told: now });
         }
-        let hint = shared.commit(&side, flow, next.track, now)?;
-        let out = Some(End { hash: side.hash, seen, track: next.track, turn: self.turns.next(side.hash), hint });
-        let left = Some(Left { peering: next.peering });
-        let down = Denied::DestinationDown { interface: next.interface };
+        let hint = shared.commit(&side, flow, track, now)?;
+        let out = Some(End { hash: side.hash, seen, track, turn: self.turns.next(side.hash), hint });
+        let whole = |translation: Translation| match is_translated {
+            true => Translation::between(flow, &translation.flow(&sent)),
+            false => translation,
+        };
+        let left = |translation| Some(Left { peering, translation });
+        let down = |interface| Denied::DestinationDown { interface };
         if next.host.is_none() {
-            return Err(Refused { denied: down, at: None, left });
+            return Err(Refused { denied: down(next.interface), at: None, left: left(whole(next.translation)) });
         }
+        let entered = view.tables.arriving(&next, &sent);
+        let (to, translation) =
+            entered.map_err(|denied| Refused { denied, at: None, left: left(whole(next.translation)) })?;
+        let (flow, translation) = (&translation.flow(&sent), whole(translation));
+        let left = left(translation);
         // `None`: without a port, so that it cannot get the packet, but its own side still names the first reason (spec 11.2, steps
         // 11-12).
-        let target = view.plug_of(next.interface);
+        let target = view.plug_of(to);
         let mtu = target.map_or(plug.port.mtu, |target| plug.port.mtu.min(target.port.mtu));
         if !size.fits(mtu, false) {
             return Err(Denied::TooBig { mtu: mtu.into() }.into());
         }
         let there = |denied| Refused { denied, at: target.map(|target| target.port.id), left };
-        let side = shared.side(next.interface, Direction::Ingress, flow);
+        let side = shared.side(to, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
-        let admit = ingress(&view.tables, next.interface, &next.origin, flow, seen, &mut ()).map_err(there)?;
-        let target = target.ok_or(Refused { denied: down, at: None, left })?;
+        let admit = ingress(&view.tables, to, &next.origin, flow, seen, &mut ()).map_err(there)?;
+        let target = target.ok_or(Refused { denied: down(to), at: None, left })?;
         let hint = shared.commit(&side, flow, admit.track, now).map_err(there)?;
         let into = Some(End { hash: side.hash, seen, track: admit.track, turn: self.turns.next(side.hash), hint });
 
-        let is_neighbour = target.port.subnet == plug.port.subnet;
+        let is_direct = next.origin.scope != Scope::Internet && !is_translated;
+        let is_neighbour = target.port.subnet == plug.port.subnet && is_direct;
         let src = if is_neighbour { plug.port.mac } else { target.port.router_mac };
         let hop = Hop::Port { to: target.port.id, link: Link { src, dst: target.port.mac } };
-        Ok(Line { way: Way { hop, mtu, peering: next.peering }, l2, out, into, told: now })
+        let way = Way { hop, mtu, peering, translation };
+        Ok(Line { way, l2, out, into, is_once: is_translated, told: now })
     }
 
-    /// The sealed way to another host. There is no other (spec 14.8, I1).
-    fn tunnel(&mut self, plug: &Plug, next: &Next, host: HostId, size: Size) -> Result<Way, Refused> {
+    /// The sealed way to another host. There is no other (spec 14.8, I1). `mtu`: the largest packet that the sender's link takes.
+    pub(crate) fn tunnel(&mut self, mtu: u16, next: &Next, host: HostId, size: Size) -> Result<Way, Refused> {
         let tunnel_mtu = self.shared.config.tunnel_mtu.ok_or(Denied::NoSecureChannel)?;
-        let mtu = plug.port.mtu.min(tunnel_mtu);
+        let mtu = mtu.min(tunnel_mtu);
         if !size.fits(mtu, true) {
             return Err(Denied::TooBig { mtu: mtu.into() }.into());
         }
-        let domain = Domain { from: plug.port.vpc, to: next.vpc, scope: next.origin.scope };
+        let domain = Domain { from: next.origin.vpc, to: next.vpc, scope: next.origin.scope };
         let want = Want { domain, host, shard: self.shard };
         let Some(tunnel) = self.view.tunnels.find(domain, host, self.shard) else {
             self.waiting.ask(want, self.now);
             self.unkeyed = Some(want);
             return Err(Denied::NoSecureChannel.into());
         };
-        Ok(Way { hop: Hop::Tunnel(tunnel), mtu, peering: next.peering })
+        Ok(Way { hop: Hop::Tunnel(tunnel), mtu, peering: next.peering, translation: next.translation })
     }
 
     /// Why an interface that is not plugged in gets no packet from another host: its own side still names the first reason (spec 11.2,
@@ -190,13 +223,13 @@ impl Step<'_> {
 
         let src = plug.port.neighbour(flow.src).unwrap_or(plug.port.router_mac);
         let hop = Hop::Port { to: plug.port.id, link: Link { src, dst: plug.port.mac } };
-        let way = Way { hop, mtu: plug.port.mtu, peering: None };
-        Ok(Line { way, l2: L2::Router, out: None, into, told: now })
+        let way = Way { hop, mtu: plug.port.mtu, peering: None, translation: Translation::NONE };
+        Ok(Line { way, l2: L2::Router, out: None, into, is_once: false, told: now })
     }
 }
 
 /// Step 11 and what follows, for a packet of another host.
-fn admit(
+pub(crate) fn admit(
     view: &View,
     to: NetworkInterfaceId,
     sender: &Sender,
@@ -205,7 +238,7 @@ fn admit(
 ) -> Result<Admit, Denied> {
     let Domain { from, scope, .. } = sender.domain;
     // A host speaks for the interfaces that it carries, and for no others (spec 14.3).
-    let owner = view.tables.sender(to, from, flow.src);
+    let owner = view.tables.sender(to, from, scope, flow.src);
     let is_routed = matches!(scope, Scope::RouteTarget(_));
     if !is_routed && owner.is_none_or(|owner| owner.host != Some(sender.host)) {
         return Err(disagrees(sender, flow.src));

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use model::Time;
 
-/// Answers per second and port: ARP, neighbour discovery, router advertisements, DHCP and ICMP errors together.
+/// Answers per second and port: ARP, neighbour discovery, router advertisements, DHCP and ICMP errors together; as many again are
+/// packets to the services at the VPC's own addresses, all of them together.
 pub const ANSWERS_PER_SECOND: i64 = 1024;
 
-/// Answers that a port which was silent may have at once.
+/// Answers that a port which was silent may have at once, and packets to services.
 pub const ANSWERS_AT_ONCE: i64 = 256;
 
 /// One answer's share of a second, in 1/1024 ms, so that the rate divides without a remainder.

@@ -12,6 +12,7 @@ use model::intent::{Endpoint, VpcSlice};
 use model::{Ipv4Cidr, Ipv6Cidr, NetworkInterfaceId, Subnet, SubnetId, VpcId};
 use wire::MacAddr;
 
+use crate::dhcp::DhcpSettings;
 use crate::flow_log::Logged;
 
 /// Ports of one host at most: four times what one agent is built for (architecture ch. 9).
@@ -31,6 +32,9 @@ const IPV4_MTU_MIN: u16 = 576;
 pub struct PortId(u32);
 
 impl PortId {
+    /// Stands for the NAT gateways of this host, which have no device; no port has this number.
+    pub(crate) const GATEWAYS: PortId = PortId(PORTS_MAX as u32);
+
     /// `None`: the number is [`PORTS_MAX`] or more.
     pub fn new(number: u32) -> Option<PortId> {
         (usize::try_from(number).ok()? < PORTS_MAX).then_some(PortId(number))
@@ -85,23 +89,6 @@ pub struct Port {
     pub logged: Logged,
     pub dhcp: Arc<DhcpSettings>,
     neighbours: Arc<Neighbours>,
-}
-
-/// What a VPC's DHCP options say, as far as IPv4 addresses and names go (spec 2.6).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DhcpSettings {
-    pub dns_servers: Vec<Ipv4Addr>,
-    pub domain_name: String,
-    pub ntp_servers: Vec<Ipv4Addr>,
-}
-
-impl DhcpSettings {
-    /// The domain name, if it may stand in a search list (RFC 1035 2.3.4).
-    pub fn search_domain(&self) -> Option<String> {
-        let name = self.domain_name.as_str();
-        let is_label = |label: &str| (1..=63).contains(&label.len());
-        (name.len() <= 253 && name.split('.').all(is_label)).then(|| name.into())
-    }
 }
 
 /// Who has which address in a VPC.
@@ -247,7 +234,7 @@ impl Shared<'_> {
         Shared {
             slice,
             router_mac: router_mac(slice.vpc.id),
-            dhcp: Arc::new(dhcp_settings(slice)),
+            dhcp: Arc::new(DhcpSettings::of(slice)),
             neighbours: Arc::new(neighbours),
         }
     }
@@ -285,34 +272,4 @@ pub fn router_mac(vpc: VpcId) -> MacAddr {
     let hash = vpc.to_string().bytes().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
     let [_, _, _, b, c, d, e, f] = hash.to_be_bytes();
     MacAddr([0x0e, b, c, d, e, f])
-}
-
-fn dhcp_settings(slice: &VpcSlice) -> DhcpSettings {
-    let configuration = slice.dhcp_options.as_ref().map_or(&[][..], |options| options.configuration.as_slice());
-    let values = |name: &str| {
-        let of_name = configuration.iter().filter(move |(key, _)| key == name);
-        of_name.flat_map(|(_, values)| values.iter().map(String::as_str)).collect::<Vec<_>>()
-    };
-    // "AmazonProvidedDNS" is the VPC's own resolver; what is no IPv4 address has no place in a DHCPv4 option.
-    let address = |text: &&str| match *text {
-        "AmazonProvidedDNS" => Some(slice.vpc.resolver()),
-        text => text.parse().ok(),
-    };
-    match slice.dhcp_options {
-        Some(_) => DhcpSettings {
-            dns_servers: values("domain-name-servers").iter().filter_map(address).collect(),
-            domain_name: values("domain-name")
-                .first()
-                .copied()
-                .filter(|name| name.len() <= 255)
-                .unwrap_or_default()
-                .into(),
-            ntp_servers: values("ntp-servers").iter().filter_map(address).collect(),
-        },
-        None => DhcpSettings {
-            dns_servers: vec![slice.vpc.resolver()],
-            domain_name: slice.region.private_domain(),
-            ntp_servers: Vec::new(),
-        },
-    }
 }

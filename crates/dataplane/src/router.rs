@@ -11,7 +11,7 @@
 //! | says what needs no answer: probes its own address, leaves a group, releases a lease | D04 |
 //!
 //! As on AWS the router answers no ping: its addresses are owned by no interface (D14). The VPC's services (resolver, instance metadata,
-//! time) are recognised by [`is_service`]; until they are carried, packets to them are dropped as sent to a reserved address (D04).
+//! time) are recognised by [`is_service`]; what [`crate::Services`] does not answer is dropped as sent to a reserved address (D04).
 
 pub(crate) mod arp;
 pub(crate) mod dhcpv4;

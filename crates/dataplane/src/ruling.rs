@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use model::{PeeringId, Time};
-use policy::{Denied, Flow, FlowKey, Hint, L2, Track, Tracked};
+use policy::{Denied, Flow, FlowKey, Hint, L2, Track, Tracked, Translation};
 use wire::ethernet::Link;
 use wire::vnet::{GsoType, VnetHeader};
 
@@ -19,6 +19,8 @@ pub(crate) struct Way {
     pub(crate) mtu: u16,
     /// The peering that is crossed, of a packet that starts here.
     pub(crate) peering: Option<PeeringId>,
+    /// What the packet is changed to before it goes.
+    pub(crate) translation: Translation,
 }
 
 /// What is next.
@@ -59,15 +61,26 @@ pub(crate) struct Size {
     may_fragment: bool,
     /// Data of a TCP stream, which a tunnel cuts anew to fit.
     is_stream: bool,
+    /// It is a fragment.
+    pub(crate) is_piece: bool,
 }
 
 impl Size {
     /// Of what fits everywhere, or has been measured before.
-    pub(crate) const ANY: Size = Size { bytes: 0, may_fragment: true, is_stream: false };
+    pub(crate) const ANY: Size = Size { bytes: 0, may_fragment: true, is_stream: false, is_piece: false };
+
+    /// Of a fragment that has been measured before.
+    pub(crate) const ANY_PIECE: Size = Size { is_piece: true, ..Size::ANY };
 
     pub(crate) fn of(header: &VnetHeader, ip: &wire::Ip) -> Size {
         let is_stream = matches!(header.gso_type, GsoType::TcpV4 | GsoType::TcpV6);
-        Size { bytes: packet_len(header, ip), may_fragment: !ip.dont_fragment, is_stream }
+        let is_piece = ip.fragment.is_some();
+        Size { bytes: packet_len(header, ip), may_fragment: !ip.dont_fragment, is_stream, is_piece }
+    }
+
+    /// Of a packet that is none but itself.
+    pub(crate) fn of_packet(ip: &wire::Ip) -> Size {
+        Size::of(&VnetHeader::default(), ip)
     }
 
     pub(crate) fn fits(self, mtu: u16, is_tunnel: bool) -> bool {
@@ -95,6 +108,8 @@ pub(crate) struct Refused {
 pub(crate) struct Left {
     /// The peering that is crossed.
     pub(crate) peering: Option<PeeringId>,
+    /// What it is changed to.
+    pub(crate) translation: Translation,
 }
 
 impl From<Denied> for Refused {
@@ -121,6 +136,8 @@ pub(crate) struct Line {
     pub(crate) out: Option<End>,
     /// `None`: the receiver is on another host, which will judge this half.
     pub(crate) into: Option<End>,
+    /// It holds for no other packet: a gateway of this host must be asked about each.
+    pub(crate) is_once: bool,
     /// When connection tracking was last told of a packet of this flow and direction.
     pub(crate) told: Time,
 }

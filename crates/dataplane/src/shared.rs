@@ -12,7 +12,8 @@ use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use model::{Direction, Duration, HostId, NetworkInterfaceId, Time};
 use policy::{
-    Conntrack, Denied, Flow, FlowKey, Hint, L4, Limits, OwnTimeouts, Restored, Tables, Timeouts, Track, Tracked,
+    Conntrack, Denied, Flow, FlowKey, Hint, L4, Limits, NatLimits, NatTable, OwnTimeouts, Restored, Tables, Timeouts,
+    Track, Tracked,
 };
 
 use crate::counters::{Counters, Meter};
@@ -21,6 +22,7 @@ use crate::fragment::Fragments;
 use crate::memory::{Memory, Part};
 use crate::port::{Port, PortId, Ports};
 use crate::ruling::{End, Ruling};
+use crate::service::Services;
 use crate::tunnels::Tunnels;
 use crate::watch::{Fate, Seen, Watch, WatchId, Watches};
 use crate::worker::Worker;
@@ -46,6 +48,8 @@ pub struct Config {
     pub cache_lines: usize,
     /// Flows that a worker counts for flow logs between two calls of [`Shared::take_flows`]; one interface has half of them.
     pub logged_flows: usize,
+    /// What the NAT gateways of this host may have; reserved once there is one.
+    pub nat: NatLimits,
 }
 
 impl Config {
@@ -61,6 +65,7 @@ impl Config {
             tunnel_mtu: None,
             cache_lines: 1 << 15,
             logged_flows: 1 << 16,
+            nat: NatLimits::default(),
         }
     }
 }
@@ -78,11 +83,15 @@ pub struct Shared {
     pub(crate) arrivals: Mutex<Fragments<Ruling>>,
     /// What is counted for flow logs, by worker; nothing until some interface is logged.
     accounts: OnceLock<Box<[AccountsOf]>>,
+    /// What NAT gateways translate; nothing until this host carries one.
+    nat: OnceLock<Mutex<NatTable>>,
     pub(crate) strays: Strays,
     /// Frames of ports that nothing is known of.
     pub(crate) stray: Arc<Meter>,
     workers: AtomicUsize,
     watches: AtomicU64,
+    /// Who answers at the VPC's own addresses; nobody, until somebody is lent.
+    pub(crate) services: OnceLock<Arc<dyn Services>>,
     pub(crate) sweep_due: Due,
     pub(crate) advertisement_due: Due,
 }
@@ -140,10 +149,12 @@ impl Shared {
             fragments: Mutex::new(Fragments::new(config.seed)),
             arrivals: Mutex::new(Fragments::new(config.seed)),
             accounts: OnceLock::new(),
+            nat: OnceLock::new(),
             strays: Strays::default(),
             stray: Arc::new(Meter::new(config.workers)),
             workers: AtomicUsize::new(0),
             watches: AtomicU64::new(0),
+            services: OnceLock::new(),
             sweep_due: Due::default(),
             advertisement_due: Due::default(),
         }
@@ -207,6 +218,7 @@ impl Shared {
                 (0..self.config.workers.max(1)).map(|_| AccountsOf(Mutex::new(self.no_flows()))).collect()
             });
         }
+        self.keep_gateways(&view.tables);
         let generation = view.generation;
         let own_timeouts = view.tables.own_timeouts();
         if old.tables.own_timeouts() != own_timeouts {
@@ -235,6 +247,11 @@ impl Shared {
         let generation = old.generation + 1;
         self.view.store(Arc::new(View { generation, tunnels: Arc::new(tunnels), ..View::clone(&old) }));
         generation
+    }
+
+    /// Lends who answers at the VPC's own addresses; until then what is sent there is dropped (D04). `false`: somebody was lent before.
+    pub fn serve(&self, services: Arc<dyn Services>) -> bool {
+        self.services.set(services).is_ok()
     }
 
     /// Shows every frame of an interface to `watch`, until [`Shared::unwatch`]. Verdicts do not change, nor does the generation. `None`:
@@ -299,6 +316,27 @@ impl Shared {
         Taken(lanes.iter().map(take).collect())
     }
 
+    /// Forgets what gateways translated that are not here any more, and makes room for the first ones.
+    fn keep_gateways(&self, tables: &Tables) {
+        let here: Vec<NetworkInterfaceId> = tables.nat_gateways_on(self.config.host).collect();
+        if !here.is_empty() {
+            self.nat.get_or_init(|| Mutex::new(NatTable::new(self.config.nat, self.config.seed)));
+        }
+        if let Some(mut table) = self.nat_table() {
+            table.keep_only(|gateway| here.contains(&gateway));
+        }
+    }
+
+    /// What this host's NAT gateways translate; `None`: it has had none.
+    pub(crate) fn nat_table(&self) -> Option<MutexGuard<'_, NatTable>> {
+        self.nat.get().map(lock)
+    }
+
+    /// Conversations that the NAT gateways of this host stand for, ended ones that were not yet given back among them.
+    pub fn translations(&self) -> usize {
+        self.nat_table().map_or(0, |table| table.len())
+    }
+
     /// What a worker counts in; `None`: nothing is logged yet.
     pub(crate) fn accounts(&self, lane: usize) -> Option<MutexGuard<'_, Accounts>> {
         let lanes = self.accounts.get()?;
@@ -361,6 +399,10 @@ impl Shared {
         for shard in &self.shards {
             let mut table = lock(&shard.0);
             let budget = (table.limits().flows as usize).div_ceil(parts);
+            table.expire(now, budget);
+        }
+        if let Some(mut table) = self.nat_table() {
+            let budget = (table.limits().mappings as usize).div_ceil(parts);
             table.expire(now, budget);
         }
     }

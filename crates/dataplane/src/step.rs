@@ -15,12 +15,15 @@ use crate::counters::Event;
 use crate::flow::{flow_of, l2_of, piece_of};
 use crate::flow_log::Amount;
 use crate::fragment::{Arrival, Key, Piece};
+use crate::gateway::is_over;
 use crate::judge::Turns;
 use crate::outbox::Outbox;
 use crate::port::{Port, PortId, ROUTER_LINK_LOCAL};
 use crate::router::{arp, dhcpv4, dhcpv6, is_router, is_service, ndp};
 use crate::ruling::{CacheKey, Hop, Line, Refused, Ruling, Size, Way};
+use crate::service::{self, Asker, Call, DATAGRAM_MAX, Served};
 use crate::shared::{Plug, Shared, View, lock};
+use crate::translate::translate;
 use crate::waiting::{Waiting, Want};
 use crate::watch::Fate;
 use crate::worker::{Action, Transmit, has_room};
@@ -54,6 +57,8 @@ enum Outcome {
     Sealed,
     /// The length of the answer, which stands where the frame stood; of a refusal that says why, that too.
     Reply(usize, Option<Denied>),
+    /// A service has taken it; what it says now is among the frames to transmit.
+    Served,
     /// A fragment, before its first one.
     Held,
     /// Until there are keys: then it comes again.
@@ -105,7 +110,7 @@ impl Step<'_> {
                 buf[..vnet::LEN].copy_from_slice(&VnetHeader::default().to_bytes());
                 Action::Reply { len: vnet::LEN + answer_len }
             }
-            Ok(Outcome::Held | Outcome::Waits) => Action::Held,
+            Ok(Outcome::Held | Outcome::Waits | Outcome::Served) => Action::Held,
             Err(refused) => {
                 self.count_refused(plug, &refused, frame_len);
                 Action::Drop(refused.denied)
@@ -131,20 +136,21 @@ impl Step<'_> {
                 Ok(Outcome::Reply(arp::answer(port, question, &mut buf[vnet::LEN..])?, None))
             }
             Kind::Ip(ip) => match self.ask_router(&frame, ip, &mut buf[vnet::LEN..])? {
-                Some(answer_len) => Ok(Outcome::Reply(answer_len, None)),
+                Some(outcome) => Ok(outcome),
                 None => self.pass(&frame, ip, buf, len),
             },
         }
     }
 
     /// What is for the router itself. `None`: the packet is for somebody else.
-    fn ask_router(&mut self, frame: &Frame<'_>, ip: &Ip, bytes: &mut [u8]) -> Result<Option<usize>, Denied> {
+    fn ask_router(&mut self, frame: &Frame<'_>, ip: &Ip, bytes: &mut [u8]) -> Result<Option<Outcome>, Denied> {
+        let answered = |answer_len| Some(Outcome::Reply(answer_len, None));
         let (plug, port) = (frame.plug, &*frame.plug.port);
         if ndp::is_ndp(ip) {
             self.draw(plug)?;
             let mut header = frame.header;
             header.finish_checksum(bytes, ip);
-            return ndp::answer(port, &frame.packet, ip, bytes).map(Some);
+            return ndp::answer(port, &frame.packet, ip, bytes).map(answered);
         }
         if dhcpv4::is_server(ip) || dhcpv6::is_server(ip) {
             return Err(Denied::RogueServer);
@@ -152,23 +158,70 @@ impl Step<'_> {
         if dhcpv4::is_question(port, ip) {
             self.draw(plug)?;
             check_dhcpv4_source(port, ip.src)?;
-            return dhcpv4::answer(port, ip, bytes).map(Some);
+            return dhcpv4::answer(port, ip, bytes).map(answered);
         }
         if dhcpv6::is_question(ip) {
             self.draw(plug)?;
-            return dhcpv6::answer(port, ip, bytes).map(Some);
+            return dhcpv6::answer(port, ip, bytes).map(answered);
         }
         if frame.packet.dst_mac.is_multicast() {
             return Err(Denied::NotUnicast { address: ip.dst });
         }
         // A source that is not its own is the law's to name.
         if port.owns(ip.src) && is_service(port, ip.dst) {
-            return Err(Denied::NotUnicast { address: ip.dst });
+            return self.serve(plug, ip, bytes).map(Some);
         }
         if port.owns(ip.src) && is_router(port, ip.dst) {
             return Err(Denied::NoOwner { vpc: port.vpc, address: ip.dst });
         }
         Ok(None)
+    }
+
+    /// A packet to one of the VPC's own addresses.
+    fn serve(&mut self, plug: &Plug, ip: &Ip, bytes: &mut [u8]) -> Result<Outcome, Denied> {
+        let silence = Denied::NotUnicast { address: ip.dst };
+        let call = service::call(&plug.port, ip).ok_or(silence)?;
+        if !plug.meter.services.take(self.now) {
+            return Err(Denied::RateLimit);
+        }
+        match call {
+            Call::Question(asker) => self.resolve(plug, ip, &asker, bytes).ok_or(silence)?,
+            Call::Segment => self.talk(plug, ip.l3_bytes(bytes)).then_some(Ok(Outcome::Served)).ok_or(silence)?,
+        }
+    }
+
+    /// Has a DNS question answered over the frame; `None`: there is no answer.
+    fn resolve(&mut self, plug: &Plug, ip: &Ip, asker: &Asker, bytes: &mut [u8]) -> Option<Result<Outcome, Denied>> {
+        let services = self.shared.services.get()?;
+        let question = ip.payload_bytes(bytes);
+        // The answer is written where the question stands.
+        let kept = self.scratch.get_mut(..question.len())?;
+        kept.copy_from_slice(question);
+        let (kept, now) = (&*kept, self.now);
+        let mut served = Served::Silence;
+        let written = service::datagram(&plug.port, asker, bytes, |body: &mut [u8]| {
+            let room = body.len().min(DATAGRAM_MAX);
+            served = services.question(asker, kept, &mut body[..room], now);
+            Ok(if let Served::Answer(len) = served { len.min(room) } else { 0 })
+        });
+        match served {
+            Served::Answer(_) => Some(written.map(|len| Outcome::Reply(len, None)).map_err(|_| Denied::QueueFull)),
+            Served::Later => Some(Ok(Outcome::Served)),
+            Served::Silence => None,
+        }
+    }
+
+    /// Gives a TCP packet to the services; what they say to it is transmitted. `false`: nobody listens.
+    fn talk(&mut self, plug: &Plug, packet: &[u8]) -> bool {
+        let Some(services) = self.shared.services.get() else { return false };
+        let (view, lane, port) = (self.view, self.lane, &*plug.port);
+        let transmits = &mut *self.transmits;
+        services.segment(port, packet, self.now, &mut |said| {
+            let Some(frame) = service::framed(port, said).filter(|_| has_room(transmits)) else { return };
+            plug.meter.count(lane, Event::Answered, frame.len() - vnet::LEN);
+            view.show(plug, Direction::Ingress, Fate::Answer, &frame[vnet::LEN..]);
+            transmits.push_back(Transmit { port: port.id, frame, is_unasked: false });
+        })
     }
 
     /// A packet for another guest.
@@ -188,12 +241,14 @@ impl Step<'_> {
         };
         let amount = || Amount::of(&frame.header, ip);
         match verdict {
-            Ok(Way { hop: Hop::Port { to, link }, .. }) => {
+            Ok(Way { hop: Hop::Port { to, link }, translation, .. }) => {
+                translate(&translation, &frame.header, ip, &mut buf[vnet::LEN..len]);
                 self.deliver(to, link, &mut buf[vnet::LEN..len]);
                 self.log_departure(plug, &flow, &verdict, amount);
                 Ok(Outcome::Forward(to))
             }
-            Ok(Way { hop: Hop::Tunnel(tunnel), mtu, .. }) => {
+            Ok(Way { hop: Hop::Tunnel(tunnel), mtu, translation, .. }) => {
+                let ip = &translate(&translation, &frame.header, ip, &mut buf[vnet::LEN..len]);
                 self.seal(tunnel, mtu, &frame.header, ip, &buf[vnet::LEN..len])?;
                 self.log_departure(plug, &flow, &verdict, amount);
                 Ok(Outcome::Sealed)
@@ -207,6 +262,12 @@ impl Step<'_> {
                 let refused = Refused::from(denied);
                 self.count_refused(plug, &refused, len - vnet::LEN);
                 Ok(Outcome::Reply(answer_len, Some(denied)))
+            }
+            Err(refused) if is_over(&flow, &refused.denied) => {
+                self.log_departure(plug, &flow, &verdict, amount);
+                let answer_len = self.say_reset(plug, ip, &mut buf[vnet::LEN..], len - vnet::LEN).ok_or(refused)?;
+                self.count_refused(plug, &refused, len - vnet::LEN);
+                Ok(Outcome::Reply(answer_len, Some(refused.denied)))
             }
             Err(refused) => {
                 self.log_departure(plug, &flow, &verdict, amount);
@@ -255,7 +316,7 @@ impl Step<'_> {
                 Ok(Fragment::Judged((ruling.flow, self.inherit(&ruling, ip))))
             }
             Arrival::Inherit(old) => {
-                let ruling = self.rule(plug, &old.flow, old.l2, Size::ANY);
+                let ruling = self.rule(plug, &old.flow, old.l2, Size::ANY_PIECE);
                 lock(&self.shared.fragments).renew(key, ruling);
                 Ok(Fragment::Judged((ruling.flow, self.inherit(&ruling, ip))))
             }
@@ -303,13 +364,16 @@ impl Step<'_> {
         let amount = || ip.map_or(Amount::default(), Amount::of_packet);
         let refused = match way {
             Ok((Way { hop: Hop::Port { .. }, .. }, _)) if !has_room(self.transmits) => Denied::QueueFull.into(),
-            Ok((Way { hop: Hop::Port { to, link }, .. }, _)) => {
+            Ok((Way { hop: Hop::Port { to, link }, translation, .. }, ip)) => {
+                translate(&translation, &VnetHeader::default(), ip, &mut bytes[vnet::LEN..]);
                 self.deliver(to, link, &mut bytes[vnet::LEN..]);
                 self.log_departure(plug, &ruling.flow, &verdict, amount);
                 return self.transmits.push_back(Transmit { port: to, frame: bytes, is_unasked: false });
             }
-            Ok((Way { hop: Hop::Tunnel(tunnel), mtu, .. }, ip)) => {
-                match self.seal(tunnel, mtu, &VnetHeader::default(), ip, &bytes[vnet::LEN..]) {
+            Ok((Way { hop: Hop::Tunnel(tunnel), mtu, translation, .. }, ip)) => {
+                let header = VnetHeader::default();
+                let ip = &translate(&translation, &header, ip, &mut bytes[vnet::LEN..]);
+                match self.seal(tunnel, mtu, &header, ip, &bytes[vnet::LEN..]) {
                     Ok(()) => return self.log_departure(plug, &ruling.flow, &verdict, amount),
                     Err(refused) => refused,
                 }
@@ -341,6 +405,7 @@ impl Step<'_> {
         let fate = match outcome {
             Ok(Outcome::Forward(_) | Outcome::Sealed) => Fate::Passed,
             Ok(Outcome::Reply(_, refused)) => refused.map_or(Fate::Answered, Fate::Denied),
+            Ok(Outcome::Served) => Fate::Answered,
             Ok(Outcome::Held) => Fate::Held,
             Ok(Outcome::Waits) => return,
             Err(refused) => Fate::Denied(refused.denied),
@@ -381,7 +446,7 @@ impl Step<'_> {
     }
 
     /// One of the answers that the port may have.
-    fn draw(&self, plug: &Plug) -> Result<(), Denied> {
+    pub(crate) fn draw(&self, plug: &Plug) -> Result<(), Denied> {
         if plug.meter.bucket.take(self.now) { Ok(()) } else { Err(Denied::RateLimit) }
     }
 

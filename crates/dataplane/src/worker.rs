@@ -23,6 +23,7 @@ use crate::outbox::{Datagrams, Outbox};
 use crate::port::PortId;
 use crate::router::ndp::{self, ADVERTISEMENT_INTERVAL};
 use crate::ruling::{CacheKey, Line, Size};
+use crate::service::Late;
 use crate::shared::{Plug, Shared, View, lock};
 use crate::step::{SCRATCH_LEN, Step};
 use crate::waiting::{Released, Waiting, Want};
@@ -37,7 +38,7 @@ pub enum Action {
     Forward { port: PortId, len: usize },
     /// Write the first `len` bytes of the buffer, which now hold an answer, to the device that the frame came from.
     Reply { len: usize },
-    /// Nothing: it was kept. A fragment that came before its first one comes out of [`Worker::poll_transmit`], a frame whose link has
+    /// Nothing: it was kept, or a service has taken it. A fragment that came before its first one comes out of [`Worker::poll_transmit`], a frame whose link has
     /// no keys yet out of [`Worker::poll_released`]; or it is counted as refused.
     Held,
     /// Send what [`Worker::poll_datagrams`] gives: it goes to another host.
@@ -179,6 +180,10 @@ impl Worker {
                     self.kept_in = view.generation;
                     return None;
                 }
+                Some(Released::Ready(PortId::GATEWAYS, bytes)) => {
+                    self.step(now).resume(bytes);
+                    continue;
+                }
                 Some(Released::Ready(port, bytes)) => (port, bytes),
                 Some(Released::Late(port, bytes)) => {
                     let meter = view.plug(port).map_or(&self.shared.stray, |plug| &plug.meter);
@@ -266,6 +271,17 @@ impl Worker {
     pub fn judge_flow(&mut self, port: PortId, flow: &Flow, now: Time) -> bool {
         let mut step = self.step(now);
         step.view.plug(port).is_some_and(|plug| step.judge(plug, flow, L2::Router, Size::ANY).is_ok())
+    }
+
+    /// What a service says by itself, as a frame for the device of the port; `None`: that interface is not there any more.
+    pub fn late(&mut self, late: &Late) -> Option<Transmit> {
+        let (id, interface) = late.to();
+        let view = Arc::clone(self.view.load());
+        let plug = view.plug(id).filter(|plug| plug.port.interface == interface && plug.port.is_up)?;
+        let frame = late.frame(&plug.port)?;
+        plug.meter.count(self.lane, Event::Answered, frame.len() - vnet::LEN);
+        view.show(plug, Direction::Ingress, Fate::Answer, &frame[vnet::LEN..]);
+        Some(Transmit { port: id, frame, is_unasked: false })
     }
 
     /// Forgets all remembered verdicts. Never needed; changes nothing but time.

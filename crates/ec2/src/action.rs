@@ -1,7 +1,7 @@
 //! The table of actions: one word for each, under the module of its shapes.
 
 use crate::shapes;
-use crate::{Error, FromQuery, Node, Shape, ToXml, Xml};
+use crate::{Error, FromQuery, Members, Node, Shape, ToXml, Xml, parameters};
 
 /// The one version of the API.
 pub const VERSION: &str = "2016-11-15";
@@ -26,6 +26,12 @@ macro_rules! for_each_action {
                 ReplaceRouteTableAssociation, CreateRoute, ReplaceRoute, DeleteRoute;
             gateway: CreateInternetGateway, DeleteInternetGateway, AttachInternetGateway, DetachInternetGateway,
                 DescribeInternetGateways;
+            nat_gateway: CreateNatGateway, DeleteNatGateway, DescribeNatGateways, AssociateNatGatewayAddress,
+                DisassociateNatGatewayAddress, AssignPrivateNatGatewayAddress, UnassignPrivateNatGatewayAddress;
+            egress_only_gateway: CreateEgressOnlyInternetGateway, DeleteEgressOnlyInternetGateway,
+                DescribeEgressOnlyInternetGateways;
+            address: AllocateAddress, ReleaseAddress, AssociateAddress, DisassociateAddress, DescribeAddresses,
+                DescribeAddressesAttribute, ModifyAddressAttribute, ResetAddressAttribute;
             dhcp: DescribeDhcpOptions, CreateDhcpOptions, DeleteDhcpOptions, AssociateDhcpOptions;
             flow_log: CreateFlowLogs, DeleteFlowLogs, DescribeFlowLogs;
             tag: CreateTags, DeleteTags, DescribeTags;
@@ -33,18 +39,37 @@ macro_rules! for_each_action {
                 StartNetworkInsightsAnalysis, DescribeNetworkInsightsAnalyses, DeleteNetworkInsightsAnalysis;
             peering: CreateVpcPeeringConnection, AcceptVpcPeeringConnection, RejectVpcPeeringConnection, DeleteVpcPeeringConnection, DescribeVpcPeeringConnections, ModifyVpcPeeringConnectionOptions;
             place: DescribeRegions, DescribeAvailabilityZones, DescribeAccountAttributes;
-            interface: CreateNetworkInterface, DeleteNetworkInterface, DescribeNetworkInterfaces, ModifyNetworkInterfaceAttribute, DescribeNetworkInterfaceAttribute, AttachNetworkInterface, DetachNetworkInterface, AssignPrivateIpAddresses, UnassignPrivateIpAddresses;
+            interface: CreateNetworkInterface, DeleteNetworkInterface, DescribeNetworkInterfaces, ModifyNetworkInterfaceAttribute, DescribeNetworkInterfaceAttribute, AttachNetworkInterface, DetachNetworkInterface, ResetNetworkInterfaceAttribute;
+            interface_address: AssignPrivateIpAddresses, UnassignPrivateIpAddresses, AssignIpv6Addresses,
+                UnassignIpv6Addresses;
+            interface_permission: CreateNetworkInterfacePermission, DeleteNetworkInterfacePermission,
+                DescribeNetworkInterfacePermissions;
             instance: RunInstances, DescribeInstances, StartInstances, StopInstances, RebootInstances, TerminateInstances, DescribeInstanceStatus, DescribeInstanceAttribute, ModifyInstanceAttribute, DescribeInstanceCreditSpecifications;
+            metadata: ModifyInstanceMetadataOptions;
             group: CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroups, DescribeSecurityGroupRules,
                 AuthorizeSecurityGroupIngress, AuthorizeSecurityGroupEgress, RevokeSecurityGroupIngress,
                 RevokeSecurityGroupEgress, ModifySecurityGroupRules, UpdateSecurityGroupRuleDescriptionsIngress,
                 UpdateSecurityGroupRuleDescriptionsEgress, DescribeSecurityGroupReferences, DescribeStaleSecurityGroups;
             acl: CreateNetworkAcl, DeleteNetworkAcl, DescribeNetworkAcls, CreateNetworkAclEntry, ReplaceNetworkAclEntry,
                 DeleteNetworkAclEntry, ReplaceNetworkAclAssociation;
-            catalogue: DescribeInstanceTypes, DescribeImages, DescribeVolumes;
+            private_dns: ModifyPrivateDnsNameOptions;
+            catalogue: DescribeVolumes;
             prefix_list: CreateManagedPrefixList, DeleteManagedPrefixList, ModifyManagedPrefixList,
                 RestoreManagedPrefixListVersion, DescribeManagedPrefixLists, GetManagedPrefixListEntries,
                 GetManagedPrefixListAssociations, DescribePrefixLists;
+            default_vpc: CreateDefaultVpc, CreateDefaultSubnet;
+            vpc_extra: ModifyVpcTenancy, DescribeVpcClassicLink, DescribeVpcClassicLinkDnsSupport,
+                DescribeVpcBlockPublicAccessOptions, ModifyVpcBlockPublicAccessOptions;
+            reservation: CreateSubnetCidrReservation, DeleteSubnetCidrReservation, GetSubnetCidrReservations;
+            group_vpc: AssociateSecurityGroupVpc, DisassociateSecurityGroupVpc, DescribeSecurityGroupVpcAssociations,
+                GetSecurityGroupsForVpc;
+            vpn_gateway: CreateVpnGateway, DeleteVpnGateway, DescribeVpnGateways, AttachVpnGateway, DetachVpnGateway,
+                EnableVgwRoutePropagation, DisableVgwRoutePropagation;
+            key_pair: CreateKeyPair, ImportKeyPair, DeleteKeyPair, DescribeKeyPairs;
+            image: DescribeImages, DescribeImageAttribute, RegisterImage, DeregisterImage;
+            instance_option: MonitorInstances, UnmonitorInstances, ModifyInstanceCreditSpecification,
+                ModifyInstanceMaintenanceOptions, GetConsoleOutput;
+            instance_type: DescribeInstanceTypes, DescribeInstanceTypeOfferings;
         }
     };
 }
@@ -65,6 +90,24 @@ macro_rules! define {
 
         /// The names of all actions, in the order of the table.
         pub const NAMES: &[&str] = &[$($(stringify!($action),)+)+];
+
+        /// What an action reads; `None`: it is not in the table.
+        pub fn reads(name: &str) -> Option<Members> {
+            match name {
+                $($(stringify!($action) => Some(<shapes::$module::$action as FromQuery>::reads()),)+)+
+                _ => None,
+            }
+        }
+
+        /// What an action's answer may hold.
+        pub fn writes(name: &str) -> Option<Members> {
+            match name {
+                $($(stringify!($action) => {
+                    Some(<<shapes::$module::$action as Operation>::Reply as ToXml>::writes())
+                })+)+
+                _ => None,
+            }
+        }
 
         impl Action {
             pub(crate) fn parse(name: &str, node: &Node) -> Result<Action, Error> {
@@ -110,11 +153,14 @@ pub struct Request {
     pub dry_run: bool,
     /// A digest of the parameters without ClientToken: is a repeated token the same request?
     pub parameters: u64,
+    /// Parameters that EC2's model does not know, and that nobody reads.
+    pub unknown: Vec<String>,
 }
 
 impl Request {
     /// # Errors
-    /// `MissingAction`, `InvalidAction`, `NoSuchVersion`, and what the action's own parameters have wrong.
+    /// `MissingAction`, `InvalidAction`, `NoSuchVersion`, what the action's own parameters have wrong, and
+    /// `UnsupportedOperation` for a parameter of EC2 that is not implemented here.
     pub fn parse(node: &Node) -> Result<Request, Error> {
         let name = node.text("Action").filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Error::new("MissingAction", "The request must contain the parameter Action"))?;
@@ -129,6 +175,7 @@ impl Request {
         }
         let dry_run = Option::<bool>::from_query(node.member("DryRun"), "DryRun")?.unwrap_or(false);
         let action = Action::parse(name, node)?;
-        Ok(Request { action, dry_run, parameters: node.digest_without(&["ClientToken"]) })
+        let unknown = parameters::check(action.name(), node)?;
+        Ok(Request { action, dry_run, parameters: node.digest_without(&["ClientToken"]), unknown })
     }
 }

@@ -123,14 +123,16 @@ id_codes! {
     NetworkAclAssociationId "InvalidAssociationID.Malformed" "InvalidAssociationID.NotFound" "association ID";
     NetworkInterfaceId "InvalidNetworkInterfaceId.Malformed" "InvalidNetworkInterfaceID.NotFound" "networkInterface ID";
     AttachmentId "InvalidAttachmentID.Malformed" "InvalidAttachmentID.NotFound" "attachment ID";
+    InterfacePermissionId "InvalidPermissionID.Malformed" "InvalidPermissionID.NotFound" "network interface permission ID";
     InstanceId "InvalidInstanceID.Malformed" "InvalidInstanceID.NotFound" "instance ID";
     ReservationId "InvalidReservationID.Malformed" "InvalidReservationID.NotFound" "reservation ID";
     ImageId "InvalidAMIID.Malformed" "InvalidAMIID.NotFound" "image id";
     VolumeId "InvalidVolumeID.Malformed" "InvalidVolume.NotFound" "volume";
     InternetGatewayId "InvalidInternetGatewayId.Malformed" "InvalidInternetGatewayID.NotFound" "internetGateway ID";
     EgressOnlyInternetGatewayId "InvalidEgressOnlyInternetGatewayId.Malformed" "InvalidEgressOnlyInternetGatewayId.NotFound" "egress-only internet gateway ID";
-    NatGatewayId "InvalidNatGatewayID.Malformed" "InvalidNatGatewayID.NotFound" "natGateway ID";
+    NatGatewayId "NatGatewayMalformed" "InvalidNatGatewayID.NotFound" "natGateway ID";
     AllocationId "InvalidAllocationID.Malformed" "InvalidAllocationID.NotFound" "allocation ID";
+    AddressAssociationId "InvalidAssociationID.Malformed" "InvalidAssociationID.NotFound" "association ID";
     DhcpOptionsId "InvalidDhcpOptionID.Malformed" "InvalidDhcpOptionID.NotFound" "dhcpOption ID";
     FlowLogId "InvalidFlowLogId.Malformed" "InvalidFlowLogId.NotFound" "flow log";
     InsightsPathId "InvalidNetworkInsightsPathId.Malformed" "InvalidNetworkInsightsPathId.NotFound" "networkInsightsPath ID";
@@ -139,4 +141,6 @@ id_codes! {
     TransitGatewayId "InvalidTransitGatewayID.Malformed" "InvalidTransitGatewayID.NotFound" "transitGateway ID";
     VpnGatewayId "InvalidVpnGatewayID.Malformed" "InvalidVpnGatewayID.NotFound" "vpnGateway ID";
     VpcEndpointId "InvalidVpcEndpointId.Malformed" "InvalidVpcEndpointId.NotFound" "vpcEndpoint ID";
+    KeyPairId "InvalidKeyPairId.Malformed" "InvalidKeyPair.NotFound" "key pair ID";
+    SubnetCidrReservationId "InvalidSubnetCidrReservationID.Malformed" "InvalidSubnetCidrReservationID.NotFound" "subnet CIDR reservation ID";
 }

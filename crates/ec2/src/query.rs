@@ -52,6 +52,11 @@ impl Node {
         Ok(())
     }
 
+    /// A parameter that is this text.
+    pub fn of(value: &str) -> Node {
+        Node { value: Some(value.into()), ..Node::default() }
+    }
+
     /// The text of this parameter itself.
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
@@ -75,6 +80,23 @@ impl Node {
     /// The names of the members, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.members.keys().map(String::as_str)
+    }
+
+    /// Every parameter that has a text, by its full name, in order.
+    pub fn walk(&self, see: &mut impl FnMut(&str, &str)) {
+        self.walk_below("", see);
+    }
+
+    fn walk_below(&self, name: &str, see: &mut impl FnMut(&str, &str)) {
+        if let Some(value) = self.value() {
+            see(name, value);
+        }
+        for (segment, node) in &self.members {
+            node.walk_below(&crate::value::path(name, segment), see);
+        }
+        for (index, node) in &self.items {
+            node.walk_below(&crate::value::path(name, &index.to_string()), see);
+        }
     }
 
     /// A digest of everything but these members: are two requests with one client token the same request?

@@ -1,9 +1,15 @@
-//! The services behind one port: EC2 in its own protocol, STS (spec 1.6) and Peerway's own in the AWS Query protocol.
+//! The services behind one port: EC2 in its own protocol, STS (spec 1.6) and Peerway's own in the AWS Query protocol, Route 53 in REST
+//! and XML (`route53`), and what tools call on their way: IAM as STS, Systems Manager and CloudWatch Logs in JSON.
 //!
 //! The credential scope of a signature names the service; a request that carries no scope is taken by its version.
 
 use model::{AccountId, Region, Secret, Time};
 
+use crate::accounts::{
+    AccessKeyItem, AccessKeysResult, AccountResult, AccountsResult, CreateAccount, DeleteAccessKey, DeleteRole,
+    DescribeEvents, EventsResult, ListAccessKeys, ListAccounts, ListRoles, PutRole, RoleItem, RolesResult,
+    UpdateAccessKey,
+};
 use crate::reach::{ExplainReachability, ReachResult};
 use crate::{Error, FromQuery, Node, Shape, Xml};
 
@@ -12,10 +18,28 @@ pub enum Service {
     Ec2,
     Sts,
     Peerway,
+    Route53,
+    /// The few calls that tools make on their way.
+    Iam,
+    /// Systems Manager: its public parameters.
+    Ssm,
+    /// CloudWatch Logs: log groups, as flow logs name them.
+    Logs,
 }
 
 impl Service {
-    pub const ALL: [Service; 3] = [Service::Ec2, Service::Sts, Service::Peerway];
+    pub const ALL: [Service; 7] =
+        [Service::Ec2, Service::Sts, Service::Peerway, Service::Route53, Service::Iam, Service::Ssm, Service::Logs];
+
+    /// It speaks JSON: the operation is in a header (`X-Amz-Target`), the request and the answer are one document each.
+    pub fn is_json(self) -> bool {
+        matches!(self, Service::Ssm | Service::Logs)
+    }
+
+    /// Each region has its own; the others are answered by the home region, whatever the scope says.
+    pub fn is_regional(self) -> bool {
+        matches!(self, Service::Ec2 | Service::Ssm | Service::Logs)
+    }
 
     /// By the name in a credential scope.
     pub fn by_name(name: &str) -> Option<Service> {
@@ -28,6 +52,10 @@ impl Service {
             Service::Ec2 => "ec2",
             Service::Sts => "sts",
             Service::Peerway => "peerway",
+            Service::Route53 => "route53",
+            Service::Iam => "iam",
+            Service::Ssm => "ssm",
+            Service::Logs => "logs",
         }
     }
 
@@ -37,6 +65,10 @@ impl Service {
             Service::Ec2 => crate::action::VERSION,
             Service::Sts => STS.version,
             Service::Peerway => PEERWAY.version,
+            Service::Route53 => crate::route53::VERSION,
+            Service::Iam => IAM.version,
+            Service::Ssm => "2014-11-06",
+            Service::Logs => "2014-03-28",
         }
     }
 
@@ -46,6 +78,9 @@ impl Service {
             Service::Ec2 => error.render(request_id),
             Service::Sts => render_query_error(error, STS.namespace, request_id),
             Service::Peerway => render_query_error(error, PEERWAY.namespace, request_id),
+            Service::Route53 => render_query_error(error, crate::route53::NAMESPACE, request_id),
+            Service::Iam => render_query_error(error, IAM.namespace, request_id),
+            Service::Ssm | Service::Logs => render_json_error(error),
         }
     }
 }
@@ -58,6 +93,8 @@ struct Protocol {
 
 const STS: Protocol = Protocol { version: "2011-06-15", namespace: "https://sts.amazonaws.com/doc/2011-06-15/" };
 const PEERWAY: Protocol = Protocol { version: "2026-11-01", namespace: "urn:peerway:2026-11-01" };
+
+const IAM: Protocol = Protocol { version: "2010-05-08", namespace: "https://iam.amazonaws.com/doc/2010-05-08/" };
 
 impl Protocol {
     fn action<'n>(&self, node: &'n Node) -> Result<&'n str, Error> {
@@ -97,6 +134,24 @@ fn render_query_error(error: &Error, namespace: &str, request_id: &str) -> Strin
         xml.text("RequestId", request_id);
     });
     xml.finish()
+}
+
+fn render_json_error(error: &Error) -> String {
+    format!("{{\"__type\":{},\"message\":{}}}", json_text(&error.code), json_text(&error.message))
+}
+
+/// A text of JSON (RFC 8259, 7).
+fn json_text(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            control if control < ' ' => quoted.push_str(&format!("\\u{:04x}", u32::from(control))),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 macro_rules! service {
@@ -147,6 +202,7 @@ service! {
     StsRequest, StsReply, STS, {
         GetCallerIdentity -> CallerIdentity,
         AssumeRole -> AssumedRole,
+        GetSessionToken -> SessionResult,
     }
 }
 
@@ -155,11 +211,43 @@ service! {
     PeerwayRequest, PeerwayReply, PEERWAY, {
         AdvanceClock -> ClockResult,
         CreateAccessKey -> AccessKeyResult,
+        ListAccessKeys -> AccessKeysResult,
+        UpdateAccessKey -> AccessKeyItem,
+        DeleteAccessKey -> AccessKeyItem,
+        CreateAccount -> AccountResult,
+        ListAccounts -> AccountsResult,
+        PutRole -> RoleItem,
+        ListRoles -> RolesResult,
+        DeleteRole -> RoleItem,
+        DescribeEvents -> EventsResult,
         DescribeStatus -> StatusResult,
         CreateJoinToken -> JoinTokenResult,
         DescribeHosts -> HostsResult,
         RevokeHost -> RevokedHostResult,
         ExplainReachability -> ReachResult,
+        CreateBackup -> BackupResult,
+    }
+}
+
+service! {
+    /// What IAM is asked.
+    IamRequest, IamReply, IAM, {
+        ListAccountAliases -> AccountAliases,
+    }
+}
+
+input! {
+    ListAccountAliases {
+        marker: Option<String> = "Marker",
+        max_items: Option<i32> = "MaxItems",
+    }
+}
+
+output! {
+    /// No account has an alias.
+    AccountAliases {
+        account_aliases: Vec<String> = "AccountAliases",
+        is_truncated: bool = "IsTruncated",
     }
 }
 
@@ -179,6 +267,22 @@ input! {
         role_session_name: String = "RoleSessionName",
         /// Seconds, 900 to 43,200.
         duration_seconds: Option<i32> = "DurationSeconds",
+        /// What a role that was written down may ask for.
+        external_id: Option<String> = "ExternalId",
+    }
+}
+
+input! {
+    /// Temporary keys of the account itself.
+    GetSessionToken {
+        /// Seconds, 900 to 129,600.
+        duration_seconds: Option<i32> = "DurationSeconds",
+    }
+}
+
+output! {
+    SessionResult {
+        credentials: Credentials = "Credentials",
     }
 }
 
@@ -310,6 +414,26 @@ output! {
     }
 }
 
+input! {
+    /// Writes a backup into the server's data directory, from where its operator takes it away.
+    CreateBackup {}
+}
+
+output! {
+    BackupResult {
+        /// On the server's machine.
+        directory: String = "Directory",
+        regions: Vec<BackupRegion> = "Regions",
+    }
+}
+
+output! {
+    BackupRegion {
+        region: Region = "Region",
+        revision: u64 = "Revision",
+    }
+}
+
 impl crate::ToXml for Secret {
     fn write(&self, name: &str, xml: &mut Xml) {
         xml.text(name, &self.0);
@@ -354,5 +478,12 @@ mod tests {
         assert_eq!(StsRequest::parse(&node).unwrap_err().code, "InvalidAction");
         let node = Node::parse(b"Action=GetCallerIdentity&Version=2016-11-15").unwrap();
         assert_eq!(StsRequest::parse(&node).unwrap_err().code, "NoSuchVersion");
+    }
+
+    #[test]
+    fn errors_in_json_are_json() {
+        let error = Error::new("ParameterNotFound", "a \"b\" \\ \n \u{1}");
+        let expected = "{\"__type\":\"ParameterNotFound\",\"message\":\"a \\\"b\\\" \\\\ \\u000a \\u0001\"}";
+        assert_eq!(Service::Ssm.render_error(&error, "id"), expected);
     }
 }

@@ -34,6 +34,14 @@ macro_rules! input {
                     )?,)*
                 })
             }
+
+            fn reads() -> $crate::Members {
+                $crate::Members::Structure(vec![$($crate::Member {
+                    name: $wire,
+                    members: <$kind as $crate::FromQuery>::reads,
+                    is_required: <$kind as $crate::FromQuery>::IS_REQUIRED,
+                },)*])
+            }
         }
     };
 }
@@ -57,6 +65,14 @@ macro_rules! output {
         impl $crate::ToXml for $name {
             fn write(&self, name: &str, xml: &mut $crate::Xml) {
                 xml.element(name, |xml| $crate::Shape::members(self, xml));
+            }
+
+            fn writes() -> $crate::Members {
+                $crate::Members::Structure(vec![$($crate::Member {
+                    name: $wire,
+                    members: <$kind as $crate::ToXml>::writes,
+                    is_required: false,
+                },)*])
             }
         }
     };

@@ -82,6 +82,23 @@ const SKEW: Duration = Duration::seconds(15 * 60);
 const PRESIGNED_SECONDS_MAX: i64 = 604_800;
 
 impl AuthError {
+    /// What metrics call them, in the order of the enum.
+    pub const CAUSES: [&'static str; 7] =
+        ["missing", "incomplete", "scope", "expired", "session_ended", "refused", "mismatch"];
+
+    /// Its place in [`AuthError::CAUSES`].
+    pub fn cause(&self) -> usize {
+        match self {
+            AuthError::Missing => 0,
+            AuthError::Incomplete(_) => 1,
+            AuthError::Scope(_) => 2,
+            AuthError::Expired(_) => 3,
+            AuthError::SessionEnded(_) => 4,
+            AuthError::Refused => 5,
+            AuthError::Mismatch => 6,
+        }
+    }
+
     /// As EC2 answers: unknown key and bad signature read alike (spec 1.5.3).
     pub fn into_ec2(self) -> Error {
         let message = self.to_string();
@@ -91,7 +108,9 @@ impl AuthError {
             }
             AuthError::Incomplete(_) => Error::new("IncompleteSignature", message),
             AuthError::Scope(_) => Error::new("SignatureDoesNotMatch", message).with_status(403),
-            AuthError::Expired(_) | AuthError::SessionEnded(_) => Error::new("RequestExpired", message),
+            AuthError::Expired(_) | AuthError::SessionEnded(_) => {
+                Error::new("RequestExpired", format!("Request has expired. {message}"))
+            }
             AuthError::Refused | AuthError::Mismatch => {
                 Error::new("AuthFailure", "AWS was not able to validate the provided access credentials")
                     .with_status(401)
@@ -124,6 +143,12 @@ impl Claim {
     /// # Errors
     /// `Missing` with neither; `Incomplete` with one that lacks a part; `Scope` with a scope that is not `date/region/service/aws4_request`.
     pub fn read(request: &Signed<'_>) -> Result<Claim, AuthError> {
+        // Of two, one would be verified and the other believed.
+        for name in ["authorization", "host", "x-amz-date", "x-amz-security-token"] {
+            if request.headers.iter().filter(|(key, _)| key == name).count() > 1 {
+                return Err(incomplete(&format!("the header '{name}' is there more than once")));
+            }
+        }
         match header(request, "authorization") {
             Some(value) => Claim::from_header(request, value),
             None if request.query.contains("X-Amz-Signature=") => Claim::from_query(request),
@@ -146,14 +171,23 @@ impl Claim {
         })?;
         let token = header(request, "x-amz-security-token").map(Into::into);
         let claim = Claim::assemble(part("Credential")?, part("SignedHeaders")?, part("Signature")?, date, token)?;
-        // Without these a captured signature would fit another host or another moment.
         let date_name = if header(request, "x-amz-date").is_some() { "x-amz-date" } else { "date" };
-        for must in ["host", date_name] {
-            if !claim.signed_headers.iter().any(|name| name == must) {
-                return Err(incomplete(&format!("'{must}' must be a 'SignedHeader' in the AWS Authorization")));
-            }
-        }
+        claim.covers(request, &["host", date_name])?;
         Ok(claim)
+    }
+
+    /// Without these a captured signature would fit another host, another moment or another session.
+    fn covers(&self, request: &Signed<'_>, must: &[&str]) -> Result<(), AuthError> {
+        let amazons = request.headers.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("x-amz-"));
+        let unsigned = must.iter().copied().chain(amazons).find(|must| !self.signed_headers.iter().any(|n| n == must));
+        unsigned.map_or(Ok(()), |name| {
+            Err(incomplete(&format!("'{name}' must be a 'SignedHeader' in the AWS Authorization")))
+        })
+    }
+
+    /// In the query, where anybody's link or image may put it.
+    pub fn is_presigned(&self) -> bool {
+        self.is_presigned
     }
 
     fn from_query(request: &Signed<'_>) -> Result<Claim, AuthError> {
@@ -172,7 +206,9 @@ impl Claim {
         let token = part("X-Amz-Security-Token").ok();
         let (credential, headers) = (part("X-Amz-Credential")?, part("X-Amz-SignedHeaders")?);
         let claim = Claim::assemble(&credential, &headers, &part("X-Amz-Signature")?, &part("X-Amz-Date")?, token)?;
-        Ok(Claim { expires: Some(Duration::seconds(seconds)), is_presigned: true, ..claim })
+        let claim = Claim { expires: Some(Duration::seconds(seconds)), is_presigned: true, ..claim };
+        claim.covers(request, &["host"])?;
+        Ok(claim)
     }
 
     fn assemble(
@@ -190,7 +226,7 @@ impl Claim {
         };
         let time = Time::parse(date)
             .ok_or_else(|| incomplete(&format!("Date must be in ISO-8601 'basic format'. Got '{date}'")))?;
-        if !date.starts_with(day) {
+        if date.get(..8) != Some(day) {
             return Err(AuthError::Scope(format!(
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{day}' != '{date}'"
             )));
@@ -216,8 +252,7 @@ impl Claim {
     /// `Expired`, `Mismatch`.
     pub fn verify(&self, request: &Signed<'_>, secret: &str, now: Time) -> Result<(), AuthError> {
         self.check_time(now)?;
-        let same: bool = self.signature_by(secret, request).as_bytes().ct_eq(self.signature.as_bytes()).into();
-        if same { Ok(()) } else { Err(AuthError::Mismatch) }
+        if is_same(&self.signature_by(secret, request), &self.signature) { Ok(()) } else { Err(AuthError::Mismatch) }
     }
 
     /// What that secret signs this request with, in hexadecimal.
@@ -234,16 +269,22 @@ impl Claim {
 
     fn check_time(&self, now: Time) -> Result<(), AuthError> {
         let until = self.time + self.expires.unwrap_or(SKEW);
+        let (at, here) = (&self.signed_at, basic_form(now));
         if now > until {
-            return Err(AuthError::Expired(format!(
-                "Signature expired: {} is now earlier than {now}; check the clock and sign again",
-                self.signed_at
-            )));
+            return Err(AuthError::Expired(match self.expires {
+                Some(held) => {
+                    format!("Signature expired: {at} held for {} seconds, and it is {here}", held.as_millis() / 1000)
+                }
+                None => {
+                    let earliest = basic_form(Time::from_unix_millis((now - (Time::EPOCH + SKEW)).as_millis()));
+                    format!("Signature expired: {at} is now earlier than {earliest} ({here} - 15 min.)")
+                }
+            }));
         }
         if now + SKEW < self.time {
+            let latest = basic_form(now + SKEW);
             return Err(AuthError::Expired(format!(
-                "Signature not yet current: {} is still later than {now}; check the clock",
-                self.signed_at
+                "Signature not yet current: {at} is still later than {latest} ({here} + 15 min.)"
             )));
         }
         Ok(())
@@ -252,9 +293,7 @@ impl Claim {
     fn canonical(&self, request: &Signed<'_>) -> String {
         let mut query: Vec<(String, String)> = pairs(request.query)
             .filter(|(key, _)| !(self.is_presigned && *key == "X-Amz-Signature"))
-            .filter_map(|(key, value)| {
-                Some((percent_encode(&percent_decode(key)?), percent_encode(&percent_decode(value)?)))
-            })
+            .map(|(key, value)| (canonical_part(key), canonical_part(value)))
             .collect();
         query.sort();
         let query: Vec<String> = query.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -296,6 +335,17 @@ impl Signer<'_> {
         added.push(("authorization".into(), value));
         added
     }
+}
+
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+pub fn is_same(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+/// As a form is read, so that two queries with one signature mean the same: `+` is a space, and what cannot be read counts as it
+/// stands instead of not at all.
+fn canonical_part(raw: &str) -> String {
+    percent_encode(&percent_decode(&raw.replace('+', "%20")).unwrap_or_else(|| raw.to_owned()))
 }
 
 /// `20260115T120000Z`.
@@ -364,179 +414,4 @@ fn incomplete(message: &str) -> AuthError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    const BODY: &str =
-        "Action=DescribeVpcPeeringConnections&Version=2016-11-15&VpcPeeringConnectionId.1=pcx-0123456789abcdef0";
-    const SIGNATURE: &str = "26e4193d078ed3c027b36d11f1af24de6007fdf4bfa515fba67ee35f233f7dc3";
-
-    fn headers() -> Vec<(String, String)> {
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260115/us-east-1/ec2/aws4_request, SignedHeaders=content-type;host;x-amz-date, Signature={SIGNATURE}"
-        );
-        [
-            ("host", "ec2.us-east-1.example.internal"),
-            ("x-amz-date", "20260115T120000Z"),
-            ("content-type", "application/x-www-form-urlencoded; charset=utf-8"),
-            ("authorization", &authorization),
-        ]
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .into()
-    }
-
-    fn check(headers: &[(String, String)], body: &str, secret: &str, now: &str) -> Result<(), AuthError> {
-        let request = Signed { method: "POST", path: "/", query: "", headers, body: body.as_bytes() };
-        Claim::read(&request)?.verify(&request, secret, Time::parse(now).unwrap())
-    }
-
-    #[test]
-    fn known_answers_of_the_specification() {
-        let key = signing_key(SECRET, "20150830", "us-east-1", "iam");
-        assert_eq!(hex(&key), "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9");
-        assert_eq!(check(&headers(), BODY, SECRET, "2026-01-15T12:00:00Z"), Ok(()));
-    }
-
-    #[test]
-    fn anything_changed_is_refused() {
-        let now = "2026-01-15T12:00:00Z";
-        assert_eq!(check(&headers(), &BODY.replace("def0", "def1"), SECRET, now), Err(AuthError::Mismatch));
-        assert_eq!(check(&headers(), BODY, "another", now), Err(AuthError::Mismatch));
-        let mut other_host = headers();
-        other_host[0].1 = "elsewhere".into();
-        assert_eq!(check(&other_host, BODY, SECRET, now), Err(AuthError::Mismatch));
-    }
-
-    #[test]
-    fn we_sign_as_the_known_answer_says() {
-        let known = headers();
-        let (given, secret) = (vec![known[0].clone(), known[2].clone()], Secret(SECRET.into()));
-        let signer =
-            Signer { access_key: "AKIDEXAMPLE", secret: &secret, token: None, region: "us-east-1", service: "ec2" };
-        let request = Signed { method: "POST", path: "/", query: "", headers: &given, body: BODY.as_bytes() };
-        let added = signer.sign(&request, Time::parse("20260115T120000Z").unwrap());
-        assert_eq!(added, [known[1].clone(), known[3].clone()]);
-    }
-
-    #[test]
-    fn each_service_answers_in_its_own_codes() {
-        let expired = || AuthError::Expired("late".into());
-        let ended = || AuthError::SessionEnded("over".into());
-        let both = |error: fn() -> AuthError| {
-            [error().into_ec2(), error().into_sts()].map(|e| (e.code.into_owned(), e.status))
-        };
-        let cases = [
-            (both(|| AuthError::Missing), [("MissingAuthenticationToken", 403), ("MissingAuthenticationToken", 403)]),
-            (both(|| AuthError::Refused), [("AuthFailure", 401), ("InvalidClientTokenId", 403)]),
-            (both(|| AuthError::Mismatch), [("AuthFailure", 401), ("SignatureDoesNotMatch", 403)]),
-            (
-                both(|| AuthError::Scope(String::new())),
-                [("SignatureDoesNotMatch", 403), ("SignatureDoesNotMatch", 403)],
-            ),
-            (
-                both(|| AuthError::Incomplete(String::new())),
-                [("IncompleteSignature", 400), ("IncompleteSignature", 400)],
-            ),
-            (both(expired), [("RequestExpired", 400), ("SignatureDoesNotMatch", 403)]),
-            (both(ended), [("RequestExpired", 400), ("ExpiredToken", 403)]),
-        ];
-        for (found, expected) in cases {
-            assert_eq!(found, expected.map(|(code, status)| (code.to_owned(), status)));
-        }
-        assert_eq!(
-            AuthError::Refused.into_ec2(),
-            AuthError::Mismatch.into_ec2(),
-            "an attacker does not learn which keys exist"
-        );
-    }
-
-    #[test]
-    fn the_clock_may_be_off_by_fifteen_minutes_and_no_more() {
-        assert_eq!(check(&headers(), BODY, SECRET, "2026-01-15T12:15:00Z"), Ok(()));
-        assert_eq!(check(&headers(), BODY, SECRET, "2026-01-15T11:45:00Z"), Ok(()));
-        for late in ["2026-01-15T12:15:01Z", "2026-01-15T11:44:59Z"] {
-            assert!(matches!(check(&headers(), BODY, SECRET, late), Err(AuthError::Expired(_))), "{late}");
-        }
-    }
-
-    #[test]
-    fn missing_parts_are_named() {
-        let cut = |from: &str, to: &str| {
-            let mut headers = headers();
-            headers[3].1 = headers[3].1.replace(from, to);
-            check(&headers, BODY, SECRET, "2026-01-15T12:00:00Z")
-        };
-        assert_eq!(check(&headers()[..3], BODY, SECRET, "2026-01-15T12:00:00Z"), Err(AuthError::Missing));
-        for (from, to) in [
-            ("Credential=", "C="),
-            ("SignedHeaders=", "S="),
-            ("Signature=", "X="),
-            ("AWS4-HMAC-SHA256", "Basic"),
-            ("/aws4_request", ""),
-            ("host;", ""),
-            (";x-amz-date", ""),
-        ] {
-            assert!(matches!(cut(from, to), Err(AuthError::Incomplete(_))), "{from}");
-        }
-        assert!(matches!(cut("/20260115/", "/20260114/"), Err(AuthError::Scope(_))));
-    }
-
-    #[test]
-    fn a_presigned_request_holds_as_long_as_it_says() {
-        let query = "Action=DescribeVpcs&Version=2016-11-15&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKID%2F20260115%2Fus-east-1%2Fec2%2Faws4_request&X-Amz-Date=20260115T120000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host";
-        let headers = vec![("host".to_string(), "h".to_string())];
-        let sign = |query: &str| {
-            let request = Signed { method: "GET", path: "/", query, headers: &headers, body: b"" };
-            let mut claim = Claim::read(&Signed { query: &format!("{query}&X-Amz-Signature=00"), ..request }).unwrap();
-            let canonical = hex(&Sha256::digest(claim.canonical(&request)));
-            let to_sign = format!("{ALGORITHM}\n{}\n20260115/us-east-1/ec2/{TERMINATOR}\n{canonical}", claim.signed_at);
-            claim.signature = hex(&hmac(&signing_key(SECRET, "20260115", "us-east-1", "ec2"), to_sign.as_bytes()));
-            format!("{query}&X-Amz-Signature={}", claim.signature)
-        };
-        let signed = sign(query);
-        let at = |query: &str, now: &str| {
-            let request = Signed { method: "GET", path: "/", query, headers: &headers, body: b"" };
-            Claim::read(&request)?.verify(&request, SECRET, Time::parse(now).unwrap())
-        };
-        assert_eq!(at(&signed, "2026-01-15T12:01:00Z"), Ok(()));
-        assert!(matches!(at(&signed, "2026-01-15T12:01:01Z"), Err(AuthError::Expired(_))));
-        assert_eq!(at(&signed.replace("DescribeVpcs", "DeleteVpc"), "2026-01-15T12:00:30Z"), Err(AuthError::Mismatch));
-        assert!(matches!(
-            at(&signed.replace("Expires=60", "Expires=604801"), "2026-01-15T12:00:30Z"),
-            Err(AuthError::Incomplete(_))
-        ));
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_signed_verifies_and_nothing_else_does(
-            host in "[a-z0-9.:]{1,20}", agent in "[ -~]{0,20}", body: Vec<u8>, query in "[a-zA-Z0-9%&=.~+/]{0,20}",
-            ms in 0_i64..4_102_444_800_000, token: Option<bool>, flip: proptest::sample::Index,
-        ) {
-            let (secret, session) = (Secret(SECRET.into()), Secret("session/token+=".into()));
-            let signer = Signer { access_key: "AKIA", secret: &secret, token: token.map(|_| &session), region: "eu-west-1", service: "ec2" };
-            let (given, now) = (vec![("host".to_owned(), host), ("user-agent".to_owned(), agent)], Time::from_unix_millis(ms));
-            let request = Signed { method: "POST", path: "/", query: &query, headers: &given, body: &body };
-            let headers = [given.clone(), signer.sign(&request, now)].concat();
-            let sent = Signed { headers: &headers, ..request };
-            let claim = Claim::read(&sent).unwrap();
-            prop_assert_eq!(claim.verify(&sent, SECRET, now), Ok(()));
-            prop_assert_eq!(claim.token.as_deref(), token.map(|_| session.0.as_str()));
-            prop_assert_eq!(claim.verify(&Signed { method: "GET", ..sent }, SECRET, now), Err(AuthError::Mismatch));
-            if !body.is_empty() {
-                let mut tampered = body.clone();
-                tampered[flip.index(body.len())] ^= 1;
-                prop_assert_eq!(claim.verify(&Signed { body: &tampered, ..sent }, SECRET, now), Err(AuthError::Mismatch));
-            }
-        }
-
-        #[test]
-        fn no_header_panics(value: String, query: String) {
-            let headers = vec![("authorization".to_string(), format!("AWS4-HMAC-SHA256{value}")), ("x-amz-date".to_string(), value)];
-            let _ = Claim::read(&Signed { method: "GET", path: "/", query: &query, headers: &headers, body: b"" });
-            let _ = Claim::read(&Signed { method: "GET", path: "/", query: &format!("X-Amz-Signature=1&{query}"), headers: &[], body: b"" });
-        }
-    }
-}
+mod tests;

@@ -2,13 +2,22 @@
 
 use model::*;
 
+use crate::members::{Member, Members};
 use crate::{Error, Node};
 
 /// Reads itself from a parameter; `None` is a parameter that was not sent.
 pub trait FromQuery: Sized {
+    /// Whether it cannot be read from a parameter that was not sent.
+    const IS_REQUIRED: bool = true;
+
     /// # Errors
     /// EC2's error for a parameter that is missing or does not parse; `name` is the parameter's full name.
     fn from_query(node: Option<&Node>, name: &str) -> Result<Self, Error>;
+
+    /// Which members it looks at.
+    fn reads() -> Members {
+        Members::whole::<Self>()
+    }
 }
 
 /// The text of a scalar parameter.
@@ -20,15 +29,27 @@ pub fn scalar<'a>(node: Option<&'a Node>, name: &str) -> Result<&'a str, Error> 
 }
 
 impl<T: FromQuery> FromQuery for Option<T> {
+    const IS_REQUIRED: bool = false;
+
     fn from_query(node: Option<&Node>, name: &str) -> Result<Self, Error> {
         node.map(|node| T::from_query(Some(node), name)).transpose()
+    }
+
+    fn reads() -> Members {
+        T::reads()
     }
 }
 
 impl<T: FromQuery> FromQuery for Vec<T> {
+    const IS_REQUIRED: bool = false;
+
     fn from_query(node: Option<&Node>, name: &str) -> Result<Self, Error> {
         let items = node.into_iter().flat_map(Node::items);
         items.map(|(index, item)| T::from_query(Some(item), &format!("{name}.{index}"))).collect()
+    }
+
+    fn reads() -> Members {
+        Members::List(T::reads)
     }
 }
 
@@ -119,6 +140,10 @@ pub struct Attribute<T>(pub T);
 impl<T: FromQuery> FromQuery for Attribute<T> {
     fn from_query(node: Option<&Node>, name: &str) -> Result<Self, Error> {
         T::from_query(node.and_then(|node| node.member("Value")), &format!("{name}.Value")).map(Attribute)
+    }
+
+    fn reads() -> Members {
+        Members::Structure(vec![Member { name: "Value", members: T::reads, is_required: T::IS_REQUIRED }])
     }
 }
 

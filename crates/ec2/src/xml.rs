@@ -2,9 +2,19 @@
 
 use model::*;
 
+use crate::members::{Member, Members};
+
 /// Writes itself as an element, or as nothing if it is absent.
 pub trait ToXml {
     fn write(&self, name: &str, xml: &mut Xml);
+
+    /// Which members it may have.
+    fn writes() -> Members
+    where
+        Self: Sized,
+    {
+        Members::whole::<Self>()
+    }
 }
 
 /// A structure: its members without the element around them.
@@ -86,17 +96,29 @@ impl<T: ToXml> ToXml for Option<T> {
             value.write(name, xml);
         }
     }
+
+    fn writes() -> Members {
+        T::writes()
+    }
 }
 
 impl<T: ToXml> ToXml for Vec<T> {
     fn write(&self, name: &str, xml: &mut Xml) {
         xml.element(name, |xml| self.iter().for_each(|item| item.write("item", xml)));
     }
+
+    fn writes() -> Members {
+        Members::List(T::writes)
+    }
 }
 
 impl<T: ToXml> ToXml for Box<T> {
     fn write(&self, name: &str, xml: &mut Xml) {
         (**self).write(name, xml);
+    }
+
+    fn writes() -> Members {
+        T::writes()
     }
 }
 
@@ -113,6 +135,14 @@ impl ToXml for &'static str {
 }
 
 impl ToXml for Tags {
+    fn writes() -> Members {
+        fn tag() -> Members {
+            let member = |name| Member { name, members: String::writes, is_required: false };
+            Members::Structure(vec![member("key"), member("value")])
+        }
+        Members::List(tag)
+    }
+
     fn write(&self, name: &str, xml: &mut Xml) {
         xml.element(name, |xml| {
             for (key, value) in self {
@@ -129,6 +159,10 @@ impl ToXml for Tags {
 impl<T: ToXml> ToXml for crate::value::Attribute<T> {
     fn write(&self, name: &str, xml: &mut Xml) {
         xml.element(name, |xml| self.0.write("value", xml));
+    }
+
+    fn writes() -> Members {
+        Members::Structure(vec![Member { name: "value", members: T::writes, is_required: false }])
     }
 }
 
@@ -173,6 +207,7 @@ by_display!(
     NetworkAclAssociationId,
     NetworkInterfaceId,
     AttachmentId,
+    InterfacePermissionId,
     InstanceId,
     ReservationId,
     ImageId,
@@ -181,12 +216,16 @@ by_display!(
     EgressOnlyInternetGatewayId,
     NatGatewayId,
     AllocationId,
+    AddressAssociationId,
     DhcpOptionsId,
     FlowLogId,
     InsightsPathId,
     InsightsAnalysisId,
     PrefixListId,
     TransitGatewayId,
+    KeyPairId,
+    SubnetCidrReservationId,
+    VpnGatewayId,
 );
 
 #[cfg(test)]

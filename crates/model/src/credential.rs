@@ -25,16 +25,22 @@ pub struct AccessKey {
     pub secret: Secret,
     pub account: AccountId,
     pub created: Time,
+    /// It is known, and lets nobody in.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub is_disabled: bool,
     /// Only temporary keys have one.
     pub session: Option<Session>,
 }
 
-/// What AssumeRole gave.
+/// What AssumeRole or GetSessionToken gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub token: Secret,
     pub expires: Time,
-    pub role: String,
+    /// `None`: the account itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Empty where there is no role.
     pub name: String,
 }
 

@@ -8,7 +8,8 @@ use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, HostId, NetworkInterfaceId, Peering, PeeringId, PeeringSide, Region, SecurityGroupId, Time, VpcId,
+    AccountId, HostId, NetworkInterfaceId, Peering, PeeringId, PeeringSide, Region, ResourceName, SecurityGroupId,
+    Time, VpcId,
 };
 
 /// One message waiting for another region (or for this one, where both VPCs live in it).
@@ -98,6 +99,9 @@ pub struct Member {
     /// Empty across regions: groups cannot be named there (spec 6.5.3).
     pub groups: BTreeSet<SecurityGroupId>,
     pub host: Option<HostId>,
+    /// The resource name that leads to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<ResourceName>,
 }
 
 /// Milliseconds by which this World's clock is ahead of the machine's; moved only by a test-only action.

@@ -155,6 +155,7 @@ ids! {
     NetworkAclAssociationId "aclassoc";
     NetworkInterfaceId "eni";
     AttachmentId "eni-attach";
+    InterfacePermissionId "eni-perm";
     InstanceId "i";
     ReservationId "r";
     ImageId "ami";
@@ -174,6 +175,8 @@ ids! {
     InsightsAnalysisId "nia";
     VpnGatewayId "vgw";
     VpcEndpointId "vpce";
+    KeyPairId "key";
+    SubnetCidrReservationId "scr";
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, HostId, ImageId, InstanceId, ReservationId, SubnetId, Tags, Time, VpcId, Zone};
+use crate::{
+    AccountId, HostId, ImageId, InstanceId, MetadataOptions, PrivateDnsNameOptions, ReservationId, SubnetId, Tags,
+    Time, VpcId, Zone,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -63,18 +66,60 @@ pub struct Instance {
     pub state: InstanceState,
     /// Why it last changed state: a code such as `Client.UserInitiatedShutdown` and a text.
     pub state_reason: Option<(String, String)>,
+    /// When a user last asked it to stop or end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_asked: Option<Time>,
     pub launched: Time,
     /// When it ended; it stays visible for about an hour more.
     pub terminated: Option<Time>,
     /// The decoded bytes that run as the first program at each start.
+    #[serde(with = "crate::bytes")]
     pub user_data: Vec<u8>,
+    #[serde(default, skip_serializing_if = "MetadataOptions::is_default")]
+    pub metadata: MetadataOptions,
     pub key_name: Option<String>,
     pub client_token: Option<String>,
     pub disable_api_termination: bool,
     pub disable_api_stop: bool,
     /// `stop` or `terminate`: what becomes of it when it shuts itself down.
     pub shutdown_behavior: String,
+    #[serde(default, skip_serializing_if = "PrivateDnsNameOptions::is_default")]
+    pub private_dns: PrivateDnsNameOptions,
+    #[serde(default, skip_serializing_if = "InstanceOptions::is_default")]
+    pub options: InstanceOptions,
     /// Grows with every start, so that a host knows a restart from a running one.
     pub starts: u32,
     pub tags: Tags,
+}
+
+/// What clients set and read back, and nothing here acts on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceOptions {
+    /// Detailed monitoring is on.
+    #[serde(default)]
+    pub monitoring: bool,
+    /// `standard` or `unlimited`; `None`: as its type has it.
+    #[serde(default)]
+    pub cpu_credits: Option<String>,
+    /// `default` or `disabled`; `None`: default.
+    #[serde(default)]
+    pub auto_recovery: Option<String>,
+    /// `default` or `disabled`; `None`: default.
+    #[serde(default)]
+    pub reboot_migration: Option<String>,
+    #[serde(default)]
+    pub ebs_optimized: bool,
+    /// `None`: as the image has it, which is on.
+    #[serde(default)]
+    pub ena_support: Option<bool>,
+    /// `simple`, once it was set; it cannot be unset.
+    #[serde(default)]
+    pub sriov_net_support: Option<String>,
+}
+
+impl InstanceOptions {
+    /// Nothing was set.
+    pub fn is_default(&self) -> bool {
+        *self == InstanceOptions::default()
+    }
 }

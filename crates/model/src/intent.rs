@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::federation::Member;
@@ -34,9 +34,17 @@ pub struct VpcSlice {
     /// The private hosted zones that hold in the VPC, whoever owns them.
     #[serde(default)]
     pub hosted_zones: Vec<Arc<HostedZone>>,
+    /// The resource names that resolve, by the interface that they lead to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resource_names: BTreeMap<NetworkInterfaceId, ResourceName>,
     /// The blocks of every prefix list that a rule or a route of the VPC names.
     #[serde(default)]
     pub prefix_lists: BTreeMap<PrefixListId, Vec<Cidr>>,
+    /// The available NAT gateways, and the interface of each, which is among the endpoints.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nat_gateways: BTreeMap<NatGatewayId, NetworkInterfaceId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress_only_internet_gateways: Vec<EgressOnlyInternetGatewayId>,
 }
 
 /// An interface, where it is and whether packets may pass.
@@ -44,7 +52,7 @@ pub struct VpcSlice {
 pub struct Endpoint {
     pub interface: Arc<NetworkInterface>,
     pub host: Option<HostId>,
-    /// Attached to an instance that is pending or running.
+    /// Attached to an instance that is pending or running, or of an available NAT gateway.
     pub is_up: bool,
 }
 
@@ -72,4 +80,7 @@ pub struct Intent {
     /// Every public IPv4 address that is allocated in this cloud.
     #[serde(default)]
     pub public: BTreeMap<Ipv4Addr, Arc<PublicPlace>>,
+    /// The IPv6 addresses of all VPCs that have an Internet gateway; empty where none of this host's VPCs has one.
+    #[serde(default)]
+    pub public_ipv6: BTreeMap<Ipv6Addr, Arc<PublicIpv6>>,
 }

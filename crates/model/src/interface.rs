@@ -45,6 +45,29 @@ pub struct Attachment {
     pub device_index: u32,
     pub attached: Time,
     pub delete_on_termination: bool,
+    #[serde(default, skip_serializing_if = "EnaOptions::is_default")]
+    pub ena: EnaOptions,
+    /// The primary address gets a public one at each start of the instance, and loses it when that stops (spec 8.6).
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub public_at_start: bool,
+}
+
+/// What AWS's network adapters may be told; recorded, and without effect here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnaOptions {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srd_enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srd_udp_enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_count: Option<u32>,
+}
+
+impl EnaOptions {
+    /// Nothing was said.
+    pub fn is_default(&self) -> bool {
+        *self == EnaOptions::default()
+    }
 }
 
 /// How long an interface's flows are tracked without a packet, in seconds, where it is not as for all (spec 6.4.4).
@@ -93,6 +116,9 @@ pub struct NetworkInterface {
     /// The primary address is first and never changes.
     pub private_ips: Vec<Ipv4Addr>,
     pub ipv6_addresses: Vec<Ipv6Addr>,
+    /// The first IPv6 address is the primary one and stays with the interface.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub has_primary_ipv6: bool,
     /// What stands for which of the private addresses outside; at most one each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public: Vec<PublicAssociation>,

@@ -16,6 +16,9 @@ pub enum Scope {
     /// To this interface: a route's target whatever the destination address, or a packet that an interface forwards for a source
     /// that is not its own. Who sent it is lost: group references never match (spec 6.5.5).
     RouteTarget(NetworkInterfaceId),
+    /// The cloud's own internet: out through the Internet gateway of one VPC and in through that of the other, which may be the same.
+    /// The source address is the public one that stands for an address of the sending interface (spec 8.8).
+    Internet,
 }
 
 /// A cryptographic domain: whoever carries neither VPC can neither read nor inject, whatever else it is trusted with.
@@ -34,6 +37,7 @@ impl fmt::Display for Scope {
             Scope::Vpc => f.write_str("vpc"),
             Scope::Peering(id) => id.fmt(f),
             Scope::RouteTarget(id) => id.fmt(f),
+            Scope::Internet => f.write_str("internet"),
         }
     }
 }

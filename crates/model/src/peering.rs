@@ -153,7 +153,10 @@ pub struct PeeringSide {
     pub cidrs: Vec<Ipv4Cidr>,
     pub ipv6_cidrs: Vec<Ipv6Cidr>,
     pub options: PeeringOptions,
-    /// Grows with each change of blocks or options that the side's own region makes: another region never replaces what it
+    /// The cloud's own names are given and resolve in the VPC ([`Vpc::has_dns_names`]): options have no effect without (spec 5.7.2).
+    #[serde(default)]
+    pub has_dns_names: bool,
+    /// Grows with each change of blocks, options or DNS switches that the side's own region makes: another region never replaces what it
     /// knows by something older.
     pub version: u64,
 }
@@ -168,6 +171,7 @@ impl PeeringSide {
             cidrs: vpc.cidrs.iter().map(|block| block.cidr).collect(),
             ipv6_cidrs: vpc.ipv6_cidrs.iter().map(|block| block.cidr).collect(),
             options: PeeringOptions::default(),
+            has_dns_names: vpc.has_dns_names(),
             version: 1,
         }
     }
@@ -175,13 +179,15 @@ impl PeeringSide {
     /// A VPC of which only the name is known yet.
     pub fn unknown(owner: AccountId, vpc: VpcId, region: Region) -> PeeringSide {
         let options = PeeringOptions::default();
-        PeeringSide { owner, vpc, region, cidrs: Vec::new(), ipv6_cidrs: Vec::new(), options, version: 0 }
+        let (cidrs, ipv6_cidrs) = (Vec::new(), Vec::new());
+        PeeringSide { owner, vpc, region, cidrs, ipv6_cidrs, options, has_dns_names: false, version: 0 }
     }
 
-    /// Takes over the blocks that the VPC has now; `false`: it had them already.
+    /// Takes over the blocks and DNS switches that the VPC has now; `false`: it had them already.
     pub fn follow(&mut self, vpc: &Vpc) -> bool {
         let now = PeeringSide::of(vpc, self.region);
-        if (&self.cidrs, &self.ipv6_cidrs) == (&now.cidrs, &now.ipv6_cidrs) {
+        let of = |side: &PeeringSide| (side.cidrs.clone(), side.ipv6_cidrs.clone(), side.has_dns_names);
+        if of(self) == of(&now) {
             return false;
         }
         *self = PeeringSide { options: self.options, version: self.version + 1, ..now };

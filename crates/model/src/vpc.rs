@@ -71,6 +71,11 @@ impl Vpc {
         self.blocks().any(|block| block.contains(address))
     }
 
+    /// The cloud's own names are given and resolve here: that needs both switches (spec 9.3).
+    pub fn has_dns_names(&self) -> bool {
+        self.enable_dns_support && self.enable_dns_hostnames
+    }
+
     /// Where the VPC's resolver answers: the primary block's address plus two (spec 9.1).
     pub fn resolver(&self) -> Ipv4Addr {
         self.primary_cidr().nth(2).unwrap_or(self.primary_cidr().network())
@@ -106,8 +111,9 @@ pub struct SubnetIpv6 {
 }
 
 /// What a new instance's host name is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostnameType {
+    #[default]
     IpName,
     ResourceName,
 }
@@ -155,13 +161,13 @@ pub struct DhcpOptions {
     pub tags: Tags,
 }
 
-/// A way to this cloud's internet; carried by routes and recorded, with no effect on packets but to drop them by name.
+/// A way to this cloud's internet: addresses are translated there, one for one and without memory (spec 8.8).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternetGateway {
     pub id: InternetGatewayId,
     pub owner: AccountId,
     pub vpc: Option<VpcId>,
-    /// The table for what comes in (spec 4.7). It is recorded: nothing comes in.
+    /// The table for what comes in (spec 4.7). It is recorded: what comes in goes straight to its interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_table: Option<RouteTableAssociation>,
     pub created: Time,

@@ -5,6 +5,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use core::net::Ipv4Addr;
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,13 @@ macro_rules! registry {
                 }
             }
 
+            /// What there is by that name.
+            pub fn resource(&self, key: &Key) -> Option<Resource> {
+                match key {
+                    $(Key::$name(id) => self.$field.get(id).cloned().map(Resource::$name),)*
+                }
+            }
+
             /// There is something by that name.
             pub fn holds(&self, key: &Key) -> bool {
                 match key {
@@ -142,6 +150,8 @@ registry! {
     NetworkInterface, network_interfaces, NetworkInterfaceId, "network-interface", |v| v.id;
     Instance, instances, InstanceId, "instance", |v| v.id;
     InternetGateway, internet_gateways, InternetGatewayId, "internet-gateway", |v| v.id;
+    NatGateway, nat_gateways, NatGatewayId, "nat-gateway", |v| v.id;
+    EgressOnlyInternetGateway, egress_only_internet_gateways, EgressOnlyInternetGatewayId, "egress-only-internet-gateway", |v| v.id;
     DhcpOptions, dhcp_options, DhcpOptionsId, "dhcp-options", |v| v.id;
     FlowLog, flow_logs, FlowLogId, "flow-log", |v| v.id;
     NetworkInsightsPath, network_insights_paths, InsightsPathId, "network-insights-path", |v| v.id;
@@ -150,13 +160,25 @@ registry! {
     Mirror, mirrors, VpcId, "mirror", |v| v.vpc;
     OutboxEntry, outbox, u64, "outbox", |v| v.sequence;
     AccessKey, access_keys, String, "access-key", |v| v.id.clone();
+    Account, accounts, AccountId, "account", |v| v.id;
+    Role, roles, RoleArn, "role", |v| v.arn.clone();
     ClientToken, client_tokens, ClientTokenKey, "client-token", |v| v.key.clone();
     Clock, clock, Only, "clock", |_v| 0;
     Host, hosts, HostId, "host", |v| v.id;
     PrefixList, prefix_lists, PrefixListId, "prefix-list", |v| v.id;
+    InterfacePermission, interface_permissions, InterfacePermissionId, "network-interface-permission", |v| v.id;
+    ReleasedAddresses, released_addresses, SubnetId, "released-addresses", |v| v.subnet;
     ElasticAddress, elastic_addresses, AllocationId, "elastic-address", |v| v.id;
+    RestingAddress, resting_addresses, Ipv4Addr, "resting-address", |v| v.public;
     HostedZone, hosted_zones, String, "hosted-zone", |v| v.id.clone();
     PrefixListHistory, prefix_list_histories, PrefixListId, "prefix-list-history", |v| v.list;
+    KeyPair, key_pairs, KeyPairId, "key-pair", |v| v.id;
+    RegisteredImage, images, ImageId, "image", |v| v.id;
+    VpnGateway, vpn_gateways, VpnGatewayId, "vpn-gateway", |v| v.id;
+    SubnetCidrReservation, subnet_cidr_reservations, SubnetCidrReservationId, "subnet-cidr-reservation", |v| v.id;
+    SecurityGroupVpcs, security_group_vpcs, SecurityGroupId, "security-group-vpcs", |v| v.group;
+    AccountRegion, account_regions, AccountId, "account-region", |v| v.account;
+    LogGroup, log_groups, String, "log-group", |v| LogGroup::key(v.owner, &v.name);
 }
 
 /// One change of a World, as data.

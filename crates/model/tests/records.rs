@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use model::account_region::BlockPublicAccess;
 use model::credential::{AccessKey, ClientToken, ClientTokenKey, Secret, Session};
 use model::federation::{Clock, Member, Message, Mirror, OutboxEntry};
 use model::flow_log::{DestinationOptions, FileFormat, LogDestination, LogDestinationType};
@@ -45,6 +46,7 @@ fn peering() -> Arc<Peering> {
         cidrs: vec![cidr.parse().unwrap()],
         ipv6_cidrs: vec!["2001:db8::/56".parse().unwrap()],
         options: PeeringOptions { allow_dns_resolution_from_remote_vpc: n == 1 },
+        has_dns_names: true,
         version: 3,
     };
     Arc::new(Peering {
@@ -170,6 +172,7 @@ fn interface() -> NetworkInterface {
         description: String::new(),
         private_ips: vec!["10.16.1.10".parse().unwrap()],
         ipv6_addresses: vec!["2001:db8::10".parse().unwrap()],
+        has_primary_ipv6: true,
         public: vec![PublicAssociation {
             private: "10.16.1.10".parse().unwrap(),
             public: "203.0.113.25".parse().unwrap(),
@@ -185,6 +188,8 @@ fn interface() -> NetworkInterface {
             device_index: 0,
             attached: now(),
             delete_on_termination: true,
+            ena: EnaOptions { srd_enabled: Some(true), srd_udp_enabled: Some(false), queue_count: Some(4) },
+            public_at_start: true,
         }),
         created: now(),
         tags: tags(),
@@ -205,14 +210,22 @@ fn instance() -> Instance {
         host: Some("local".parse().unwrap()),
         state: InstanceState::ShuttingDown,
         state_reason: Some(("Client.UserInitiatedShutdown".into(), "m".into())),
+        stop_asked: Some(now()),
         launched: now(),
         terminated: Some(now()),
         user_data: b"#!/bin/sh\n".to_vec(),
+        metadata: MetadataOptions { requires_token: true, hop_limit: 2, ..MetadataOptions::default() },
         key_name: Some("k".into()),
         client_token: Some("t".into()),
         disable_api_termination: false,
         disable_api_stop: false,
         shutdown_behavior: "stop".into(),
+        private_dns: PrivateDnsNameOptions {
+            hostname_type: HostnameType::ResourceName,
+            enable_resource_name_dns_a_record: true,
+            enable_resource_name_dns_aaaa_record: true,
+        },
+        options: InstanceOptions { monitoring: true, ..InstanceOptions::default() },
         starts: 1,
         tags: tags(),
     }
@@ -286,18 +299,30 @@ fn mirror() -> Mirror {
         addresses: vec!["10.17.1.10".parse().unwrap()],
         groups: BTreeSet::new(),
         host: Some("local".parse().unwrap()),
+        resource_name: Some(ResourceName { instance: id(2), a: true, aaaa: false }),
     };
     Mirror { vpc: id(2), region: region(), revision: 9, members: vec![member] }
 }
 
 fn access_key() -> AccessKey {
-    let session = Session { token: Secret("t".into()), expires: now(), role: "r".into(), name: "n".into() };
+    let session = Session { token: Secret("t".into()), expires: now(), role: Some("r".into()), name: "n".into() };
     AccessKey {
         id: "ASIAEXAMPLE".into(),
         secret: Secret("s".into()),
         account: owner(),
         created: now(),
+        is_disabled: true,
         session: Some(session),
+    }
+}
+
+fn role() -> Role {
+    Role {
+        arn: "arn:aws:iam::111111111111:role/netops".parse().unwrap(),
+        trusted: [Principal::Account(owner()), "arn:aws:iam::222222222222:role/deploy".parse().unwrap()].into(),
+        external_id: Some("once".into()),
+        session_max: Duration::hours(1),
+        created: now(),
     }
 }
 
@@ -352,12 +377,41 @@ fn hosted_zone() -> HostedZone {
     }
 }
 
+fn nat_gateway() -> NatGateway {
+    NatGateway {
+        id: id(1),
+        owner: owner(),
+        vpc: id(1),
+        subnet: id(1),
+        connectivity: Connectivity::Public,
+        state: NatGatewayState::Deleted,
+        failure: Some(("Gateway.NotAttached".into(), "a text".into())),
+        interface: Some(id(1)),
+        ended_with: vec![NatGatewayAddress {
+            interface: Some(id(1)),
+            private: Some("10.16.1.10".parse().unwrap()),
+            public: Some("203.0.113.25".parse().unwrap()),
+            allocation: Some(id(1)),
+            association: Some(id(1)),
+        }],
+        host: Some("local".parse().unwrap()),
+        created: now(),
+        ended: Some(now()),
+        tags: tags(),
+    }
+}
+
+fn egress_only_internet_gateway() -> EgressOnlyInternetGateway {
+    EgressOnlyInternetGateway { id: id(1), owner: owner(), vpc: id(1), created: now(), tags: tags() }
+}
+
 fn elastic_address() -> ElasticAddress {
     ElasticAddress {
         id: id(1),
         owner: owner(),
         public: "203.0.113.25".parse().unwrap(),
         allocated: now(),
+        domain_name: Some("mail.example.com.".into()),
         tags: tags(),
     }
 }
@@ -373,6 +427,79 @@ fn prefix_list() -> PrefixList {
         version: 2,
         entries: BTreeMap::from([entry("10.9.0.0/16", Some("d")), entry("10.8.0.0/16", None)]),
         state: PrefixListState::Restored,
+        tags: tags(),
+    }
+}
+
+fn key_pair() -> KeyPair {
+    KeyPair {
+        id: id(1),
+        owner: owner(),
+        name: "ops".into(),
+        key_type: KeyType::Ed25519,
+        fingerprint: "x=".into(),
+        public_key: vec![0, 0, 0, 11],
+        created: now(),
+        tags: tags(),
+    }
+}
+
+fn image() -> RegisteredImage {
+    RegisteredImage {
+        id: id(1),
+        owner: owner(),
+        name: "golden".into(),
+        description: "d".into(),
+        architecture: "arm64".into(),
+        location: Some("bucket/manifest.xml".into()),
+        root_device_name: "/dev/sda1".into(),
+        virtualization_type: "hvm".into(),
+        ena_support: true,
+        boot_mode: Some("uefi".into()),
+        imds_support: Some("v2.0".into()),
+        tpm_support: None,
+        created: now(),
+        tags: tags(),
+    }
+}
+
+fn vpn_gateway() -> VpnGateway {
+    VpnGateway {
+        id: id(1),
+        owner: owner(),
+        vpc: Some(id(1)),
+        amazon_side_asn: 64_512,
+        zone: Zone::all(region()).next(),
+        propagates_to: [id(1)].into(),
+        tags: tags(),
+    }
+}
+
+fn reservation() -> SubnetCidrReservation {
+    SubnetCidrReservation {
+        id: id(1),
+        owner: owner(),
+        subnet: id(1),
+        cidr: "10.16.1.16/28".parse().unwrap(),
+        kind: ReservationType::Explicit,
+        description: Some("d".into()),
+        tags: tags(),
+    }
+}
+
+fn account_region() -> AccountRegion {
+    let block_public_access = Some(BlockPublicAccess { mode: "block-ingress".into(), changed: now() });
+    AccountRegion { account: owner(), default_vpc_made: Some(now()), block_public_access }
+}
+
+fn log_group() -> LogGroup {
+    LogGroup {
+        owner: owner(),
+        name: "/vpc/flows".into(),
+        created: now(),
+        retention_in_days: Some(7),
+        class: "STANDARD".into(),
+        kms_key: None,
         tags: tags(),
     }
 }
@@ -398,6 +525,8 @@ fn one_of_each() -> Vec<Resource> {
         Resource::NetworkInterface(Arc::new(interface())),
         Resource::Instance(Arc::new(instance())),
         Resource::InternetGateway(Arc::new(gateway)),
+        Resource::NatGateway(Arc::new(nat_gateway())),
+        Resource::EgressOnlyInternetGateway(Arc::new(egress_only_internet_gateway())),
         Resource::DhcpOptions(Arc::new(DhcpOptions { id: id(1), owner: owner(), configuration, tags: tags() })),
         Resource::FlowLog(Arc::new(flow_log())),
         Resource::NetworkInsightsPath(Arc::new(insights_path())),
@@ -406,6 +535,8 @@ fn one_of_each() -> Vec<Resource> {
         Resource::Mirror(Arc::new(mirror())),
         Resource::OutboxEntry(Arc::new(OutboxEntry { sequence: 3, to: region(), message: request })),
         Resource::AccessKey(Arc::new(access_key())),
+        Resource::Account(Arc::new(Account { id: owner(), name: "network".into(), created: now() })),
+        Resource::Role(Arc::new(role())),
         Resource::ClientToken(Arc::new(client_token())),
         Resource::Clock(Arc::new(Clock { ahead_ms: 1000 })),
         Resource::Host(Arc::new(Host {
@@ -414,12 +545,32 @@ fn one_of_each() -> Vec<Resource> {
             key: KeyFingerprint([7; 32]),
         })),
         Resource::PrefixList(Arc::new(prefix_list())),
+        Resource::InterfacePermission(Arc::new(InterfacePermission {
+            id: id(1),
+            owner: owner(),
+            interface: id(1),
+            grantee: Grantee::Account(owner()),
+            permission: InterfaceUse::InstanceAttach,
+            created: now(),
+        })),
+        Resource::ReleasedAddresses(Arc::new(ReleasedAddresses {
+            subnet: id(1),
+            addresses: BTreeMap::from([("10.16.1.11".parse().unwrap(), now())]),
+        })),
         Resource::ElasticAddress(Arc::new(elastic_address())),
+        Resource::RestingAddress(Arc::new(RestingAddress { public: "203.0.113.26".parse().unwrap(), released: now() })),
         Resource::HostedZone(Arc::new(hosted_zone())),
         Resource::PrefixListHistory(Arc::new(PrefixListHistory {
             list: id(1),
             versions: BTreeMap::from([(1, prefix_list().entries)]),
         })),
+        Resource::KeyPair(Arc::new(key_pair())),
+        Resource::RegisteredImage(Arc::new(image())),
+        Resource::VpnGateway(Arc::new(vpn_gateway())),
+        Resource::SubnetCidrReservation(Arc::new(reservation())),
+        Resource::SecurityGroupVpcs(Arc::new(SecurityGroupVpcs { group: id(1), owner: owner(), vpcs: [id(2)].into() })),
+        Resource::AccountRegion(Arc::new(account_region())),
+        Resource::LogGroup(Arc::new(log_group())),
     ]
 }
 

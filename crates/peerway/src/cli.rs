@@ -1,10 +1,10 @@
 //! The command line.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use model::{AccountId, HostId, InstanceId, NetworkInterfaceId, Region};
+use model::{AccountId, HostId, InstanceId, Ipv4Cidr, NetworkInterfaceId, Region};
 
 use crate::drops::{Of, Reason};
 use crate::metrics::Place;
@@ -53,9 +53,14 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Say why A cannot reach B, and what mends it; or hold a file of expectations against the cloud.
     Reach(crate::reach::options::ReachOptions),
-    /// Make access keys.
+    /// Make access keys, and take them away.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Name accounts, and say who may assume which role.
+    #[command(subcommand)]
+    Account(crate::account::AccountCommand),
+    /// Show what happened in the cloud, and what happens.
+    Events(crate::events::EventsOptions),
     /// Start the control plane alone; hosts join it.
     Server(ServerOptions),
     /// Start the agent alone: this machine becomes a host of a control plane elsewhere.
@@ -66,6 +71,16 @@ pub enum Command {
     /// See which hosts joined, and cut one off.
     #[command(subcommand)]
     Host(HostCommand),
+    /// Write the state of all regions and the cloud's keys into a directory, while it runs or not.
+    Backup(BackupOptions),
+    /// Make a data directory of a backup.
+    Restore(RestoreOptions),
+    /// End and remove what a killed run left on this machine.
+    Gc(GcOptions),
+    /// Write what helps to find a fault into a new directory, without secrets.
+    SupportBundle(SupportBundleOptions),
+    /// List the API's actions, and which are enforced, recorded, absent.
+    Actions(ActionsOptions),
     /// Print a shell's completions.
     #[command(after_help = "Example:\n  peerway completions bash > /etc/bash_completion.d/peerway")]
     Completions { shell: clap_complete::Shell },
@@ -93,12 +108,23 @@ pub struct UpOptions {
     /// Only real access keys; else a 12-digit access key is that account
     #[arg(long)]
     pub strict_auth: bool,
+    /// Refuse parameters that EC2 does not know, which are ignored and logged otherwise
+    #[arg(long)]
+    pub strict: bool,
     /// Allow the test-only action that moves the clock
     #[arg(long)]
     pub allow_clock: bool,
-    /// Another quota than AWS's default, such as vpcs=50; may be repeated
-    #[arg(long, value_name = "NAME=NUMBER", value_parser = quota)]
-    pub quota: Vec<(String, usize)>,
+    /// Accounts begin without a VPC; else each has a default VPC in each region, from its first use on
+    #[arg(long)]
+    pub no_default_vpc: bool,
+    #[command(flatten)]
+    pub api: crate::api_port::ApiPortOptions,
+    #[command(flatten)]
+    pub quotas: crate::quotas::QuotaOptions,
+    /// Where public IPv4 addresses are taken from, each region a share; may be repeated [default: 203.0.113.0/24, 198.51.100.0/24 and
+    /// 192.0.2.0/24]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = public_pool)]
+    pub public_pool: Vec<Ipv4Cidr>,
     /// Milliseconds that an answer waits for packets to follow it
     #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
     pub wait: u64,
@@ -108,6 +134,9 @@ pub struct UpOptions {
     /// Let `peerway capture --esp-keys` show the keys between hosts: who has them reads all traffic. For tests
     #[arg(long)]
     pub allow_esp_keys: bool,
+    /// Who is asked about names that are not this cloud's, such as 192.0.2.53; without it they are refused
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = dns_upstream)]
+    pub dns_upstream: Option<SocketAddr>,
     /// Where Prometheus reads metrics, or off [default: 127.0.0.1:9477, if it is free]
     #[arg(long, value_name = "ADDRESS|off", env = "PEERWAY_METRICS", hide_env_values = true)]
     pub metrics: Option<Place>,
@@ -258,10 +287,79 @@ impl std::str::FromStr for Target {
     }
 }
 
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway backup /var/backups/cloud-1
+  peerway backup /var/backups/cloud-1 --data /var/lib/peerway-server
+
+The files of instances are not in it. The backup holds keys: keep it as safe as the data directory.")]
+pub struct BackupOptions {
+    /// Where the backup is to be; a directory that is empty or not there yet
+    pub to: PathBuf,
+    #[command(flatten)]
+    pub operator: OperatorOptions,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:
+  peerway restore /var/backups/cloud-1 --data ./cloud
+  peerway up --data ./cloud")]
+pub struct RestoreOptions {
+    /// What `peerway backup` made
+    pub from: PathBuf,
+    /// The data directory to be; empty or not there yet [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway gc
+  peerway gc --data ./cloud --dry-run")]
+pub struct GcOptions {
+    /// The data directory of the run that was killed [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Only say what there is
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway support-bundle ./bundle
+  peerway support-bundle ./bundle --data ./cloud --log peerway.log
+  tar czf bundle.tar.gz bundle
+
+Read it before you give it away: it names your networks, instances and hosts.")]
+pub struct SupportBundleOptions {
+    /// The directory to write; it must not be there yet
+    pub to: PathBuf,
+    /// The data directory [default: the user's state directory]
+    #[arg(long, value_name = "DIR", env = "PEERWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Where metrics are read
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9477")]
+    pub metrics: SocketAddr,
+    /// A file of logs to take the end of; may be repeated [default: the journal of the systemd units, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+}
+
 #[derive(Clone, Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make an access key for an account, with the operator's key; its secret is shown once.
     Create(KeyCreateOptions),
+    /// List long-term keys, without their secrets.
+    List(crate::account::KeyListOptions),
+    /// Refuse a key from now on; it can be enabled again.
+    Disable(crate::account::KeyOptions),
+    /// Take a disabled key again.
+    Enable(crate::account::KeyOptions),
+    /// Delete a key for good.
+    Delete(crate::account::KeyOptions),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -312,9 +410,20 @@ pub struct ServerOptions {
     /// The regions of this cloud; the first is home to accounts, keys and hosts
     #[arg(long, value_name = "REGION", value_delimiter = ',', default_value = "us-east-1,eu-west-1")]
     pub regions: Vec<Region>,
-    /// Another quota than AWS's default, such as vpcs=50; may be repeated
-    #[arg(long, value_name = "NAME=NUMBER", value_parser = quota)]
-    pub quota: Vec<(String, usize)>,
+    /// Accounts begin without a VPC; else each has a default VPC in each region, from its first use on
+    #[arg(long)]
+    pub no_default_vpc: bool,
+    #[command(flatten)]
+    pub api: crate::api_port::ApiPortOptions,
+    /// Refuse parameters that EC2 does not know, which are ignored and logged otherwise
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub quotas: crate::quotas::QuotaOptions,
+    /// Where public IPv4 addresses are taken from, each region a share; may be repeated [default: 203.0.113.0/24, 198.51.100.0/24 and
+    /// 192.0.2.0/24]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = public_pool)]
+    pub public_pool: Vec<Ipv4Cidr>,
     /// Milliseconds that an answer waits for packets to follow it
     #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
     pub wait: u64,
@@ -353,6 +462,9 @@ pub struct AgentOptions {
     /// Let `peerway capture --esp-keys` show the keys between hosts: who has them reads all traffic. For tests
     #[arg(long)]
     pub allow_esp_keys: bool,
+    /// Who is asked about names that are not this cloud's, such as 192.0.2.53; without it they are refused
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = dns_upstream)]
+    pub dns_upstream: Option<SocketAddr>,
     /// Where Prometheus reads metrics, or off [default: 127.0.0.1:9478, if it is free]
     #[arg(long, value_name = "ADDRESS|off", env = "PEERWAY_METRICS", hide_env_values = true)]
     pub metrics: Option<Place>,
@@ -410,6 +522,19 @@ pub struct HostRevokeOptions {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway actions
+  peerway actions --output json
+
+enforced: does what EC2's does, and packets obey where it concerns them
+recorded: what it says is kept and shown, and nothing acts on it
+absent:   InvalidAction, like every action that is not listed")]
+pub struct ActionsOptions {
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct DoctorOptions {
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -426,17 +551,30 @@ pub fn completions(shell: clap_complete::Shell) {
     clap_complete::generate(shell, &mut Cli::command(), "peerway", &mut std::io::stdout());
 }
 
-fn quota(text: &str) -> Result<(String, usize), String> {
-    let (name, number) = text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=NUMBER, such as vpcs=50"))?;
-    let number = number.parse().map_err(|_| format!("`{number}` is not a number"))?;
-    server::Quotas::default()
-        .set(name, number)
-        .map(|_| (name.into(), number))
-        .ok_or_else(|| format!("`{name}` is not a quota; there are {}", server::Quotas::NAMES.join(", ")))
+/// An address, with the port if it is not 53.
+fn dns_upstream(text: &str) -> Result<SocketAddr, String> {
+    let whole = text.parse().or_else(|_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 53)));
+    whole.map_err(|_| format!("`{text}` is not an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353"))
+}
+
+/// A block whose addresses can stand for others on the internet.
+fn public_pool(text: &str) -> Result<Ipv4Cidr, String> {
+    let block: Ipv4Cidr = text.parse().map_err(|_| format!("`{text}` is not a block such as 203.0.113.0/24"))?;
+    let is_usable = |address: Ipv4Addr| {
+        let [a, b, ..] = address.octets();
+        let is_shared = a == 100 && b & 0xc0 == 64;
+        !(address.is_private() || is_shared || address.is_link_local() || matches!(a, 0 | 127 | 224..))
+    };
+    let is_public = block.prefix_len() >= 8 && is_usable(block.network()) && is_usable(block.last());
+    is_public.then_some(block).ok_or_else(|| {
+        format!(
+            "`{text}` is not public: name a block of at most 2^24 addresses that are not private, shared or reserved"
+        )
+    })
 }
 
 /// A number with a unit, in seconds.
-fn seconds(text: &str) -> Result<i32, String> {
+pub fn seconds(text: &str) -> Result<i32, String> {
     let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
     let parsed = units.into_iter().find_map(|(unit, each)| {
         let number = text.strip_suffix(unit)?.parse::<u16>().ok()?;
@@ -479,6 +617,19 @@ mod tests {
     }
 
     #[test]
+    fn a_resolver_elsewhere_has_a_port_or_the_usual_one() {
+        for (text, expected) in [
+            ("192.0.2.53", "192.0.2.53:53"),
+            ("192.0.2.53:5353", "192.0.2.53:5353"),
+            ("2001:db8::53", "[2001:db8::53]:53"),
+            ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
+        ] {
+            assert_eq!(dns_upstream(text), Ok(expected.parse().unwrap()));
+        }
+        assert!(dns_upstream("dns.example").unwrap_err().contains("192.0.2.53"));
+    }
+
+    #[test]
     fn times_have_a_unit() {
         for (text, expected) in [("90s", 90), ("10m", 600), ("1h", 3600), ("7d", 604_800)] {
             assert_eq!(seconds(text), Ok(expected));
@@ -489,9 +640,11 @@ mod tests {
     }
 
     #[test]
-    fn quotas_are_known_by_name() {
-        assert_eq!(quota("vpcs=50"), Ok(("vpcs".into(), 50)));
-        assert!(quota("vpc=50").unwrap_err().contains("vpcs"));
-        assert!(quota("vpcs=many").is_err() && quota("vpcs").is_err());
+    fn a_pool_is_public() {
+        assert_eq!(public_pool("198.51.100.0/25").map(|block| block.to_string()), Ok("198.51.100.0/25".into()));
+        for wrong in ["10.0.0.0/24", "100.64.0.0/16", "169.254.0.0/24", "127.0.0.0/8", "240.0.0.0/8", "0.0.0.0/0", "x"]
+        {
+            assert!(public_pool(wrong).unwrap_err().contains(wrong), "{wrong}");
+        }
     }
 }

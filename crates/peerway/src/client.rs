@@ -97,7 +97,7 @@ impl Call {
         let body = self.body();
         let moment = basic_form(now);
         let Side { account, region } = self.side;
-        let (service, day) = (service_name(self.service), &moment[..8]);
+        let (service, day) = (self.service.name(), &moment[..8]);
         let credential = format!("{account}/{day}/{region}/{service}/aws4_request");
         format!(
             "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-Amz-Date: {moment}\r\n\
@@ -110,7 +110,7 @@ impl Call {
     fn body(&self) -> String {
         let version = match self.service {
             Service::Peerway => PEERWAY_VERSION,
-            Service::Ec2 | Service::Sts => ec2::action::VERSION,
+            _ => ec2::action::VERSION,
         };
         let mut body = format!("Action={}&Version={version}", self.action);
         for (name, value) in &self.parameters {
@@ -174,14 +174,6 @@ fn now() -> Time {
 fn basic_form(time: Time) -> String {
     let text = time.to_string().replace(['-', ':'], "");
     text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{whole}Z"))
-}
-
-fn service_name(service: Service) -> &'static str {
-    match service {
-        Service::Ec2 => "ec2",
-        Service::Sts => "sts",
-        Service::Peerway => "peerway",
-    }
 }
 
 /// RFC 3986: all but unreserved characters by their bytes.

@@ -11,11 +11,13 @@ use server::{Carriers, OperatorKey, Server};
 use crate::cli::ServerOptions;
 use crate::metrics::{self, Endpoint, Sources};
 use crate::up::{self, End};
-use crate::{host, notify};
+use crate::{api_port, host, notify};
 
 pub fn run(options: &ServerOptions) -> anyhow::Result<ExitCode> {
     let data = options.data.clone().map_or_else(host::default_data, Ok)?;
     let data = std::path::absolute(&data).with_context(|| format!("cannot tell where {} is", data.display()))?;
+    let api_options = options.api.of(options.listen)?;
+    let limits = options.quotas.limits()?;
     let api = listen(options.listen, "--listen")?;
     let hosts = listen(options.hosts_listen, "--hosts-listen")?;
     let metrics = metrics::bind(options.metrics, metrics::PORT)?;
@@ -26,8 +28,13 @@ pub fn run(options: &ServerOptions) -> anyhow::Result<ExitCode> {
         regions: options.regions.clone(),
         carriers: Carriers::Joined,
         strict_auth: true,
+        api: api_options.clone(),
         allow_clock: false,
-        quotas: up::quotas(&options.quota)?,
+        strict: options.strict,
+        default_vpc: !options.no_default_vpc,
+        quotas: limits.all,
+        account_quotas: limits.accounts,
+        public_pools: options.public_pool.clone(),
         wait: Duration::from_millis(options.wait),
     };
     up::runtime()?.block_on(async {
@@ -38,11 +45,12 @@ pub fn run(options: &ServerOptions) -> anyhow::Result<ExitCode> {
         let metrics = metrics.map(|listener| Endpoint::serve(listener, sources)).transpose()?;
         notify::ready();
         let snippet = format!(
-            "endpoint http://{}\nhosts {hosts}\ndata {}\n{}\n# real access keys only, from `peerway key create`; the operator's is in {}\n\
+            "endpoint {}\nhosts {hosts}\ndata {}\n{}\n{}# real access keys only, from `peerway key create`; the operator's is in {}\n\
              # hosts join with a token from `peerway token create`\n\nCtrl-C ends it; state stays.\n",
-            server.address,
+            api_port::endpoint(server.address, &api_options.tls),
             data.display(),
             metrics.as_ref().map(Endpoint::line).unwrap_or_default(),
+            api_port::trust_line(&data, &api_options.tls),
             OperatorKey::path(&data).display(),
         );
         // Whoever listened may be gone: no reason to end.

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use linux::underlay::{HostPlace, Underlay};
-use model::{HostId, Region};
-use server::{Carriers, Quotas};
+use model::{HostId, Ipv4Cidr, Region};
+use server::Carriers;
 
 use crate::cli::{HostsOptions, Offload};
 use crate::metrics;
+use crate::quotas::Limits;
 
 /// What is decided before anything runs.
 #[derive(Clone, Debug)]
@@ -26,11 +27,16 @@ pub struct Plan {
     pub regions: Vec<Region>,
     pub packets: bool,
     pub strict_auth: bool,
+    pub api: server::ApiOptions,
     pub allow_clock: bool,
-    pub quotas: Quotas,
+    pub strict: bool,
+    pub default_vpc: bool,
+    pub quotas: Limits,
+    pub public_pools: Vec<Ipv4Cidr>,
     pub wait: Duration,
     pub queues: usize,
     pub allow_esp_keys: bool,
+    pub dns_upstream: Option<SocketAddr>,
     pub hosts: HostsOptions,
     /// `None`: where metrics are by default, if that is free.
     pub metrics: Option<metrics::Place>,
@@ -60,7 +66,7 @@ pub struct Running {
 const HOST: &str = "local";
 /// Where the only host keeps its files, and where each of several does.
 pub const HOST_DIR: &str = "host";
-const HOSTS_DIR: &str = "hosts";
+pub const HOSTS_DIR: &str = "hosts";
 /// The network between simulated hosts: set aside for benchmarks (RFC 2544), and isolated here.
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 const UNDERLAY_PREFIX_LEN: u8 = 24;
@@ -165,8 +171,13 @@ impl Prepared {
             regions: plan.regions.clone(),
             carriers: Carriers::Fixed(places.iter().map(|place| place.host).collect()),
             strict_auth: plan.strict_auth,
+            api: plan.api.clone(),
             allow_clock: plan.allow_clock,
-            quotas: plan.quotas,
+            strict: plan.strict,
+            default_vpc: plan.default_vpc,
+            quotas: plan.quotas.all,
+            account_quotas: plan.quotas.accounts.clone(),
+            public_pools: plan.public_pools.clone(),
             wait: plan.wait,
         };
         let server = server::Server::start(listener, options).await?;
@@ -229,6 +240,7 @@ fn start_agent(plan: &Plan, place: Place, server: &server::Server) -> anyhow::Re
         limits: linux::sandbox::Limits::default(),
         underlay: place.underlay,
         allow_esp_keys: plan.allow_esp_keys,
+        dns_upstream: plan.dns_upstream,
         lifetime: agent::Lifetime::EndWithAgent,
     };
     let host = options.host;

@@ -46,6 +46,7 @@ pub fn run(options: &AgentOptions) -> anyhow::Result<ExitCode> {
         prefix: host::prefix(&data),
         underlay: Some(underlay.clone()),
         allow_esp_keys: options.allow_esp_keys,
+        dns_upstream: options.dns_upstream,
         lifetime: if options.end_instances { Lifetime::EndWithAgent } else { Lifetime::OutliveAgent },
     };
     up::warn_of_keys(options.allow_esp_keys);

@@ -1,6 +1,10 @@
 //! The one binary: VPCs and VPC peering on machines you own.
 
+mod account;
+mod actions;
 mod agents;
+mod api_port;
+mod backup;
 mod capture;
 mod cli;
 mod client;
@@ -8,16 +12,21 @@ mod control_plane;
 mod demo;
 mod doctor;
 mod drops;
+mod events;
 mod exec;
+mod gc;
 mod host;
 mod host_agent;
 mod hosts;
+mod https;
 mod key;
 mod metrics;
 mod notify;
 mod operator;
+mod quotas;
 mod reach;
 mod status;
+mod support_bundle;
 mod table;
 mod token;
 mod up;
@@ -48,12 +57,23 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Reach(options) => reach::run(&options),
         Command::Key(KeyCommand::Create(options)) => key::create(&options),
+        Command::Key(KeyCommand::List(options)) => account::keys(&options),
+        Command::Key(KeyCommand::Disable(options)) => account::set_key(&options, "Inactive"),
+        Command::Key(KeyCommand::Enable(options)) => account::set_key(&options, "Active"),
+        Command::Key(KeyCommand::Delete(options)) => account::delete_key(&options),
+        Command::Account(command) => account::run(&command),
+        Command::Events(options) => events::run(&options),
         Command::Server(options) => control_plane::run(&options),
         Command::Agent(options) => host_agent::run(&options),
         Command::Token(TokenCommand::Create(options)) => token::create(&options),
         Command::Host(HostCommand::List(options)) => hosts::list(&options),
         Command::Host(HostCommand::Revoke(options)) => hosts::revoke(&options),
         Command::Host(HostCommand::Clear(options)) => hosts::clear(&options),
+        Command::Backup(options) => backup::make(&options),
+        Command::Restore(options) => backup::restore(&options),
+        Command::Gc(options) => gc::run(&options),
+        Command::SupportBundle(options) => support_bundle::run(&options),
+        Command::Actions(options) => actions::run(&options),
         Command::Completions { shell } => {
             cli::completions(shell);
             Ok(ExitCode::SUCCESS)

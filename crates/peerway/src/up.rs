@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::api_port;
 use crate::cli::UpOptions;
 use crate::host::{self, Plan, Running};
 use crate::metrics;
@@ -19,33 +20,32 @@ pub fn run(options: &UpOptions) -> anyhow::Result<ExitCode> {
         regions: options.regions.clone(),
         packets: !options.no_packets,
         strict_auth: options.strict_auth,
+        api: options.api.of(options.listen)?,
         allow_clock: options.allow_clock,
-        quotas: quotas(&options.quota)?,
+        strict: options.strict,
+        default_vpc: !options.no_default_vpc,
+        quotas: options.quotas.limits()?,
+        public_pools: options.public_pool.clone(),
         wait: Duration::from_millis(options.wait),
         queues: options.queues.map_or_else(host::default_queues, usize::from),
         allow_esp_keys: options.allow_esp_keys,
+        dns_upstream: options.dns_upstream,
         hosts: options.hosts.clone(),
         metrics: options.metrics,
     };
     warn_of_keys(plan.allow_esp_keys);
+    let tls = plan.api.tls.clone();
     let prepared = plan.prepare()?;
     runtime()?.block_on(async {
         // Whoever reads the snippet may end us at once.
         let mut end = End::listen()?;
         let running = prepared.start().await?;
         // Whoever listened may be gone: no reason to end without clearing up.
-        let _ = io::stdout().write_all(snippet(&running, options).as_bytes());
+        let _ = io::stdout().write_all(snippet(&running, options, &tls).as_bytes());
         end.wait().await;
         let _ = writeln!(io::stderr(), "stopping");
         running.stop().await;
         Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// AWS's, but for these.
-pub fn quotas(others: &[(String, usize)]) -> anyhow::Result<server::Quotas> {
-    others.iter().try_fold(server::Quotas::default(), |quotas, (name, number)| {
-        quotas.set(name, *number).with_context(|| format!("`{name}` is not a quota"))
     })
 }
 
@@ -106,8 +106,8 @@ pub async fn wait_for_end() -> anyhow::Result<()> {
 }
 
 /// What to paste into another shell. The first line is for programs.
-fn snippet(running: &Running, options: &UpOptions) -> String {
-    let endpoint = format!("http://{}", running.address);
+fn snippet(running: &Running, options: &UpOptions, tls: &server::ApiTls) -> String {
+    let endpoint = api_port::endpoint(running.address, tls);
     let keys = if options.strict_auth {
         let file = server::OperatorKey::path(&running.data);
         format!("# real access keys only, from `peerway key create`; the operator's is in {}", file.display())
@@ -119,14 +119,19 @@ fn snippet(running: &Running, options: &UpOptions) -> String {
 data {}
 {metrics}
   export AWS_ENDPOINT_URL={endpoint}
-  {keys}
+{trust}  {keys}
   export AWS_REGION={region} AWS_DEFAULT_REGION={region}
   aws ec2 describe-vpcs
 
 Ctrl-C ends it; state stays.
 ",
         running.data.display(),
+        trust = indented(&api_port::trust_line(&running.data, tls)),
         region = options.regions[0],
         metrics = running.metrics.as_ref().map(metrics::Endpoint::line).unwrap_or_default(),
     )
+}
+
+fn indented(line: &str) -> String {
+    if line.is_empty() { String::new() } else { format!("  {line}") }
 }

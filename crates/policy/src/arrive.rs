@@ -5,9 +5,10 @@
 
 use model::{AclAction, Direction, NetworkInterfaceId, PeeringId, SecurityGroupId};
 
+use crate::internet::is_private;
 use crate::leave::is_unicast;
-use crate::tables::{Endpoint, OWN, PeeringTables, Tables, VpcIndex, VpcTables};
-use crate::{Admit, Denied, Flow, Origin, Scope, Step, Track, Tracked, Trail};
+use crate::tables::{Endpoint, NOWHERE, OWN, PeeringTables, Tables, VpcIndex, VpcTables};
+use crate::{Admit, Denied, Flow, Internet, NatCause, Origin, Scope, Step, Track, Tracked, Trail};
 
 const INGRESS: Direction = Direction::Ingress;
 
@@ -43,10 +44,12 @@ struct Claim {
 
 /// A packet on its way to `y`.
 struct Arriving<'t, 'f> {
+    internet: &'t Internet,
     vpc: &'t VpcTables,
     y: &'t Endpoint,
     flow: &'f Flow,
     origin: &'f Origin,
+    seen: Option<Tracked>,
 }
 
 fn walk(
@@ -61,8 +64,9 @@ fn walk(
     let (vpc, y) = tables.endpoint(to).ok_or(down)?;
     let edge = vpc.subnet(y);
     trail.step(Step::Interface { direction: INGRESS, interface: y.id, subnet: edge.subnet.id, vpc: vpc.id });
-    let arriving = Arriving { vpc, y, flow, origin };
+    let arriving = Arriving { internet: tables.internet(), vpc, y, flow, origin, seen };
     let claim = arriving.check_claim(trail)?;
+    arriving.check_gateway()?;
     if claim.is_same_subnet {
         trail.step(Step::OnLink { subnet: edge.subnet.id });
     } else {
@@ -101,7 +105,36 @@ impl Arriving<'_, '_> {
                 Ok(Claim { peering: Some(id), vpc, is_preserved: true, is_same_subnet: false })
             }
             Scope::RouteTarget(target) => self.check_route_target(target, trail),
+            Scope::Internet => self.check_internet(trail),
         }
+    }
+
+    /// In through the VPC's Internet gateway, to an interface of this VPC that has a public address (spec 8.8). Who sent it is known by
+    /// its public address alone, which no group reference matches.
+    fn check_internet(&self, trail: &mut impl Trail) -> Result<Claim, Denied> {
+        let Flow { src, dst, .. } = *self.flow;
+        let unmapped = Denied::GatewayNoMapping { address: dst };
+        let public = self.y.public(dst);
+        match self.vpc.gateway {
+            Some(gateway) => trail.step(Step::Gateway { direction: INGRESS, gateway, public }),
+            // An egress-only gateway lets in what answers, and nothing else.
+            None if self.is_answer_from_outside() => {}
+            None => return Err(unmapped),
+        }
+        if is_private(src) {
+            return Err(Denied::GatewayPrivateAddress { direction: INGRESS, address: src });
+        }
+        let sender = self.internet.sender(src).filter(|at| at.vpc == self.origin.vpc);
+        if sender.is_none() || sender.map(|at| at.interface) != self.origin.interface {
+            return Err(self.disagrees());
+        }
+        public.ok_or(unmapped)?;
+        Ok(Claim { peering: None, vpc: NOWHERE, is_preserved: false, is_same_subnet: false })
+    }
+
+    fn is_answer_from_outside(&self) -> bool {
+        let is_known = matches!(self.seen, Some(Tracked::Established | Tracked::Related));
+        self.vpc.is_egress_only && self.flow.dst.is_ipv6() && is_known
     }
 
     fn check_same_vpc(&self) -> Result<Claim, Denied> {
@@ -155,6 +188,14 @@ impl Arriving<'_, '_> {
         if is_true && is_mine { Ok(()) } else { Err(self.disagrees()) }
     }
 
+    /// A NAT gateway translates what its own VPC sends, and what answers that (spec 8.8).
+    fn check_gateway(&self) -> Result<(), Denied> {
+        let Arriving { vpc, y, flow, .. } = self;
+        let is_served = !y.is_nat || y.owns(flow.dst) || vpc.contains(flow.src);
+        let cause = NatCause::SourceOutsideVpc;
+        if is_served { Ok(()) } else { Err(Denied::NatExhausted { gateway: y.id, cause }) }
+    }
+
     fn disagrees(&self) -> Denied {
         Denied::SenderDisagrees { vpc: self.origin.vpc, address: self.flow.src }
     }
@@ -172,6 +213,9 @@ impl Arriving<'_, '_> {
     /// Step 13.
     fn ask_groups(&self, claim: &Claim, seen: Option<Tracked>, trail: &mut impl Trail) -> Result<Track, Denied> {
         let Arriving { y, flow, .. } = self;
+        if y.is_nat {
+            return Ok(Track::Related);
+        }
         trail.step(Step::Tracking { interface: y.id, seen });
         if let Some(track) = seen.and_then(Tracked::passes_groups) {
             trail.step(Step::Group { direction: INGRESS, interface: y.id, rule: None, track });

@@ -6,7 +6,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 use model::{
-    Cidr, NetworkAclId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTableId, SecurityGroupId,
+    Cidr, Direction, NetworkAclId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTableId, SecurityGroupId,
     SecurityGroupRuleId, VpcId,
 };
 
@@ -86,7 +86,8 @@ denied! {
     TransitZone, "D26", "TGW_ROUTE_AZ_RESTRICTION", "transit gateway attachment has no subnet in the source's zone";
     TransitAppliance, "D27", "TGW_ATTACH_VPC_AZ_RESTRICTION", "transit gateway zone or appliance mode forbids";
     GatewayNoPublicAddress, "D28", "IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "source has no public address";
-    GatewayPrivateAddress { address: IpAddr }, "D29", "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", "private or shared address at an internet gateway";
+    /// Egress: the destination; ingress: the source.
+    GatewayPrivateAddress { direction: Direction, address: IpAddr }, "D29", "IGW_DESTINATION_ADDRESS_NOT_IN_RFC1918_EGRESS", "private or shared address at an internet gateway";
     GatewayNoMapping { address: IpAddr }, "D30", "IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS", "no interface has this public address";
     EncryptionControl, "D31", "", "vpc encryption control forbids";
     Malformed, "D32", "", "packet is malformed";
@@ -95,7 +96,8 @@ denied! {
     RogueServer, "D35", "GATEWAY_REJECTS_SPOOFED_TRAFFIC", "guest plays router or server";
     RateLimit, "D36", "", "rate limit";
     QueueFull, "D37", "", "queue is full";
-    NatExhausted, "D38", "", "no free port or mapping for address translation";
+    /// `gateway`: its interface.
+    NatExhausted { gateway: NetworkInterfaceId, cause: NatCause }, "D38", "", "no free port or mapping for address translation";
     TargetNotCarried { table: RouteTableId, destination: Cidr }, "D39", "UNSUPPORTED_COMPONENT", "route target is recorded but not carried";
 }
 
@@ -108,6 +110,25 @@ pub enum NotApplicable {
     OtherRegion,
     /// The packet came through a middlebox, which loses who sent it.
     NotPreserved,
+}
+
+/// Why a NAT gateway does not translate a packet (spec 8.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NatCause {
+    /// From outside: nobody inside has asked.
+    NoMapping,
+    /// From inside: it goes on with a connection that never began, or that idled for too long.
+    Forgotten,
+    /// Every port of every address is taken for this destination.
+    NoPort,
+    /// The gateway's share of the host's table is used up, or the table is.
+    Full,
+    /// A gateway serves its own VPC only.
+    SourceOutsideVpc,
+    /// Not TCP, UDP or ICMP over IPv4.
+    Protocol,
+    /// A piece of a datagram that is not UDP.
+    Fragment,
 }
 
 impl Denied {
@@ -127,6 +148,13 @@ impl Denied {
                 "SG_HAS_NO_RULES"
             }
             Denied::ReferenceNotApplicable { cause: NotApplicable::NotPreserved, .. } => "SG_REFERENCES_NOT_PRESERVED",
+            Denied::NatExhausted { cause: NatCause::SourceOutsideVpc, .. } => "NGW_REQUIRES_SOURCE_IN_VPC",
+            Denied::GatewayPrivateAddress { direction: Direction::Ingress, .. } => {
+                "IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS"
+            }
+            Denied::GatewayPrivateAddress { address, .. } if crate::internet::is_shared(*address) => {
+                "IGW_DESTINATION_ADDRESS_NOT_IN_RFC6598_EGRESS"
+            }
             other => other.reason().analyzer,
         }
     }
@@ -161,7 +189,7 @@ impl fmt::Display for Denied {
                 write!(f, " ({address}, {interface})")
             }
             Denied::NotUnicast { address }
-            | Denied::GatewayPrivateAddress { address }
+            | Denied::GatewayPrivateAddress { address, .. }
             | Denied::GatewayNoMapping { address } => write!(f, " ({address})"),
             Denied::AclEgress { acl, number } | Denied::AclIngress { acl, number } => {
                 write!(f, " ({acl} rule {number})")
@@ -189,6 +217,18 @@ impl fmt::Display for Denied {
                     NotApplicable::NotPreserved => "is lost behind a middlebox",
                 };
                 write!(f, " ({group} in {rule} {cause})")
+            }
+            Denied::NatExhausted { gateway, cause } => {
+                let cause = match cause {
+                    NatCause::NoMapping => "nobody inside has asked, or it was too long ago",
+                    NatCause::Forgotten => "it goes on with a connection that is not known, or idled for too long",
+                    NatCause::NoPort => "every port is taken for this destination",
+                    NatCause::Full => "the gateway has too many connections",
+                    NatCause::SourceOutsideVpc => "the source is not in the gateway's vpc",
+                    NatCause::Protocol => "only tcp, udp and icmp are translated",
+                    NatCause::Fragment => "of fragments only udp is translated",
+                };
+                write!(f, " ({gateway}: {cause})")
             }
             Denied::FrameType { ethertype } => write!(f, " (0x{ethertype:04x})"),
             _ => Ok(()),

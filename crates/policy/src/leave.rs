@@ -4,9 +4,10 @@ use core::net::IpAddr;
 
 use model::{AclAction, Direction, NetworkInterfaceId, SecurityGroupId, VpcId};
 
+use crate::internet::is_private;
 use crate::route::{Hop, Way};
 use crate::tables::{Endpoint, OWN, Owner, SubnetTables, Tables, VpcIndex, VpcTables};
-use crate::{Denied, Flow, L2, Next, Origin, RouteState, Scope, Step, Track, Tracked, Trail};
+use crate::{Denied, Flow, Internet, L2, Next, Origin, RouteState, Scope, Step, Track, Tracked, Trail, Translation};
 
 const EGRESS: Direction = Direction::Egress;
 
@@ -31,6 +32,7 @@ pub fn egress(
 
 /// A packet on its way out of `x`.
 struct Leaving<'t, 'f> {
+    internet: &'t Internet,
     vpc: &'t VpcTables,
     x: &'t Endpoint,
     flow: &'f Flow,
@@ -59,7 +61,7 @@ fn walk(
     if !x.is_up {
         return Err(down);
     }
-    let leaving = Leaving { vpc, x, flow, is_own: x.owns(flow.src) };
+    let leaving = Leaving { internet: tables.internet(), vpc, x, flow, is_own: x.owns(flow.src) };
     leaving.check_addresses()?;
     let path = match l2 {
         L2::Neighbour if edge.subnet.contains(flow.dst) => Path::OnLink,
@@ -95,6 +97,9 @@ impl Leaving<'_, '_> {
     /// Step 4.
     fn ask_groups(&self, path: &Path<'_>, seen: Option<Tracked>, trail: &mut impl Trail) -> Result<Track, Denied> {
         let Leaving { x, flow, .. } = self;
+        if x.is_nat {
+            return Ok(Track::Related);
+        }
         trail.step(Step::Tracking { interface: x.id, seen });
         if let Some(track) = seen.and_then(Tracked::passes_groups) {
             trail.step(Step::Group { direction: EGRESS, interface: x.id, rule: None, track });
@@ -103,7 +108,11 @@ impl Leaving<'_, '_> {
         let rules = self.vpc.rules(x);
         let rule = rules.admits(EGRESS, flow, |vpc| self.groups_in(path, vpc));
         let rule = rule.ok_or(Denied::GroupEgress { interface: x.id, has_rules: rules.has_rules(EGRESS) })?;
-        let track = rules.track(EGRESS, flow, seen);
+        let track = match path {
+            // Tracked whatever the rules say (spec 6.4.3).
+            Path::Routed(Some(Hop { way: Way::Nat(_) | Way::EgressOnly, .. })) => Track::New,
+            _ => rules.track(EGRESS, flow, seen),
+        };
         trail.step(Step::Group { direction: EGRESS, interface: x.id, rule: Some(rule), track });
         Ok(track)
     }
@@ -118,7 +127,9 @@ impl Leaving<'_, '_> {
         let is_there = match way {
             Some(Way::Local) => vpc == OWN,
             Some(Way::Peering(place)) => self.vpc.peering_at(place).1 == vpc,
-            Some(Way::Endpoint(place)) => vpc == OWN && self.vpc.endpoints[place].owns(self.flow.dst),
+            Some(Way::Endpoint(place) | Way::Nat(place)) => vpc == OWN && self.vpc.endpoints[place].owns(self.flow.dst),
+            // A group is a matter of private addresses (spec 6.5.4).
+            Some(Way::Gateway(_) | Way::EgressOnly) => false,
             Some(Way::Blackhole | Way::NotCarried) | None => true,
         };
         if is_there { self.vpc.groups_at(vpc, self.flow.dst) } else { &[] }
@@ -155,6 +166,21 @@ impl Leaving<'_, '_> {
                 // A route that names the destination itself leads to no middlebox.
                 if via.owns(self.flow.dst) { self.deliver(track, trail) } else { Ok(self.to_target(via, track, trail)) }
             }
+            Way::Nat(place) => {
+                let via = &self.vpc.endpoints[place];
+                // It translates IPv4, once: a gateway's own packets go to no other one (decision 0034).
+                let is_carried = self.flow.dst.is_ipv4() && !self.x.is_nat;
+                match via.owns(self.flow.dst) {
+                    true => self.deliver(track, trail),
+                    false if is_carried => Ok(self.to_target(via, track, trail)),
+                    false => Err(Denied::TargetNotCarried { table, destination }),
+                }
+            }
+            Way::Gateway(gateway) => {
+                trail.step(Step::Gateway { direction: EGRESS, gateway, public: self.x.public(self.flow.src) });
+                self.go_out(track, trail)
+            }
+            Way::EgressOnly => self.go_out(track, trail),
             Way::Blackhole => Err(Denied::Blackhole { table, destination }),
             Way::NotCarried => Err(Denied::TargetNotCarried { table, destination }),
         }
@@ -181,6 +207,26 @@ impl Leaving<'_, '_> {
         Ok(Next { peering: Some(id), ..self.next(owner, vpc, Scope::Peering(id), track) })
     }
 
+    /// Through the VPC's Internet gateway: the public address stands for the sender from here on (spec 8.8), and who is behind the
+    /// destination is whoever the cloud's internet says. Another way out there is not.
+    fn go_out(&self, track: Track, trail: &mut impl Trail) -> Result<Next, Denied> {
+        let Flow { src, dst, .. } = *self.flow;
+        let public = self.x.public(src);
+        let public = public.ok_or(Denied::GatewayNoPublicAddress)?;
+        if is_private(dst) {
+            return Err(Denied::GatewayPrivateAddress { direction: EGRESS, address: dst });
+        }
+        let place = self.internet.find(dst).ok_or(Denied::NoOwner { vpc: self.vpc.id, address: dst })?;
+        let at = place.filter(|at| at.has_gateway).ok_or(Denied::GatewayNoMapping { address: dst })?;
+        trail.step(Step::Destination { interface: at.interface, vpc: at.vpc, host: at.host });
+        let translation = match public {
+            IpAddr::V4(public) => Translation { src: Some(public), ..Translation::NONE },
+            IpAddr::V6(_) => Translation::NONE,
+        };
+        let owner = Owner { interface: at.interface, host: at.host };
+        Ok(Next { translation, ..self.next(owner, at.vpc, Scope::Internet, track) })
+    }
+
     /// Step 10 inside the VPC.
     fn deliver(&self, track: Track, trail: &mut impl Trail) -> Result<Next, Denied> {
         let Leaving { vpc, flow, .. } = self;
@@ -201,7 +247,7 @@ impl Leaving<'_, '_> {
         let scope = if self.is_own { scope } else { Scope::RouteTarget(interface) };
         let sender = if matches!(scope, Scope::RouteTarget(_)) { None } else { Some(self.x.id) };
         let origin = Origin { vpc: self.vpc.id, interface: sender, scope };
-        Next { interface, vpc, host, origin, peering: None, track }
+        Next { interface, vpc, host, origin, peering: None, translation: Translation::NONE, track }
     }
 }
 

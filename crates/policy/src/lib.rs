@@ -13,6 +13,9 @@
 //!  Conntrack::commit (D06)                                         Conntrack::commit (D06)
 //! ```
 //!
+//! A packet through an Internet gateway is [translated](Translation) between the two: [`Next::translation`] at the sender's,
+//! [`Tables::enter`] at the receiver's.
+//!
 //! [`egress`] and [`ingress`] change nothing and allocate nothing; [`Conntrack`] is the only state. A tracked flow skips the
 //! security groups and nothing else: routes, peerings and network ACLs judge every packet.
 #![no_std]
@@ -24,8 +27,10 @@ mod conntrack;
 mod denied;
 pub mod flow;
 mod group;
+pub mod internet;
 mod leave;
 mod lifetime;
+mod nat;
 mod record;
 mod route;
 mod tables;
@@ -34,16 +39,20 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod translation;
 mod verdict;
 
 pub use arrive::ingress;
 pub use conntrack::{Conntrack, Hint, Limits, Restored, Stray};
-pub use denied::{Denied, NotApplicable, Reason};
+pub use denied::{Denied, NatCause, NotApplicable, Reason};
 pub use flow::{Flow, FlowKey, IcmpClass, L4, TcpFlags};
+pub use internet::{Internet, OnInternet};
 pub use leave::egress;
 pub use lifetime::{OwnTimeouts, Timeouts};
 pub use model::Scope;
+pub use nat::{NAT_PORTS, NatLimits, NatTable};
 pub use record::{Mirror, RECORD_LAYOUT, RECORD_WORDS};
 pub use tables::{Owner, Tables};
 pub use trail::{RouteState, RuleRef, Step, Trail};
+pub use translation::Translation;
 pub use verdict::{Admit, L2, Next, Origin, Track, Tracked};

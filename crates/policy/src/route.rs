@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use model::{Cidr, Destination, PrefixListId, Route, RouteTable, RouteTableId, RouteTarget};
+use model::{Cidr, Destination, InternetGatewayId, PrefixListId, Route, RouteTable, RouteTableId, RouteTarget};
 
 /// Blocks of one family, each with a value.
 #[derive(Debug)]
@@ -97,6 +97,12 @@ pub(crate) enum Way {
     Local,
     Peering(usize),
     Endpoint(usize),
+    /// The interface of a NAT gateway.
+    Nat(usize),
+    /// The VPC's egress-only Internet gateway.
+    EgressOnly,
+    /// The VPC's own Internet gateway.
+    Gateway(InternetGatewayId),
     Blackhole,
     /// An active target that this cloud records but does not carry.
     NotCarried,

@@ -5,33 +5,37 @@
 //! is ([`Tables::recompile`]). What a slice names but does not hold fails closed: no route, an ACL that denies, a group without
 //! rules, an interface that is down.
 
+mod internet;
+mod nat;
 mod reuse;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use model::intent::{Peer, VpcSlice};
 use model::{
-    Cidr, ConnectionTracking, HostId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTable, RouteTableId,
-    RouteTarget, SecurityGroup, SecurityGroupId, Subnet, Tags, VpcId,
+    Cidr, ConnectionTracking, HostId, InterfaceKind, InternetGatewayId, NetworkInterfaceId, PeeringId, PeeringStatus,
+    RouteTable, RouteTableId, RouteTarget, SecurityGroup, SecurityGroupId, Subnet, Tags, VpcId,
 };
 
 use crate::acl::Acl;
 use crate::group::{Resolved, Rules};
 use crate::route::{Hop, Routes, Way};
-use crate::{NotApplicable, Origin, OwnTimeouts, Scope};
+use crate::{Internet, NotApplicable, Origin, OwnTimeouts, Scope};
 
 /// Iteration order is never used, so that a fixed seed is for speed only; ids are random and a VPC's addresses are its own.
-type Map<K, V> = HashMap<K, V, FixedState>;
+pub(crate) type Map<K, V> = HashMap<K, V, FixedState>;
 
 /// Where a VPC stands, seen from another: 0 is itself, n is behind its peering number n - 1.
 pub(crate) type VpcIndex = u32;
 pub(crate) const OWN: VpcIndex = 0;
+/// Nobody has an address there, nor groups.
+pub(crate) const NOWHERE: VpcIndex = VpcIndex::MAX;
 
 /// The law's tables of some VPCs.
 #[derive(Debug, Default)]
@@ -39,6 +43,7 @@ pub struct Tables {
     generation: u64,
     vpcs: Vec<Compiled>,
     places: Arc<Places>,
+    internet: Arc<Internet>,
 }
 
 /// A VPC's tables and what they were made from, if that was lent for longer than the making.
@@ -70,7 +75,7 @@ impl Tables {
         let slices: BTreeMap<VpcId, &VpcSlice> = slices.into_iter().map(|slice| (slice.vpc.id, slice)).collect();
         let compiled = |slice| Compiled { source: None, tables: Arc::new(VpcTables::compile(slice)) };
         let vpcs: Vec<Compiled> = slices.into_values().map(compiled).collect();
-        Tables { generation, places: Arc::new(Places::of(&vpcs)), vpcs }
+        Tables { generation, places: Arc::new(Places::of(&vpcs)), vpcs, internet: Arc::default() }
     }
 
     /// As given to [`Tables::compile`]; a cached verdict of another generation is void.
@@ -92,12 +97,18 @@ impl Tables {
     /// follows from the source address in the receiver's own copy of the mapping (spec 14.3, option a).
     pub fn origin(&self, to: NetworkInterfaceId, source_vpc: VpcId, scope: Scope, source: IpAddr) -> Origin {
         let is_lost = matches!(scope, Scope::RouteTarget(_));
-        let interface = if is_lost { None } else { self.sender(to, source_vpc, source).map(|owner| owner.interface) };
+        let sender = || self.sender(to, source_vpc, scope, source).map(|owner| owner.interface);
+        let interface = if is_lost { None } else { sender() };
         Origin { vpc: source_vpc, interface, scope }
     }
 
-    /// Who owns an address of a VPC in the view of the interface's own VPC: itself, or one that it is peered with.
-    pub fn sender(&self, to: NetworkInterfaceId, source_vpc: VpcId, source: IpAddr) -> Option<Owner> {
+    /// Who owns an address of a VPC in the view of the interface's own VPC: itself, or one that it is peered with; over the internet,
+    /// whom the public address stands for.
+    pub fn sender(&self, to: NetworkInterfaceId, source_vpc: VpcId, scope: Scope, source: IpAddr) -> Option<Owner> {
+        if scope == Scope::Internet {
+            let at = self.internet.sender(source).filter(|at| at.vpc == source_vpc)?;
+            return Some(Owner { interface: at.interface, host: at.host });
+        }
         let (vpc, _) = self.endpoint(to)?;
         vpc.owner(vpc.index_of(source_vpc)?, source)
     }
@@ -135,6 +146,12 @@ pub(crate) struct VpcTables {
     pub(crate) endpoints: Arc<[Endpoint]>,
     /// Places in `endpoints`.
     addresses: Arc<Map<IpAddr, usize>>,
+    /// The one that is attached.
+    pub(crate) gateway: Option<InternetGatewayId>,
+    /// It has an egress-only Internet gateway.
+    pub(crate) is_egress_only: bool,
+    /// Places in `endpoints`, and the private address that each public one stands for.
+    public: Arc<Map<Ipv4Addr, (usize, Ipv4Addr)>>,
     peerings: Arc<[PeeringTables]>,
     bearings: Arc<[Bearing]>,
     /// Of the interfaces that say something of how long their flows are tracked.
@@ -166,9 +183,13 @@ pub(crate) struct Endpoint {
     /// Place in the VPC's subnets.
     pub(crate) subnet: usize,
     addresses: Box<[IpAddr]>,
+    /// Private, and public.
+    public: Box<[(Ipv4Addr, Ipv4Addr)]>,
     pub(crate) source_dest_check: bool,
     pub(crate) is_up: bool,
     pub(crate) host: Option<HostId>,
+    /// A NAT gateway's: it has no groups and tracks nothing, for what it translates is all that passes.
+    pub(crate) is_nat: bool,
     /// Place in the VPC's bearings.
     bearing: usize,
 }
@@ -197,6 +218,17 @@ struct OtherSide {
 impl Endpoint {
     pub(crate) fn owns(&self, address: IpAddr) -> bool {
         self.addresses.contains(&address)
+    }
+
+    /// What stands for an address of this interface on the internet; of IPv6 it is the address itself.
+    pub(crate) fn public(&self, address: IpAddr) -> Option<IpAddr> {
+        match address {
+            IpAddr::V4(private) => {
+                let found = self.public.iter().find(|(own, _)| *own == private);
+                found.map(|(_, public)| IpAddr::V4(*public))
+            }
+            IpAddr::V6(_) => self.owns(address).then_some(address),
+        }
     }
 }
 
@@ -305,12 +337,19 @@ impl VpcTables {
                 addresses.entry(*address).or_insert(place);
             }
         }
+        let mut public = Map::default();
+        for (place, endpoint) in endpoints.iter().enumerate() {
+            public.extend(endpoint.public.iter().map(|(private, public)| (*public, (place, *private))));
+        }
         let mut tables = VpcTables {
             id: slice.vpc.id,
             blocks: slice.vpc.blocks().collect(),
             subnets: Arc::default(),
             endpoints,
             addresses: Arc::new(addresses),
+            gateway: slice.internet_gateways.first().copied(),
+            is_egress_only: !slice.egress_only_internet_gateways.is_empty(),
+            public: Arc::new(public),
             peerings,
             bearings: Arc::default(),
             own_timeouts: own_timeouts(slice),
@@ -402,9 +441,11 @@ fn compile_endpoints(slice: &VpcSlice, sets: &mut GroupSets) -> (Arc<[Endpoint]>
             id: interface.id,
             subnet,
             addresses: interface.addresses().collect(),
+            public: interface.public.iter().map(|at| (at.private, at.public)).collect(),
             source_dest_check: interface.source_dest_check,
             is_up: endpoint.is_up,
             host: endpoint.host,
+            is_nat: interface.kind == InterfaceKind::NatGateway,
             bearing,
         })
     });
@@ -450,11 +491,17 @@ fn way(slice: &VpcSlice, tables: &VpcTables, places: &BTreeMap<NetworkInterfaceI
             or_blackhole(place.map(Way::Endpoint))
         }
         RouteTarget::InternetGateway(id) => {
-            or_blackhole(slice.internet_gateways.contains(&id).then_some(Way::NotCarried))
+            or_blackhole(slice.internet_gateways.contains(&id).then_some(Way::Gateway(id)))
         }
-        RouteTarget::NatGateway(_) | RouteTarget::EgressOnlyInternetGateway(_) | RouteTarget::TransitGateway(_) => {
-            Way::NotCarried
+        RouteTarget::NatGateway(id) => {
+            let interface = slice.nat_gateways.get(&id);
+            let place = interface.and_then(|interface| places.get(interface)).copied();
+            or_blackhole(place.filter(|place| tables.endpoints[*place].is_nat).map(Way::Nat))
         }
+        RouteTarget::EgressOnlyInternetGateway(id) => {
+            or_blackhole(slice.egress_only_internet_gateways.contains(&id).then_some(Way::EgressOnly))
+        }
+        RouteTarget::TransitGateway(_) => Way::NotCarried,
     }
 }
 

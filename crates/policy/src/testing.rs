@@ -13,14 +13,14 @@ use model::federation::Member;
 use model::intent::{Endpoint, Peer, VpcSlice};
 use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::{
-    AclAction, Cidr, Destination, Direction, HostId, InternetGatewayId, IpProtocol, MacAddr, NetworkAcl,
-    NetworkAclEntry, NetworkInterface, NetworkInterfaceId, Peering, PeeringId, PeeringOptions, PeeringSide,
-    PeeringStatus, Ports, PrefixListId, Region, ResourceId, Route, RouteOrigin, RouteTable, RouteTarget, RulePeer,
-    SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Subnet, SubnetId, Tags, Time, Vpc, VpcId,
-    Zone,
+    AclAction, Cidr, Destination, Direction, EgressOnlyInternetGatewayId, HostId, InternetGatewayId, IpProtocol,
+    MacAddr, NatGatewayId, NetworkAcl, NetworkAclEntry, NetworkInterface, NetworkInterfaceId, Peering, PeeringId,
+    PeeringOptions, PeeringSide, PeeringStatus, Ports, PrefixListId, PublicAssociation, PublicHolder, PublicIpv6,
+    PublicPlace, Region, ResourceId, Route, RouteOrigin, RouteTable, RouteTarget, RulePeer, SecurityGroup,
+    SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Subnet, SubnetId, Tags, Time, Vpc, VpcId, Zone,
 };
 
-use crate::Tables;
+use crate::{Internet, Tables};
 
 /// Where a [`Lab`] puts what is not told a place.
 pub const REGION: &str = "us-east-1";
@@ -97,7 +97,10 @@ impl Lab {
             peers: Vec::new(),
             dhcp_options: None,
             hosted_zones: Vec::new(),
+            resource_names: BTreeMap::new(),
             prefix_lists: BTreeMap::new(),
+            nat_gateways: BTreeMap::new(),
+            egress_only_internet_gateways: Vec::new(),
             vpc: Arc::new(vpc),
         };
         self.slices.insert(id, slice);
@@ -173,6 +176,7 @@ impl Lab {
             description: String::new(),
             private_ips: Vec::new(),
             ipv6_addresses: Vec::new(),
+            has_primary_ipv6: false,
             public: Vec::new(),
             kind: model::InterfaceKind::Interface,
             groups: BTreeSet::from([slice.vpc.default_group]),
@@ -203,6 +207,7 @@ impl Lab {
             cidrs: slice.vpc.cidrs.iter().map(|a| a.cidr).collect(),
             ipv6_cidrs: slice.vpc.ipv6_cidrs.iter().map(|a| a.cidr).collect(),
             options: PeeringOptions::default(),
+            has_dns_names: slice.vpc.has_dns_names(),
         };
         let peering = Arc::new(Peering {
             id,
@@ -385,6 +390,26 @@ impl Lab {
         id
     }
 
+    /// A NAT gateway with an interface of its own.
+    pub fn nat_gateway(&mut self, subnet: SubnetId, addresses: &[&str]) -> (NatGatewayId, NetworkInterfaceId) {
+        let interface = self.interface(subnet, addresses);
+        self.edit_interface(interface, |interface| {
+            interface.kind = model::InterfaceKind::NatGateway;
+            interface.source_dest_check = false;
+            interface.groups.clear();
+        });
+        let id = self.id();
+        let slice = self.slice_of(|slice| slice.subnets.iter().any(|s| s.id == subnet));
+        slice.nat_gateways.insert(id, interface);
+        (id, interface)
+    }
+
+    pub fn egress_only_internet_gateway(&mut self, vpc: VpcId) -> EgressOnlyInternetGatewayId {
+        let id = self.id();
+        self.slice(vpc).egress_only_internet_gateways.push(id);
+        id
+    }
+
     /// Moves the whole VPC to another region, the peerings' records included.
     pub fn set_region(&mut self, vpc: VpcId, region: &str) {
         let region: Region = p(region);
@@ -418,6 +443,7 @@ impl Lab {
                 addresses: e.interface.addresses().collect(),
                 groups: if here { e.interface.groups.clone() } else { BTreeSet::new() },
                 host: e.host,
+                resource_name: None,
             };
             let groups = other.security_groups.iter().filter(|_| here).map(|g| g.id).collect();
             Some(Peer {
@@ -436,14 +462,42 @@ impl Lab {
 
     /// Tables of all VPCs.
     pub fn compile(&self) -> Tables {
-        Tables::compile(self.complete().values(), 1)
+        Tables::compile(self.complete().values(), 1).with_internet(Arc::new(self.internet()))
+    }
+
+    /// Gives a private address of an interface a public one.
+    pub fn map_public(&mut self, interface: NetworkInterfaceId, private: &str, public: &str) {
+        let (private, public) = (p(private), p(public));
+        let endpoint = self.endpoint(interface);
+        let association = PublicAssociation { private, public, elastic: None };
+        Arc::make_mut(&mut endpoint.interface).public.push(association);
+    }
+
+    /// What can be reached through the Internet gateways of these VPCs.
+    pub fn internet(&self) -> Internet {
+        let (mut public, mut ipv6) = (BTreeMap::new(), BTreeMap::new());
+        for slice in self.slices.values() {
+            let has_gateway = !slice.internet_gateways.is_empty();
+            for Endpoint { interface, host, .. } in &slice.endpoints {
+                let (vpc, host) = (slice.vpc.id, *host);
+                public.extend(interface.public.iter().map(|at| {
+                    let holder = PublicHolder { vpc, interface: interface.id, private: at.private, host, has_gateway };
+                    (at.public, Arc::new(PublicPlace { region: slice.region, holder: Some(holder) }))
+                }));
+                let place = Arc::new(PublicIpv6 { vpc, interface: interface.id, host });
+                let gets_out = has_gateway || !slice.egress_only_internet_gateways.is_empty();
+                let addresses = interface.ipv6_addresses.iter().filter(|_| gets_out);
+                ipv6.extend(addresses.map(|address| (*address, place.clone())));
+            }
+        }
+        Internet::new(&public, &ipv6)
     }
 
     /// Tables of the VPCs that have an interface on this host: what its agent has.
     pub fn compile_for(&self, host: HostId) -> Tables {
         let slices = self.complete();
         let is_here = |slice: &&VpcSlice| slice.endpoints.iter().any(|e| e.host == Some(host));
-        Tables::compile(slices.values().filter(is_here), 1)
+        Tables::compile(slices.values().filter(is_here), 1).with_internet(Arc::new(self.internet()))
     }
 }
 

@@ -3,10 +3,11 @@
 //! The data plane hands in `()`, which costs nothing; the analyser a `Vec<Step>`, which is the ladder of hops (spec 12.2.3).
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use model::{
-    AclAction, Cidr, Direction, HostId, NetworkAclId, NetworkInterfaceId, PeeringId, PeeringStatus, RouteTableId,
-    RouteTarget, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
+    AclAction, Cidr, Direction, HostId, InternetGatewayId, NetworkAclId, NetworkInterfaceId, PeeringId, PeeringStatus,
+    RouteTableId, RouteTarget, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
 };
 
 use crate::{Denied, Track, Tracked};
@@ -44,6 +45,9 @@ pub enum Step {
     Route { table: RouteTableId, destination: Cidr, target: RouteTarget, state: RouteState },
     /// The peering that is crossed, as this side sees it.
     Peering { direction: Direction, peering: PeeringId, status: PeeringStatus },
+    /// The Internet gateway that the packet leaves or enters its VPC by, and the public address that stands for the sender or
+    /// the receiver; `None`: none does.
+    Gateway { direction: Direction, gateway: InternetGatewayId, public: Option<IpAddr> },
     /// The interface that gets the packet, and where it is.
     Destination { interface: NetworkInterfaceId, vpc: VpcId, host: Option<HostId> },
     /// Always the last step of a refusal.

@@ -2,6 +2,8 @@
 
 use model::{Direction, HostId, NetworkInterfaceId, PeeringId, Scope, VpcId};
 
+use crate::Translation;
+
 /// How the guest addressed the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum L2 {
@@ -33,6 +35,9 @@ pub struct Next {
     pub origin: Origin,
     /// The peering that is crossed, for counters and flow logs.
     pub peering: Option<PeeringId>,
+    /// What the packet must be changed to before it goes there; what stands for the receiver is changed back where it arrives
+    /// ([`Tables::enter`](crate::Tables::enter)).
+    pub translation: Translation,
     /// What [`Conntrack::commit`](crate::Conntrack::commit) must be told for the sending interface.
     pub track: Track,
 }
@@ -73,7 +78,7 @@ impl Tracked {
 pub enum Track {
     /// Go on with the tracked flow that it belongs to.
     Established,
-    /// Nothing: an error changes no flow's life.
+    /// Nothing: an error changes no flow's life, and a NAT gateway tracks none.
     Related,
     /// Begin a tracked flow.
     New,

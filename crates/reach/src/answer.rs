@@ -105,6 +105,8 @@ pub enum Stage {
     Route,
     /// The peering that is crossed, as this side sees it.
     Peering(Direction),
+    /// The Internet gateway by which the packet leaves or enters a VPC.
+    Gateway(Direction),
     /// The look-up of the receiver.
     Destination,
     /// What the receiving side cannot believe of the sender.

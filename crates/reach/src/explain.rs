@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use model::{Direction, NetworkInterfaceId, VpcId};
-use policy::{Denied, Flow, Step};
+use policy::{Denied, Flow, Step, Translation};
 
 use crate::answer::{Answer, Blocker, Cause, Hop, Path, Stage, Way};
 use crate::question::{Question, reply};
@@ -65,12 +65,12 @@ impl Attempt {
         let mut memory = Memory::default();
         let flow = question.flow;
         let forward = network.walk(question.from, &flow, &mut memory);
-        if let Some(stop) = Stop::of(Way::Forward, flow, &forward, question.to) {
+        if let Some(stop) = Stop::of(Way::Forward, &forward, question.to) {
             return Attempt { forward, back: None, stop: Some(stop) };
         }
-        let answering = forward.outcome().ok().zip(reply(&flow)).filter(|_| !question.is_one_way);
+        let answering = forward.outcome().ok().zip(reply(&forward.arrived())).filter(|_| !question.is_one_way);
         let back = answering.map(|(from, flow)| (flow, network.walk(from, &flow, &mut memory)));
-        let stop = back.as_ref().and_then(|(flow, walk)| Stop::of(Way::Back, *flow, walk, Some(question.from)));
+        let stop = back.as_ref().and_then(|(_, walk)| Stop::of(Way::Back, walk, Some(question.from)));
         Attempt { forward, back, stop }
     }
 }
@@ -89,8 +89,9 @@ pub(crate) struct Stop {
 
 impl Stop {
     /// `None`: it arrives where it shall.
-    fn of(way: Way, flow: Flow, walk: &Walk, wanted: Option<NetworkInterfaceId>) -> Option<Stop> {
-        let Leg { from, steps, outcome } = walk.last();
+    fn of(way: Way, walk: &Walk, wanted: Option<NetworkInterfaceId>) -> Option<Stop> {
+        let leg @ Leg { from, steps, outcome, .. } = walk.last();
+        let flow = if received(steps).is_some() { leg.arrived() } else { leg.flow };
         let (cause, stage) = match *outcome {
             Err(denied) => (Cause::Denied(denied), stage_of(&denied, steps)),
             Ok(to) if wanted.is_some_and(|wanted| wanted != to) => {
@@ -167,6 +168,9 @@ fn stage_of(denied: &Denied, steps: &[Step]) -> Stage {
         | Denied::PeeringOfOthers { .. }
         | Denied::OutsidePeer { .. }
         | Denied::OutsideOwn { .. } => Stage::Peering(side),
+        Denied::GatewayNoPublicAddress | Denied::GatewayPrivateAddress { .. } | Denied::GatewayNoMapping { .. } => {
+            Stage::Gateway(side)
+        }
         Denied::NoOwner { .. } => Stage::Destination,
         Denied::SenderDisagrees { .. } => Stage::Claim,
         Denied::DestinationDown { .. } | Denied::SourceCheckIngress { .. } => Stage::Interface(Direction::Ingress),
@@ -178,6 +182,7 @@ fn stage_of(denied: &Denied, steps: &[Step]) -> Stage {
 fn ladder(network: &Network, way: Way, flow: Flow, walk: &Walk) -> Path {
     let of_leg = |(leg, walked): (usize, &Leg)| {
         let mut at = network.place_of(walked.from);
+        let (Translation { src, dst, .. }, mut now) = (walked.translation, walked.flow);
         let hops = walked.steps.iter().filter_map(|step| {
             let stage = match *step {
                 Step::Interface { direction, interface, .. } => {
@@ -189,8 +194,15 @@ fn ladder(network: &Network, way: Way, flow: Flow, walk: &Walk) -> Path {
                 Step::OnLink { .. } => Stage::OnLink,
                 Step::Route { .. } => Stage::Route,
                 Step::Peering { direction, .. } => Stage::Peering(direction),
+                Step::Gateway { direction, .. } => Stage::Gateway(direction),
                 Step::Destination { .. } => Stage::Destination,
                 _ => return None,
+            };
+            let before = now;
+            now = match stage {
+                Stage::Gateway(Direction::Egress) => Translation { src, ..Translation::NONE }.flow(&before),
+                Stage::Gateway(Direction::Ingress) => Translation { dst, ..Translation::NONE }.flow(&before),
+                _ => before,
             };
             let place = match *step {
                 Step::Destination { vpc, .. } => network.place(vpc, None),
@@ -202,7 +214,7 @@ fn ladder(network: &Network, way: Way, flow: Flow, walk: &Walk) -> Path {
                 }
                 other => other,
             };
-            Some(Hop { leg, stage, step: Some(step), place: place?, before: flow, after: flow, blockers: Vec::new() })
+            Some(Hop { leg, stage, step: Some(step), place: place?, before, after: now, blockers: Vec::new() })
         });
         hops.collect::<Vec<_>>()
     };

@@ -37,5 +37,5 @@ pub use mend::{Mend, NEW_PEERING};
 pub use network::Network;
 pub use question::{Ends, Goal, Question, QuestionError, Traffic};
 pub use survey::{CLIENT_PORTS, Case, Kind, Range, Survey, survey};
-pub use walk::{Leg, Memory, Walk};
+pub use walk::{Judged, Leg, Memory, Walk};
 pub use words::header;

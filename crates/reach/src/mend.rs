@@ -207,6 +207,7 @@ fn peer(network: &Network, here: &PeeringSide, there: &PeeringSide, peering: Pee
         addresses: endpoint.interface.addresses().collect(),
         groups: if is_near { endpoint.interface.groups.clone() } else { Default::default() },
         host: endpoint.host,
+        resource_name: None,
     };
     let members = other.endpoints.iter().map(member).collect();
     let groups = other.security_groups.iter().filter(|_| is_near).map(|group| group.id).collect();

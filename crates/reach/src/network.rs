@@ -9,7 +9,7 @@ use core::net::IpAddr;
 
 use model::intent::{Endpoint, VpcSlice};
 use model::{HostId, NetworkInterfaceId, Peering, PeeringSide, SubnetId, VpcId};
-use policy::Tables;
+use policy::{Internet, Tables};
 
 use crate::answer::Place;
 use crate::mend::Mend;
@@ -22,6 +22,7 @@ pub struct Network {
     interfaces: BTreeMap<NetworkInterfaceId, VpcId>,
     /// Stands for a host where there is none.
     stand_in: Option<HostId>,
+    internet: Arc<Internet>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,8 +32,8 @@ struct Part {
 }
 
 impl Part {
-    fn new(slice: Arc<VpcSlice>) -> Part {
-        let tables = Arc::new(Tables::compile([&*slice], 0));
+    fn new(slice: Arc<VpcSlice>, internet: &Arc<Internet>) -> Part {
+        let tables = Arc::new(Tables::compile([&*slice], 0).with_internet(internet.clone()));
         Part { slice, tables }
     }
 }
@@ -45,7 +46,7 @@ impl Network {
         for slice in slices {
             let of_vpc = slice.endpoints.iter().map(|endpoint| (endpoint.interface.id, slice.vpc.id));
             network.interfaces.extend(of_vpc);
-            network.vpcs.insert(slice.vpc.id, Part::new(Arc::new(slice)));
+            network.vpcs.insert(slice.vpc.id, Part::new(Arc::new(slice), &network.internet));
         }
         network
     }
@@ -58,6 +59,20 @@ impl Network {
             slice
         }));
         Network { stand_in: Some(host), ..network }
+    }
+
+    /// The same, with what can be reached through Internet gateways. The VPCs of a packet's way must be among those that are here.
+    #[must_use]
+    pub fn with_internet(mut self, internet: Internet) -> Network {
+        let internet = match self.stand_in {
+            Some(host) => internet.with_host(host),
+            None => internet,
+        };
+        self.internet = Arc::new(internet);
+        for part in self.vpcs.values_mut() {
+            *part = Part::new(part.slice.clone(), &self.internet);
+        }
+        self
     }
 
     /// The host, unless it only stands in for one.
@@ -137,7 +152,7 @@ impl Network {
     pub(crate) fn edit(&mut self, vpc: VpcId, edit: impl FnOnce(&mut VpcSlice)) -> bool {
         let Some(part) = self.vpcs.get_mut(&vpc) else { return false };
         edit(Arc::make_mut(&mut part.slice));
-        *part = Part::new(part.slice.clone());
+        *part = Part::new(part.slice.clone(), &self.internet);
         true
     }
 }

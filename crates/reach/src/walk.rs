@@ -5,14 +5,17 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use model::{Direction, NetworkInterfaceId, Time};
-use policy::{Conntrack, Denied, Flow, L2, Limits, Step, Timeouts, Trail, egress, ingress};
+use policy::{
+    Conntrack, Denied, Flow, L2, Limits, NatLimits, NatTable, Step, Timeouts, Trail, Translation, egress, ingress,
+};
 
 use crate::Network;
 
-/// What connection tracking knows, at one moment.
+/// What connection tracking knows, and what NAT gateways translate, at one moment.
 #[derive(Debug)]
 pub struct Memory {
     pub conntrack: Conntrack,
+    pub nat: NatTable,
     pub now: Time,
 }
 
@@ -20,7 +23,9 @@ impl Default for Memory {
     /// Nothing yet; room for the packets of one question.
     fn default() -> Memory {
         let limits = Limits { flows: FLOWS, flows_per_interface: FLOWS };
-        Memory { conntrack: Conntrack::new(limits, Timeouts::default(), 0), now: Time::EPOCH }
+        let nat = NatLimits { mappings: FLOWS, mappings_per_gateway: FLOWS, ..NatLimits::default() };
+        let conntrack = Conntrack::new(limits, Timeouts::default(), 0);
+        Memory { conntrack, nat: NatTable::new(nat, 0), now: Time::EPOCH }
     }
 }
 
@@ -30,7 +35,8 @@ const FLOWS: u32 = 64;
 /// A packet through more middleboxes than this goes round in a ring.
 const LEGS_MAX: usize = 8;
 
-/// A packet's whole way: a leg to each middlebox, each of which is taken to forward it unchanged, and the last one.
+/// A packet's whole way: a leg to each middlebox, each of which is taken to forward it unchanged, one to each NAT gateway, which
+/// translates it, and the last one.
 #[derive(Clone, Debug)]
 pub struct Walk {
     /// At least one.
@@ -41,12 +47,37 @@ pub struct Walk {
 #[derive(Clone, Debug)]
 pub struct Leg {
     pub from: NetworkInterfaceId,
+    /// The packet as it is sent.
+    pub flow: Flow,
+    /// What Internet gateways made of it, as far as it came.
+    pub translation: Translation,
     pub steps: Vec<Step>,
     /// Who gets it.
     pub outcome: Result<NetworkInterfaceId, Denied>,
 }
 
+/// What becomes of a packet on one leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Who gets it.
+    pub outcome: Result<NetworkInterfaceId, Denied>,
+    /// What Internet gateways make of it, as far as it comes.
+    pub translation: Translation,
+}
+
+impl Leg {
+    /// The packet as it was last.
+    pub fn arrived(&self) -> Flow {
+        self.translation.flow(&self.flow)
+    }
+}
+
 impl Walk {
+    /// The packet as whoever got it at last has it.
+    pub fn arrived(&self) -> Flow {
+        self.last().arrived()
+    }
+
     /// Who got it at last.
     pub fn outcome(&self) -> Result<NetworkInterfaceId, Denied> {
         self.last().outcome
@@ -59,9 +90,6 @@ impl Walk {
 
 impl Network {
     /// What becomes of a packet that an interface sends, up to the next interface, and what that leaves in `memory`.
-    ///
-    /// # Errors
-    /// The law's refusal.
     pub fn judge(
         &self,
         from: NetworkInterfaceId,
@@ -69,8 +97,22 @@ impl Network {
         l2: L2,
         memory: &mut Memory,
         trail: &mut impl Trail,
+    ) -> Judged {
+        let mut translation = Translation::NONE;
+        let outcome = self.ask(from, flow, l2, memory, trail, &mut translation);
+        Judged { outcome, translation }
+    }
+
+    fn ask(
+        &self,
+        from: NetworkInterfaceId,
+        flow: &Flow,
+        l2: L2,
+        memory: &mut Memory,
+        trail: &mut impl Trail,
+        translation: &mut Translation,
     ) -> Result<NetworkInterfaceId, Denied> {
-        let Memory { conntrack, now } = memory;
+        let Memory { conntrack, now, .. } = memory;
         let here = self.vpc_of(from).and_then(|vpc| self.tables(vpc)).ok_or(Denied::SourceDown { interface: from })?;
         if let Some((step, denied)) = self.kept_by_router(from, flow) {
             trail.step(step);
@@ -80,11 +122,16 @@ impl Network {
         let seen = conntrack.lookup(from, Direction::Egress, flow, *now);
         let next = egress(here, from, flow, l2, seen, trail)?;
         conntrack.commit(from, Direction::Egress, flow, next.track, *now)?;
-        let (to, down) = (next.interface, Denied::DestinationDown { interface: next.interface });
+        *translation = next.translation;
+        let down = Denied::DestinationDown { interface: next.interface };
         let Some(there) = self.tables(next.vpc).filter(|_| next.host.is_some()) else {
             trail.step(Step::Denied(down));
             return Err(down);
         };
+        let entered = there.arriving(&next, flow);
+        let (to, whole) = entered.inspect_err(|denied| trail.step(Step::Denied(*denied)))?;
+        *translation = whole;
+        let flow = &whole.flow(flow);
         let seen = conntrack.lookup(to, Direction::Ingress, flow, *now);
         let admit = ingress(there, to, &next.origin, flow, seen, trail)?;
         conntrack.commit(to, Direction::Ingress, flow, admit.track, *now)?;
@@ -94,16 +141,38 @@ impl Network {
     /// The packet's whole way. A guest sends to a neighbour in its subnet directly, as every IP stack does.
     pub fn walk(&self, from: NetworkInterfaceId, flow: &Flow, memory: &mut Memory) -> Walk {
         let mut legs: Vec<Leg> = Vec::new();
-        let mut at = from;
+        let (mut at, mut flow, mut l2) = (from, *flow, L2::Neighbour);
         loop {
             let mut steps = Vec::new();
-            let outcome = self.judge(at, flow, L2::Neighbour, memory, &mut steps);
-            legs.push(Leg { from: at, steps, outcome });
+            let Judged { mut outcome, translation } = self.judge(at, &flow, l2, memory, &mut steps);
+            let arrived = translation.flow(&flow);
+            let translated = outcome.ok().and_then(|to| Some((to, self.translated(to, &arrived, memory)?)));
+            if let Some((_, Err(denied))) = translated {
+                steps.push(Step::Denied(denied));
+                outcome = Err(denied);
+            }
+            legs.push(Leg { from: at, flow, translation, steps, outcome });
+            (flow, l2) = (arrived, L2::Neighbour);
             match outcome {
-                Ok(to) if !self.owns(to, flow) && legs.len() < LEGS_MAX => at = to,
+                Ok(to) if legs.len() < LEGS_MAX && translated.is_some() => {
+                    // A gateway hands everything to the router.
+                    let onward = translated.and_then(|(_, onward)| onward.ok()).unwrap_or(arrived);
+                    (at, flow, l2) = (to, onward, L2::Router);
+                }
+                Ok(to) if !self.owns(to, &flow) && legs.len() < LEGS_MAX => at = to,
                 _ => return Walk { legs },
             }
         }
+    }
+
+    /// What a NAT gateway makes of a packet that came to its interface; `None`: it is none's.
+    fn translated(&self, at: NetworkInterfaceId, flow: &Flow, memory: &mut Memory) -> Option<Result<Flow, Denied>> {
+        let own = self.tables(self.vpc_of(at)?)?.nat_gateway(at)?;
+        let translated = match own.contains(&flow.dst) {
+            true => memory.nat.inbound(at, own, flow, memory.now),
+            false => memory.nat.outbound(at, own, flow, memory.now),
+        };
+        Some(translated.map_err(|cause| Denied::NatExhausted { gateway: at, cause }))
     }
 
     /// What the VPC's router keeps for itself, before the law is asked: packets for the resolver, which is not carried (D04), and for

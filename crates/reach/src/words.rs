@@ -23,6 +23,8 @@ impl Stage {
             Stage::Route => "route table",
             Stage::Peering(Direction::Egress) => "peering, this side",
             Stage::Peering(Direction::Ingress) => "peering, other side",
+            Stage::Gateway(Direction::Egress) => "internet gateway, out",
+            Stage::Gateway(Direction::Ingress) => "internet gateway, in",
             Stage::Destination => "address look-up",
             Stage::Claim => "sender's claim",
             Stage::OtherSide => "other account's side",
@@ -48,6 +50,7 @@ impl Hop {
             Step::Acl { acl, .. } => acl.to_string(),
             Step::Route { table, .. } => table.to_string(),
             Step::Peering { peering, .. } => peering.to_string(),
+            Step::Gateway { gateway, .. } => gateway.to_string(),
             Step::Denied(_) => return None,
         })
     }
@@ -88,6 +91,11 @@ fn words(step: &Step) -> String {
         }
         Step::Peering { peering, status, .. } if *peering == NEW_PEERING => format!("the new peering is {status}"),
         Step::Peering { peering, status, .. } => format!("{peering} is {status}"),
+        Step::Gateway { direction, gateway, public: Some(public) } => match direction {
+            Direction::Egress => format!("{gateway}: the source is {public} from here on"),
+            Direction::Ingress => format!("{gateway}: {public} is the destination's"),
+        },
+        Step::Gateway { gateway, public: None, .. } => format!("{gateway}: no public address"),
         Step::Destination { interface, vpc, host } => match host {
             Some(host) => format!("{interface} in {vpc}, on {host}"),
             None => format!("{interface} in {vpc}"),

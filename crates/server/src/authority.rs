@@ -35,8 +35,20 @@ use crate::private_file;
 
 pub use tokens::{TTL_MAX, TokenError, Tokens};
 
-/// Its name inside the data directory.
-const FILE_NAME: &str = "authority.json";
+/// What an authority is there for.
+struct Purpose {
+    /// Its name inside the data directory.
+    file: &'static str,
+    /// What the root calls itself.
+    name: &'static str,
+    /// What a new one costs.
+    price: &'static str,
+}
+
+const HOSTS: Purpose = Purpose { file: "authority.json", name: "Peerway hosts", price: "have every host join anew" };
+/// Another key than the hosts': who believes the API's certificate must not believe hosts for it.
+const API: Purpose =
+    Purpose { file: "api-authority.json", name: "Peerway API", price: "give clients the new api-ca.pem" };
 /// How long a host's certificate lasts; it is renewed at half.
 pub const LIFETIME: Duration = Duration::hours(30 * 24);
 /// Hosts' clocks may be behind by this much.
@@ -91,7 +103,7 @@ pub(crate) struct ServerCertificate {
 /// Whom a certificate is for.
 struct Subject {
     name: String,
-    uri: String,
+    names: Vec<SanType>,
     uses: Vec<ExtendedKeyUsagePurpose>,
 }
 
@@ -100,13 +112,10 @@ struct Subject {
 pub enum AuthorityError {
     #[error("cannot {what} `{}`", path.display())]
     File { what: &'static str, path: PathBuf, source: io::Error },
-    #[error("`{}` has mode {mode:o} and may be read by others; run chmod 600 on it, and have every host join anew if others did", path.display())]
-    Exposed { path: PathBuf, mode: u32 },
-    #[error(
-        "`{}` is not an authority's key and root certificate; restore it, or remove it and have every host join anew",
-        path.display()
-    )]
-    Broken { path: PathBuf },
+    #[error("`{}` has mode {mode:o} and may be read by others; run chmod 600 on it, and if others did, remove it and {price}", path.display())]
+    Exposed { path: PathBuf, mode: u32, price: &'static str },
+    #[error("`{}` is not an authority's key and root certificate; restore it, or remove it and {price}", path.display())]
+    Broken { path: PathBuf, price: &'static str },
     #[error("cannot make the authority's key")]
     Make(#[source] io::Error),
 }
@@ -170,22 +179,36 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError`]. A key that cannot be read is never replaced by a fresh one: every host would be cut off.
     pub fn open(data: Option<&Path>, now: Time) -> Result<Authority, AuthorityError> {
+        Authority::open_for(&HOSTS, data, now)
+    }
+
+    /// The authority that the API's own certificate is from.
+    ///
+    /// # Errors
+    /// As [`Authority::open`].
+    pub(crate) fn open_api(data: Option<&Path>, now: Time) -> Result<Authority, AuthorityError> {
+        Authority::open_for(&API, data, now)
+    }
+
+    fn open_for(purpose: &Purpose, data: Option<&Path>, now: Time) -> Result<Authority, AuthorityError> {
+        let price = purpose.price;
         let Some(data) = data else {
-            return make(now).and_then(|stored| load(&stored).ok_or_else(|| failed("an unreadable key was made")));
+            return make(purpose, now)
+                .and_then(|stored| load(&stored).ok_or_else(|| failed("an unreadable key was made")));
         };
-        let path = data.join(FILE_NAME);
+        let path = data.join(purpose.file);
         match fs::read(&path).map(Zeroizing::new) {
             Ok(json) => {
-                refuse_exposed(&path)?;
+                refuse_exposed(&path, price)?;
                 let stored: Option<Stored> = serde_json::from_slice(&json).ok();
-                stored.and_then(|stored| load(&stored)).ok_or(AuthorityError::Broken { path })
+                stored.and_then(|stored| load(&stored)).ok_or(AuthorityError::Broken { path, price })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let stored = make(now)?;
+                let stored = make(purpose, now)?;
                 let json = serde_json::to_vec(&stored).map(Zeroizing::new).map_err(io::Error::from);
                 let written = json.and_then(|json| private_file::write(&path, &json));
                 written.map_err(|source| AuthorityError::File { what: "write", path, source })?;
-                tracing::info!("made the authority that certifies hosts");
+                tracing::info!(name = purpose.name, "made an authority");
                 load(&stored).ok_or_else(|| failed("an unreadable key was made"))
             }
             Err(source) => Err(AuthorityError::File { what: "read", path, source }),
@@ -226,7 +249,7 @@ impl Authority {
     ) -> Result<Certificate, IssueError> {
         let subject = Subject {
             name: host.to_string(),
-            uri: stream::host_uri(host),
+            names: uri(stream::host_uri(host))?,
             uses: vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth],
         };
         self.sign_for(subject, &request.public_key, now)
@@ -237,14 +260,22 @@ impl Authority {
     /// # Errors
     /// `Sign`.
     pub(crate) fn issue_server(&self, now: Time) -> Result<ServerCertificate, IssueError> {
+        self.issue_with_key("Peerway server", uri(stream::SERVER_URI.into())?, now)
+    }
+
+    /// A fresh key for the API, certified for the addresses and names by which clients reach it.
+    ///
+    /// # Errors
+    /// `Sign`.
+    pub(crate) fn issue_api(&self, names: Vec<SanType>, now: Time) -> Result<ServerCertificate, IssueError> {
+        self.issue_with_key(API.name, names, now)
+    }
+
+    fn issue_with_key(&self, name: &str, names: Vec<SanType>, now: Time) -> Result<ServerCertificate, IssueError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(Key);
         let key = key.map_err(|error| IssueError::Sign(error.to_string()))?;
-        let subject = Subject {
-            name: "Peerway server".into(),
-            uri: stream::SERVER_URI.into(),
-            uses: vec![ExtendedKeyUsagePurpose::ServerAuth],
-        };
-        let certificate = self.sign_for(subject, &key, now)?;
+        let uses = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let certificate = self.sign_for(Subject { name: name.into(), names, uses }, &key, now)?;
         Ok(ServerCertificate { certificate, private_key: Zeroizing::new(key.0.serialize_der()) })
     }
 
@@ -253,8 +284,7 @@ impl Authority {
         let (not_before, not_after) = span(now, LIFETIME);
         let mut params = params(not_before, not_after).map_err(|error| sign(&error))?;
         params.distinguished_name.push(DnType::CommonName, subject.name);
-        let uri = subject.uri.try_into().map_err(|error: rcgen::Error| sign(&error))?;
-        params.subject_alt_names = vec![SanType::URI(uri)];
+        params.subject_alt_names = subject.names;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = subject.uses;
@@ -316,12 +346,12 @@ fn failed(why: impl std::fmt::Display) -> AuthorityError {
 }
 
 /// A fresh key with its root certificate.
-fn make(now: Time) -> Result<Stored, AuthorityError> {
+fn make(purpose: &Purpose, now: Time) -> Result<Stored, AuthorityError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(Key).map_err(failed)?;
     let (not_before, not_after) = span(now, ROOT_LIFETIME);
     let mut params = params(not_before, not_after).map_err(failed)?;
-    params.distinguished_name.push(DnType::CommonName, "Peerway hosts");
-    // It certifies hosts and no further authority.
+    params.distinguished_name.push(DnType::CommonName, purpose.name);
+    // It certifies no further authority.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let root = params.self_signed(&key).map_err(failed)?;
@@ -368,6 +398,12 @@ fn span(now: Time, lifetime: Duration) -> (Time, Time) {
     (second(Time::from_unix_millis(now.as_unix_millis().saturating_sub(BACKDATED.as_millis()))), second(now + lifetime))
 }
 
+/// The one name of a host, or of the server that hosts speak to.
+fn uri(text: String) -> Result<Vec<SanType>, IssueError> {
+    let uri = text.try_into().map_err(|error: rcgen::Error| IssueError::Sign(error.to_string()))?;
+    Ok(vec![SanType::URI(uri)])
+}
+
 /// A request that proves that whoever made it has the key.
 fn read(csr: &[u8]) -> Result<CertificateSigningRequestParams, IssueError> {
     if csr.len() > CSR_MAX {
@@ -384,11 +420,11 @@ fn read(csr: &[u8]) -> Result<CertificateSigningRequestParams, IssueError> {
     }
 }
 
-fn refuse_exposed(path: &Path) -> Result<(), AuthorityError> {
+fn refuse_exposed(path: &Path, price: &'static str) -> Result<(), AuthorityError> {
     let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777);
     match mode {
         Ok(mode) if mode & 0o077 == 0 => Ok(()),
-        Ok(mode) => Err(AuthorityError::Exposed { path: path.to_owned(), mode }),
+        Ok(mode) => Err(AuthorityError::Exposed { path: path.to_owned(), mode, price }),
         Err(source) => Err(AuthorityError::File { what: "read", path: path.to_owned(), source }),
     }
 }
@@ -508,7 +544,7 @@ mod tests {
         let certificate = again.issue(host("a"), &csr(), NOW).unwrap();
         let (_, root) = X509Certificate::from_der(first.root()).unwrap();
         X509Certificate::from_der(&certificate.chain[0]).unwrap().1.verify_signature(Some(root.public_key())).unwrap();
-        let path = data.path().join(FILE_NAME);
+        let path = data.path().join(HOSTS.file);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = Authority::open(Some(data.path()), NOW).err().unwrap();
@@ -519,8 +555,8 @@ mod tests {
     #[test]
     fn a_broken_file_is_an_error_and_stays() {
         let data = tempfile::tempdir().unwrap();
-        let path = data.path().join(FILE_NAME);
-        let (one, other) = (make(NOW).unwrap(), make(NOW).unwrap());
+        let path = data.path().join(HOSTS.file);
+        let (one, other) = (make(&HOSTS, NOW).unwrap(), make(&HOSTS, NOW).unwrap());
         let mixed = Stored { private_key: one.private_key.clone(), root: other.root.clone() };
         for content in [Vec::new(), b"{}".to_vec(), serde_json::to_vec(&mixed).unwrap()] {
             private_file::write(&path, &content).unwrap();

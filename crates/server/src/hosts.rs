@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::intent::Intent;
-use model::{Host, HostId, KeyFingerprint, Region, World};
-use stream::{Bytes, Digests, JoinSecret, NoCertificate, Report, ToAgent, ToServer, Update};
+use model::{Host, HostId, InstanceId, KeyFingerprint, Region, Time, World};
+use stream::{Bytes, CONSOLE_MAX, Console, Digests, JoinSecret, NoCertificate, Report, ToAgent, ToServer, Update};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::authority::{Application, Certificate};
 use crate::members::{self, is_member};
@@ -64,6 +65,21 @@ pub(crate) struct Hosts {
     /// The newest connection of each host; it replaces the ones before, whose end may not have been noticed.
     newest: watch::Sender<BTreeMap<HostId, u64>>,
     next: AtomicU64,
+    /// Where the newest connection of each host takes what is to be said on it.
+    lines: Mutex<BTreeMap<HostId, (u64, mpsc::Sender<Said>)>>,
+    /// What hosts told of consoles, for those who asked.
+    consoles: broadcast::Sender<(HostId, Console)>,
+}
+
+/// How long a host has to tell of a console.
+const CONSOLE_WAIT: Duration = Duration::from_secs(2);
+/// Consoles that were told and not heard yet by all who ask; beyond, the oldest are missed and the question has no answer.
+const CONSOLES_MAX: usize = 16;
+
+/// What an instance's console said last.
+pub(crate) struct ConsoleOutput {
+    pub(crate) written: Time,
+    pub(crate) output: Vec<u8>,
 }
 
 impl Default for Hosts {
@@ -72,6 +88,8 @@ impl Default for Hosts {
             in_force: watch::channel(InForce::new()).0,
             newest: watch::channel(BTreeMap::new()).0,
             next: AtomicU64::new(0),
+            lines: Mutex::default(),
+            consoles: broadcast::channel(CONSOLES_MAX).0,
         }
     }
 }
@@ -106,9 +124,34 @@ impl Hosts {
         self.in_force.send_modify(|hosts| drop(hosts.insert(host, at)));
     }
 
+    /// Asks the host that carries an instance what its console said; `None`: it is not connected, or does not answer in time.
+    pub(crate) async fn console(&self, host: HostId, instance: InstanceId) -> Option<ConsoleOutput> {
+        let mut told = self.consoles.subscribe();
+        let line = self.lines().get(&host).map(|(_, line)| line.clone())?;
+        let answer = async {
+            line.send(Said::Answer(ToAgent::Console { instance })).await.ok()?;
+            loop {
+                match told.recv().await {
+                    Ok((from, console)) if (from, console.instance) == (host, instance) => return Some(console),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        };
+        let console = tokio::time::timeout(CONSOLE_WAIT, answer).await.ok().flatten()?;
+        let mut output = console.output.0;
+        output.truncate(CONSOLE_MAX);
+        Some(ConsoleOutput { written: console.written, output })
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<HostId, (u64, mpsc::Sender<Said>)>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Another connection of the host; the ones before end.
-    fn begin(&self, host: HostId) -> u64 {
+    fn begin(&self, host: HostId, line: mpsc::Sender<Said>) -> u64 {
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lines().insert(host, (connection, line));
         self.newest.send_modify(|newest| {
             newest.insert(host, connection);
         });
@@ -122,6 +165,11 @@ impl Hosts {
     }
 
     fn end(&self, host: HostId, connection: u64) {
+        let mut lines = self.lines();
+        if lines.get(&host).is_some_and(|(newest, _)| *newest == connection) {
+            lines.remove(&host);
+        }
+        drop(lines);
         self.newest.send_if_modified(|newest| {
             let is_last = newest.get(&host) == Some(&connection);
             if is_last {
@@ -157,8 +205,8 @@ pub(crate) async fn serve(
         Err(error) => return tracing::warn!(?known, error = %chain(&error), "a host did not say hello"),
     };
     tracing::info!(%host, "host connected");
-    let connection = cloud.hosts.begin(host);
     let (say, said) = mpsc::channel(1);
+    let connection = cloud.hosts.begin(host, say.clone());
     tokio::select! {
         result = tell(cloud, known, host, has, said, write) => log_end(host, result),
         result = hear(cloud, known, host, &say, read) => log_end(host, result),
@@ -347,6 +395,8 @@ async fn hear(
         match receive(&mut read, stream::FRAME_MAX).await? {
             ToServer::Applied { revisions } => cloud.hosts.set(host, revisions),
             ToServer::Report(report) => record(cloud, host, report).await,
+            // Nobody may be waiting any more.
+            ToServer::Console(console) => drop(cloud.hosts.consoles.send((host, console))),
             ToServer::Certify { csr, .. } => {
                 let _ = say.send(Said::Answer(certify(cloud, known, host, csr, None, None).await)).await;
             }

@@ -1,39 +1,52 @@
-//! The port: HTTP/1.1 requests to their answers. Every answer is XML, every refusal has EC2's shape.
+//! The port: HTTP/1.1 requests to their answers. Every answer is XML or, of the services that speak it, JSON; every refusal has the shape
+//! that the service's clients read.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ec2::service::Service;
-use ec2::signature::Signed;
+use ec2::signature::{Claim, Signed};
 use ec2::{Error, Node};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::server::conn::http1;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::{Cloud, api, auth};
+use crate::audit::{Trail, Who};
+use crate::auth::Authenticated;
+use crate::region::{chain, machine_time};
+use crate::tls::Tls;
+use crate::{Cloud, api, auth, foreign, route53};
 
 /// The longest request body, in bytes; EC2's user data alone is 16 KiB.
 const BODY_MAX: usize = 1 << 20;
 const CONNECTIONS_MAX: usize = 1024;
 /// A client that does not finish its head or body in this time is cut off.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// From a connection's first byte until TLS is agreed.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest head: a GET has its parameters there.
+const HEAD_MAX: usize = 256 << 10;
+const HEADERS_MAX: usize = 64;
 
 /// Serves until the task is ended.
-pub(crate) async fn serve(listener: TcpListener, cloud: Arc<Cloud>) {
+pub(crate) async fn serve(listener: TcpListener, tls: Option<Tls>, cloud: Arc<Cloud>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((connection, _)) => {
+            Ok((connection, from)) => {
                 let cloud = cloud.clone();
+                let tls = tls.as_ref().map(|tls| tls.acceptor(machine_time()));
                 tokio::spawn(async move {
-                    talk(connection, cloud).await;
+                    receive(connection, from, tls, cloud).await;
                     drop(place);
                 });
             }
@@ -46,25 +59,64 @@ pub(crate) async fn serve(listener: TcpListener, cloud: Arc<Cloud>) {
     }
 }
 
-async fn talk(connection: TcpStream, cloud: Arc<Cloud>) {
+async fn receive(connection: TcpStream, from: SocketAddr, tls: Option<tokio_rustls::TlsAcceptor>, cloud: Arc<Cloud>) {
     let _ = connection.set_nodelay(true);
+    let Some(tls) = tls else { return talk(connection, from, READ_TIMEOUT, cloud).await };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(connection)).await {
+        Ok(Ok(connection)) => talk(connection, from, READ_TIMEOUT, cloud).await,
+        Ok(Err(error)) => tracing::debug!(%from, error = %chain(&error), "TLS was not agreed"),
+        Err(_) => tracing::debug!(%from, "TLS was not agreed in time"),
+    }
+}
+
+async fn talk(
+    connection: impl AsyncRead + AsyncWrite + Unpin,
+    from: SocketAddr,
+    patience: Duration,
+    cloud: Arc<Cloud>,
+) {
     let service = hyper::service::service_fn(move |request| {
         let cloud = cloud.clone();
-        async move { Ok::<_, Infallible>(respond(&cloud, request).await) }
+        async move { Ok::<_, Infallible>(audited(&cloud, request, from, patience).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
+        .header_read_timeout(patience)
+        .max_buf_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(connection), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
-async fn respond(cloud: &Cloud, request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let request_id = request_id();
+/// The answer, written down.
+async fn audited(
+    cloud: &Cloud,
+    request: Request<Incoming>,
+    from: SocketAddr,
+    patience: Duration,
+) -> Response<Full<Bytes>> {
+    let mut trail = Trail::new(from, request_id(), request.headers());
+    let response = respond(cloud, request, patience, &mut trail).await;
+    let code = response.extensions().get::<Refusal>().map_or("ok", |refusal| refusal.0.as_str());
+    cloud.audit.record(trail, response.status().as_u16(), code);
+    response
+}
+
+/// The error code of an answer that says no.
+#[derive(Clone)]
+struct Refusal(String);
+
+async fn respond(
+    cloud: &Cloud,
+    request: Request<Incoming>,
+    patience: Duration,
+    trail: &mut Trail,
+) -> Response<Full<Bytes>> {
+    let request_id = trail.request_id.clone();
     let (parts, body) = request.into_parts();
-    let body = tokio::time::timeout(READ_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
+    let body = tokio::time::timeout(patience, Limited::new(body, BODY_MAX).collect()).await;
     let headers: Vec<(String, String)> = parts
         .headers
         .iter()
@@ -84,13 +136,21 @@ async fn respond(cloud: &Cloud, request: Request<Incoming>) -> Response<Full<Byt
     let signed =
         Signed { method: parts.method.as_str(), path: parts.uri.path(), query, headers: &headers, body: &body };
     let service = auth::service_of(&signed);
-    if let Err(error) = admissible(&parts) {
+    trail.service = Some(service);
+    if let Err((error, why)) = cloud.names.check(&parts) {
+        cloud.meters.turned_away(why);
         return refuse(service, &error, &request_id);
+    }
+    if let Err(error) = admissible(&parts, service) {
+        return refuse(service, &error, &request_id);
+    }
+    if service == Service::Route53 {
+        return rest(route53::answer(cloud, &signed, trail).await, &request_id);
     }
     // A presigned POST has its parameters in the query, too.
     let form: &[u8] = if parts.method == Method::GET || body.is_empty() { query.as_bytes() } else { &body };
-    match metered(cloud, &signed, form, service, &request_id).await {
-        Ok(document) => document_response(StatusCode::OK, document, &request_id),
+    match metered(cloud, &signed, form, service, trail).await {
+        Ok(document) => document_response(service, StatusCode::OK, document, &request_id),
         Err(error) => refuse(service, &error, &request_id),
     }
 }
@@ -101,16 +161,27 @@ async fn metered(
     signed: &Signed<'_>,
     form: &[u8],
     service: Service,
-    request_id: &str,
+    trail: &mut Trail,
 ) -> Result<String, Error> {
     let began = Instant::now();
+    if service.is_json() {
+        let operation = foreign::operation(signed);
+        trail.action = operation.chars().take(64).collect();
+        let result = foreign::answer(cloud, signed, service, operation, trail).await;
+        cloud.meters.request(service, operation, result.as_ref().err(), began.elapsed());
+        return result;
+    }
     let form = Node::parse(form);
-    let action = form.as_ref().ok().and_then(|form| form.text("Action")).unwrap_or_default().to_owned();
+    trail.action = form.as_ref().ok().and_then(|form| form.text("Action")).unwrap_or_default().to_owned();
     let result = match form {
-        Ok(form) => answer(cloud, signed, &form, service, request_id).await,
+        Ok(form) => {
+            let result = answer(cloud, signed, &form, service, trail).await;
+            trail.form = Some(form);
+            result
+        }
         Err(error) => Err(error),
     };
-    cloud.meters.request(service, &action, result.as_ref().err(), began.elapsed());
+    cloud.meters.request(service, &trail.action, result.as_ref().err(), began.elapsed());
     result
 }
 
@@ -119,13 +190,10 @@ async fn answer(
     signed: &Signed<'_>,
     form: &Node,
     service: Service,
-    request_id: &str,
+    trail: &mut Trail,
 ) -> Result<String, Error> {
-    let who = auth::authenticate(cloud, signed).map_err(|error| match service {
-        Service::Sts => error.into_sts(),
-        Service::Ec2 | Service::Peerway => error.into_ec2(),
-    })?;
-    let (account, region) = (who.caller.account, who.region);
+    let who = identify(cloud, signed, service, trail)?;
+    let (account, region, request_id) = (who.caller.account, who.region, &trail.request_id);
     let action = form.text("Action").unwrap_or_default().chars().take(64).collect::<String>();
     let result = api::answer(cloud, who, form, request_id).await;
     let code = result.as_ref().err().map_or("ok", |error| &error.code);
@@ -133,18 +201,36 @@ async fn answer(
     result
 }
 
-/// What no signature can make good: another method, another path, a page in a browser asking on somebody's behalf.
-fn admissible(parts: &hyper::http::request::Parts) -> Result<(), Error> {
-    if ![Method::GET, Method::POST].contains(&parts.method) {
+/// Who asks, written down whether it is let in or not.
+pub(crate) fn identify(
+    cloud: &Cloud,
+    signed: &Signed<'_>,
+    service: Service,
+    trail: &mut Trail,
+) -> Result<Authenticated, Error> {
+    let who = auth::authenticate(cloud, signed).map_err(|error| {
+        cloud.meters.unauthentic(&error);
+        trail.access_key = Claim::read(signed).ok().map(|claim| claim.access_key);
+        match service {
+            Service::Sts | Service::Route53 => error.into_sts(),
+            _ => error.into_ec2(),
+        }
+    })?;
+    trail.access_key = Some(who.access_key.clone());
+    trail.who = Some(Who { caller: who.caller.clone(), region: who.region, is_proven: who.is_proven });
+    Ok(who)
+}
+
+/// What no signature can make good: another method, another path.
+fn admissible(parts: &hyper::http::request::Parts, service: Service) -> Result<(), Error> {
+    let is_rest = service == Service::Route53;
+    if !is_rest && ![Method::GET, Method::POST].contains(&parts.method) {
         let message = format!("The method {} is not allowed; use GET or POST", parts.method);
         return Err(Error::new("MethodNotAllowed", message).with_status(405));
     }
-    if parts.uri.path() != "/" {
+    if !is_rest && parts.uri.path() != "/" {
         let message = format!("The path {} is not served here; the API's path is /", parts.uri.path());
         return Err(Error::new("InvalidRequest", message).with_status(404));
-    }
-    if parts.headers.contains_key(ORIGIN) {
-        return Err(Error::new("OperationNotPermitted", "Requests from web pages are not served").with_status(403));
     }
     Ok(())
 }
@@ -153,15 +239,36 @@ fn too_large() -> Error {
     Error::new("RequestEntityTooLarge", format!("The request is over the limit of {BODY_MAX} bytes")).with_status(413)
 }
 
-fn refuse(service: Service, error: &Error, request_id: &str) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-    document_response(status, service.render_error(error, request_id), request_id)
+fn rest(result: Result<route53::Reply, Error>, request_id: &str) -> Response<Full<Bytes>> {
+    let reply = match result {
+        Ok(reply) => reply,
+        Err(error) => return refuse(Service::Route53, &error, request_id),
+    };
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let mut response = document_response(Service::Route53, status, reply.document, request_id);
+    if let Some(location) = reply.location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
-fn document_response(status: StatusCode, document: String, request_id: &str) -> Response<Full<Bytes>> {
+fn refuse(service: Service, error: &Error, request_id: &str) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = document_response(service, status, service.render_error(error, request_id), request_id);
+    response.extensions_mut().insert(Refusal(error.code.to_string()));
+    response
+}
+
+fn document_response(
+    service: Service,
+    status: StatusCode,
+    document: String,
+    request_id: &str,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(document)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=UTF-8"));
+    let content_type = if service.is_json() { "application/x-amz-json-1.1" } else { "text/xml;charset=UTF-8" };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert("x-amzn-requestid", id);
     }
@@ -177,4 +284,58 @@ fn request_id() -> String {
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::{ApiOptions, Carriers, Options};
+
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    fn cloud() -> Arc<Cloud> {
+        let options = Options {
+            data: None,
+            regions: vec!["us-east-1".parse().unwrap()],
+            carriers: Carriers::Fixed(Vec::new()),
+            strict_auth: true,
+            api: ApiOptions::default(),
+            allow_clock: false,
+            strict: false,
+            default_vpc: false,
+            quotas: control::Quotas::default(),
+            account_quotas: BTreeMap::new(),
+            public_pools: Vec::new(),
+            wait: Duration::ZERO,
+        };
+        Arc::new(Cloud::open(options, "127.0.0.1:1".parse().unwrap()).unwrap())
+    }
+
+    /// What a client hears that says this and then nothing, until it is cut off.
+    async fn heard(cloud: &Arc<Cloud>, said: &str) -> String {
+        let (mut client, server): (DuplexStream, DuplexStream) = duplex(1 << 16);
+        let talking = tokio::spawn(talk(server, "127.0.0.1:2".parse().unwrap(), PATIENCE, cloud.clone()));
+        client.write_all(said.as_bytes()).await.unwrap();
+        let mut heard = String::new();
+        let read = client.read_to_string(&mut heard);
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("it is held on to").unwrap();
+        talking.await.unwrap();
+        heard
+    }
+
+    #[tokio::test]
+    async fn who_only_holds_on_to_a_connection_is_cut_off() {
+        let cloud = cloud();
+        for said in ["", "POST / HTTP/1.1\r\nhost: localhost\r\nx: "] {
+            assert_eq!(heard(&cloud, said).await, "", "{said}");
+        }
+        let waits = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\nAction=";
+        let told = heard(&cloud, waits).await;
+        assert!(told.starts_with("HTTP/1.1 408") && told.contains("RequestTimeout"), "{told}");
+        cloud.close();
+    }
 }

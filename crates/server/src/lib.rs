@@ -12,19 +12,29 @@
 //!
 //! All side effects live here: the clock, randomness, sockets, threads. What happens is decided in `control`.
 
+mod accounts;
 mod api;
+mod audit;
 mod auth;
 pub mod authority;
+pub mod backup;
+mod events;
 mod federation;
+mod foreign;
 mod hosts;
 mod http;
+mod key;
+mod lines;
 mod members;
 pub mod meters;
+mod names;
 mod operator;
 mod private_file;
 mod reach;
 mod records;
 mod region;
+mod route53;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -32,18 +42,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{HostId, Region};
+use model::{AccountId, HostId, Ipv4Cidr, Region};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+pub use audit::AuditScope;
 pub use control::Quotas;
 pub use meters::Observer;
+pub use names::is_fixed_name;
 pub use operator::OperatorKey;
+pub use tls::ApiTls;
 
+use audit::Audit;
 use authority::{Authority, AuthorityError, TokenError, Tokens};
+use events::Events;
 use hosts::Hosts;
 use meters::Meters;
+use names::Names;
 use region::RegionShell;
+use tls::{Tls, TlsError};
 
 /// What an operator chose.
 #[derive(Clone, Debug)]
@@ -56,11 +73,29 @@ pub struct Options {
     pub carriers: Carriers,
     /// Only real access keys; else a 12-digit access key is that account.
     pub strict_auth: bool,
+    pub api: ApiOptions,
     /// The test-only action that moves the clock.
     pub allow_clock: bool,
+    /// Refuses parameters that EC2 does not know, which are ignored otherwise.
+    pub strict: bool,
+    /// Every account has a default VPC in every region, from its first use on.
+    pub default_vpc: bool,
     pub quotas: Quotas,
+    /// Of accounts that may have more, or less.
+    pub account_quotas: BTreeMap<AccountId, Quotas>,
+    /// Where public IPv4 addresses are taken from; each region has a share of each. Empty: the documentation ranges.
+    pub public_pools: Vec<Ipv4Cidr>,
     /// How long an answer waits for hosts to have the change in force (architecture ch. 5).
     pub wait: Duration,
+}
+
+/// How the API's port is kept.
+#[derive(Clone, Debug, Default)]
+pub struct ApiOptions {
+    pub tls: ApiTls,
+    /// By which names, beside addresses and `localhost`, it may be asked.
+    pub names: Vec<String>,
+    pub audit: AuditScope,
 }
 
 /// The hosts that carry instances.
@@ -86,6 +121,9 @@ pub(crate) struct Cloud {
     hosts: Hosts,
     meters: Meters,
     trust: Arc<Trust>,
+    names: Names,
+    audit: Audit,
+    events: Arc<Events>,
 }
 
 /// Who certifies hosts, and who may join.
@@ -113,6 +151,10 @@ pub enum StartError {
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("cannot write {what} in the data directory")]
+    Lines { what: &'static str, source: std::io::Error },
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
 }
@@ -126,12 +168,14 @@ impl Server {
         listener.set_nonblocking(true).map_err(StartError::Listen)?;
         let listener = TcpListener::from_std(listener).map_err(StartError::Listen)?;
         let address = listener.local_addr().map_err(StartError::Listen)?;
-        let cloud = Arc::new(Cloud::open(options)?);
+        let ApiOptions { tls, names, .. } = &options.api;
+        let tls = Tls::open(tls, options.data.as_deref(), address, names, region::machine_time())?;
+        let cloud = Arc::new(Cloud::open(options, address)?);
         if cloud.options.strict_auth {
             operator::ensure(&cloud).await.inspect_err(|_| cloud.close())?;
         }
         let mut tasks = JoinSet::new();
-        tasks.spawn(http::serve(listener, cloud.clone()));
+        tasks.spawn(http::serve(listener, tls, cloud.clone()));
         tasks.spawn(federation::run(cloud.clone()));
         for region in cloud.regions.keys() {
             tasks.spawn(region::tick(cloud.clone(), *region));
@@ -186,20 +230,28 @@ impl Trust {
 }
 
 impl Cloud {
-    fn open(options: Options) -> Result<Cloud, StartError> {
+    fn open(options: Options, address: SocketAddr) -> Result<Cloud, StartError> {
         let home = *options.regions.first().ok_or(StartError::NoRegion)?;
+        let data = options.data.as_deref();
+        let lines = |what| move |source| StartError::Lines { what, source };
+        let events = Arc::new(Events::open(data).map_err(lines("events"))?);
+        let audit = Audit::open(data, options.api.audit).map_err(lines("the audit log"))?;
         let mut regions = BTreeMap::new();
         for region in &options.regions {
-            regions.insert(*region, RegionShell::open(*region, &options)?);
+            regions.insert(*region, RegionShell::open(*region, &options, events.clone())?);
         }
         let trust = Arc::new(Trust::open(options.data.as_deref())?);
         tracing::info!(%home, regions = regions.len(), "state is open");
-        Ok(Cloud { options, regions, hosts: Hosts::default(), meters: Meters::default(), trust })
+        let names = Names::new(address, options.strict_auth, &options.api.names);
+        let (hosts, meters) = (Hosts::default(), Meters::default());
+        Ok(Cloud { options, regions, hosts, meters, trust, names, audit, events })
     }
 
     /// Takes no more work, and waits until what was taken is done.
     fn close(&self) {
         self.regions.values().for_each(RegionShell::close);
+        self.events.close();
+        self.audit.close();
     }
 
     /// The region that owns accounts and keys.

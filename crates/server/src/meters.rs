@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ec2::service::{PeerwayRequest, Service, StsRequest};
+use ec2::service::{IamRequest, PeerwayRequest, Service, StsRequest};
+use ec2::signature::AuthError;
 use model::{HostId, Region};
 
 use crate::Cloud;
+use crate::names::Outsider;
 
 /// Different error codes at most.
 const CODES_MAX: usize = 256;
@@ -98,9 +100,28 @@ pub(crate) struct Meters {
     errors: Mutex<BTreeMap<String, u64>>,
     convergence: Histogram,
     convergence_timeouts: AtomicU64,
+    /// By [`AuthError::CAUSES`].
+    unauthentic: [AtomicU64; AuthError::CAUSES.len()],
+    /// By [`Outsider::CAUSES`].
+    turned_away: [AtomicU64; Outsider::CAUSES.len()],
 }
 
 impl Meters {
+    /// A request that nobody proved to have made.
+    pub(crate) fn unauthentic(&self, error: &AuthError) {
+        self.unauthentic[error.cause()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that was not looked at.
+    pub(crate) fn turned_away(&self, why: Outsider) {
+        self.turned_away[why.cause()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn refusals(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.unauthentic.iter().chain(&self.turned_away).map(|count| count.load(Ordering::Relaxed));
+        AuthError::CAUSES.into_iter().chain(Outsider::CAUSES).zip(counts).collect()
+    }
+
     /// A request that was answered.
     pub(crate) fn request(&self, service: Service, action: &str, error: Option<&ec2::Error>, took: Duration) {
         let requests = lock(&self.requests).entry((service.name(), known(service, action))).or_default().clone();
@@ -128,6 +149,10 @@ fn known(service: Service, action: &str) -> &'static str {
         Service::Ec2 => ec2::action::NAMES,
         Service::Sts => StsRequest::NAMES,
         Service::Peerway => PeerwayRequest::NAMES,
+        Service::Route53 => ec2::route53::Request::NAMES,
+        Service::Iam => IamRequest::NAMES,
+        Service::Ssm => control::foreign::SSM,
+        Service::Logs => control::foreign::LOGS,
     };
     names.iter().find(|name| **name == action).copied().unwrap_or(OTHER)
 }
@@ -155,6 +180,10 @@ pub struct Readings {
     pub requests: Vec<RequestReading>,
     /// Answers that say no, by error code.
     pub errors: BTreeMap<String, u64>,
+    /// Requests that were refused before anybody looked at what they ask, by cause.
+    pub refusals: Vec<(&'static str, u64)>,
+    /// Lines that are in no file: of the audit log, and of events.
+    pub lost_lines: [(&'static str, u64); 2],
     pub regions: Vec<RegionReading>,
     pub hosts: Vec<HostReading>,
     /// From a commit until every connected host had it in force, or the wait was over.
@@ -217,6 +246,8 @@ impl Observer {
         Readings {
             requests: requests.into_iter().map(request).collect(),
             errors: lock(&cloud.meters.errors).clone(),
+            refusals: cloud.meters.refusals(),
+            lost_lines: [("audit", cloud.audit.lost()), ("events", cloud.events.lost())],
             regions: cloud.regions.iter().map(|(region, shell)| region_reading(*region, shell)).collect(),
             hosts: host_readings(cloud),
             convergence: cloud.meters.convergence.read(),

@@ -100,6 +100,7 @@ fn known(world: &World, file: OperatorKey) -> Option<AccessKey> {
         secret: file.secret_access_key,
         account: file.account,
         created: machine_time(),
+        is_disabled: false,
         session: None,
     })
 }

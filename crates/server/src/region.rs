@@ -14,15 +14,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use control::events::Event;
 use control::federation::CHANGES_MAX;
 use control::{Config, Seed};
 use ec2::Error;
+use ec2::route53;
 use ec2::service::{PeerwayReply, StsReply};
-use model::{Change, Ipv6Cidr, Key, Region, Time, World};
-use store::{Store, TXN_OPERATIONS_MAX, Txn};
+use model::{Change, Ipv4Cidr, Ipv6Cidr, Key, Region, Time, World};
+use store::{Snapshot, Store, TXN_OPERATIONS_MAX, Txn};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 
+use crate::events::Events;
 use crate::meters::Commits;
 use crate::{Carriers, Cloud, Options, StartError, records};
 
@@ -41,6 +44,9 @@ pub(crate) enum Answer {
     Ec2(Box<ec2::Reply>),
     Sts(Box<StsReply>),
     Peerway(Box<PeerwayReply>),
+    Route53(Box<route53::Reply>),
+    /// A document of a service that speaks JSON.
+    Json(String),
     Nothing,
 }
 
@@ -68,7 +74,7 @@ pub(crate) struct RegionShell {
 }
 
 impl RegionShell {
-    pub(crate) fn open(region: Region, options: &Options) -> Result<RegionShell, StartError> {
+    pub(crate) fn open(region: Region, options: &Options, events: Arc<Events>) -> Result<RegionShell, StartError> {
         let store = match &options.data {
             Some(data) => Store::open(data.join("regions").join(region.as_str()))?,
             None => Store::memory(),
@@ -81,12 +87,17 @@ impl RegionShell {
             Carriers::Joined => config.needs_host = true,
         }
         config.quotas = options.quotas;
+        config.account_quotas.clone_from(&options.account_quotas);
+        config.default_vpc = options.default_vpc;
         config.ipv6_pool = ipv6_pool(config.ipv6_pool, options, region);
+        config.public_pools = public_pools(&config.public_pools, options, region);
         let (publish, published) = watch::channel(Arc::new(world.clone()));
         let (tell_abroad, abroad) = watch::channel(());
         let commits = Arc::<Commits>::default();
         let of_writer = commits.clone();
-        let writer = Writer { region, store, config: config.clone(), world, publish, tell_abroad, commits: of_writer };
+        let config_of_writer = config.clone();
+        let writer =
+            Writer { region, store, config: config_of_writer, world, publish, tell_abroad, commits: of_writer, events };
         let desk = Arc::new(Desk::new(writer));
         let of_thread = desk.clone();
         let thread = std::thread::Builder::new()
@@ -127,6 +138,11 @@ impl RegionShell {
         answer.await.map_err(|_| unavailable("The state cannot be written; see the server's log"))?
     }
 
+    /// Lets nothing be written for as long as the value lives.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held(lock(&self.desk.writer))
+    }
+
     /// Takes no more work and waits until what was taken is done.
     pub(crate) fn close(&self) {
         self.desk.close();
@@ -137,12 +153,41 @@ impl RegionShell {
     }
 }
 
+/// A region that is not written to.
+pub(crate) struct Held<'a>(MutexGuard<'a, Option<Writer>>);
+
+impl Held<'_> {
+    /// Everything that was acknowledged; `None`: the region is closed.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.0.as_ref().map(|writer| writer.store.snapshot(""))
+    }
+}
+
 /// A /40 of the pool for each region, so that no two VPCs of the cloud get the same block.
 fn ipv6_pool(pool: Ipv6Cidr, options: &Options, region: Region) -> Ipv6Cidr {
     const PREFIX_LEN: u8 = 40;
     let index = options.regions.iter().position(|other| *other == region).unwrap_or(0);
     let nth = pool.nth((index as u128) << (128 - PREFIX_LEN));
     nth.and_then(|network| Ipv6Cidr::new(network, PREFIX_LEN)).unwrap_or(pool)
+}
+
+/// Shares of each pool of public addresses: enough for this many regions to come later without anyone's share changing.
+const SHARES_MIN: usize = 4;
+
+/// A region's share of each pool: no address is in two regions'. A pool that is too small to be shared is the first region's.
+fn public_pools(default: &[Ipv4Cidr], options: &Options, region: Region) -> Vec<Ipv4Cidr> {
+    let index = options.regions.iter().position(|other| *other == region).unwrap_or(0);
+    let bits = options.regions.len().max(SHARES_MIN).next_power_of_two().trailing_zeros() as u8;
+    let share = |pool: &Ipv4Cidr| {
+        let len = pool.prefix_len() + bits;
+        if len > 32 {
+            return Some(*pool).filter(|_| index == 0);
+        }
+        let first = pool.nth(u32::try_from(index).ok()? << (32 - len))?;
+        Ipv4Cidr::new(first, len)
+    };
+    let pools = if options.public_pools.is_empty() { default } else { &options.public_pools };
+    pools.iter().filter_map(share).collect()
 }
 
 /// The machine's clock.
@@ -316,6 +361,7 @@ struct Writer {
     /// Rung only where other regions are concerned: whoever is woken up competes with the request that woke it.
     tell_abroad: watch::Sender<()>,
     commits: Arc<Commits>,
+    events: Arc<Events>,
 }
 
 /// A piece of work that was handled and waits for the sync.
@@ -326,6 +372,8 @@ struct Handled {
     /// `None`: it changes nothing, but what it saw may still have to be written.
     txn: Option<Txn>,
     after: World,
+    /// To be told once it is committed.
+    events: Vec<Event>,
 }
 
 /// Rounds of messages to itself in one batch: an acceptance takes three. What is left comes with the next batch.
@@ -362,7 +410,9 @@ impl Writer {
             let heard = outcome.map(|(answer, changes)| (answer, self.with_hearing(&world, changes)));
             match heard.and_then(|(answer, changes)| Ok((answer, self.step(&mut world, &changes)?))) {
                 Err(error) => answer(job, Err(error)),
-                Ok((answer, txn)) => handled.push(Handled { job: Some(job), answer, txn, after: world.clone() }),
+                Ok((answer, (txn, events))) => {
+                    handled.push(Handled { job: Some(job), answer, txn, after: world.clone(), events });
+                }
             }
         }
         for _ in 0..HEARINGS_MAX {
@@ -371,7 +421,10 @@ impl Writer {
             }
             let changes = control::federation::deliver_here(&world, &self.config, machine_time());
             match self.step(&mut world, &changes) {
-                Ok(txn) => handled.push(Handled { job: None, answer: Answer::Nothing, txn, after: world.clone() }),
+                Ok((txn, events)) => {
+                    let (answer, after) = (Answer::Nothing, world.clone());
+                    handled.push(Handled { job: None, answer, txn, after, events });
+                }
                 Err(error) => tracing::error!(region = %self.region, error = error.message, "a message stays unheard"),
             }
         }
@@ -396,16 +449,17 @@ impl Writer {
         all.into_values().collect()
     }
 
-    /// Takes the World a step on; the transaction that makes it so, if anything changes.
-    fn step(&self, world: &mut World, changes: &[Change]) -> Result<Option<Txn>, Error> {
+    /// Takes the World a step on; the transaction that makes it so, if anything changes, and what happens by it.
+    fn step(&self, world: &mut World, changes: &[Change]) -> Result<(Option<Txn>, Vec<Event>), Error> {
         if changes.is_empty() {
-            return Ok(None);
+            return Ok((None, Vec::new()));
         }
         let txn = records::transaction(self.region, world.revision, changes);
         let txn = txn.map_err(|error| internal(&chain(&error)))?;
+        let events = control::events::of(world, changes, &self.config, machine_time());
         *world = world.apply(changes);
         world.revision += 1;
-        Ok(Some(txn))
+        Ok((Some(txn), events))
     }
 
     /// Those that the store refused because it had moved on, to be handled anew; `None`: nothing was refused so.
@@ -418,6 +472,7 @@ impl Writer {
         let mut results = results.into_iter();
         let mut again = None;
         let mut answers = Vec::with_capacity(handled.len());
+        let mut events = Vec::new();
         for one in handled {
             let result = match &one.txn {
                 Some(_) => results.next().unwrap_or(Ok(self.world.revision)),
@@ -430,6 +485,7 @@ impl Writer {
                     if one.txn.is_some() {
                         self.world = one.after;
                         self.world.revision = revision;
+                        events.extend(one.events);
                     }
                     answers.push((one.job, Ok((one.answer, revision))));
                 }
@@ -438,6 +494,7 @@ impl Writer {
             }
         }
         self.publish.send_replace(Arc::new(self.world.clone()));
+        self.events.tell(events);
         if !self.world.outbox.is_empty() || self.world.peerings_abroad().next().is_some() {
             self.tell_abroad.send_replace(());
         }
@@ -509,11 +566,48 @@ mod tests {
             regions: vec![region],
             carriers: Carriers::Fixed(Vec::new()),
             strict_auth: false,
+            api: crate::ApiOptions::default(),
             allow_clock: true,
+            strict: false,
+            default_vpc: false,
             quotas: control::Quotas::default(),
+            account_quotas: BTreeMap::new(),
+            public_pools: Vec::new(),
             wait: Duration::ZERO,
         };
-        Arc::new(RegionShell::open(region, &options).unwrap())
+        Arc::new(RegionShell::open(region, &options, Arc::new(Events::open(None).unwrap())).unwrap())
+    }
+
+    #[test]
+    fn no_public_address_is_in_two_regions() {
+        for (count, pools) in
+            [(1, &["203.0.113.0/24"][..]), (3, &["203.0.113.0/24", "192.0.2.0/30"]), (6, &["198.51.100.0/24"])]
+        {
+            let pools: Vec<Ipv4Cidr> = pools.iter().map(|pool| pool.parse().unwrap()).collect();
+            let regions: Vec<Region> = (1..=count).map(|n| format!("us-east-{n}").parse().unwrap()).collect();
+            let options = Options {
+                data: None,
+                regions: regions.clone(),
+                carriers: Carriers::Joined,
+                strict_auth: false,
+                api: crate::ApiOptions::default(),
+                allow_clock: false,
+                strict: false,
+                default_vpc: false,
+                quotas: control::Quotas::default(),
+                account_quotas: BTreeMap::new(),
+                public_pools: pools.clone(),
+                wait: Duration::ZERO,
+            };
+            let shares: Vec<Vec<Ipv4Cidr>> =
+                regions.iter().map(|region| public_pools(&[], &options, *region)).collect();
+            for (n, share) in shares.iter().enumerate() {
+                assert!(share.iter().all(|own| pools.iter().any(|pool| pool.contains_all(own))), "{share:?}");
+                assert!(!share.is_empty(), "{regions:?}");
+                let others = shares[n + 1..].iter().flatten();
+                assert!(others.into_iter().all(|other| share.iter().all(|own| !own.overlaps(other))), "{shares:?}");
+            }
+        }
     }
 
     fn ahead(world: &World) -> i64 {

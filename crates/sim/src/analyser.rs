@@ -41,14 +41,14 @@ impl Analyser {
     /// `doctor` is what it is told wrongly, to see that it would be found.
     pub fn new(doctor: fn(&mut VpcSlice)) -> Analyser {
         let limits = Limits { flows: FLOWS, flows_per_interface: FLOWS };
-        let memory = Memory { conntrack: Conntrack::new(limits, Timeouts::default(), 3), now: Time::EPOCH };
+        let memory = Memory { conntrack: Conntrack::new(limits, Timeouts::default(), 3), ..Memory::default() };
         Analyser { network: Network::default(), memory, up: Vec::new(), doctor }
     }
 
     pub fn configure(&mut self, scene: &Scene) {
         let mut slices = scene.slices();
         slices.iter_mut().for_each(self.doctor);
-        self.network = Network::new(slices);
+        self.network = Network::new(slices).with_internet(scene.internet());
         let endpoints = self.network.slices().flat_map(|slice| &slice.endpoints);
         let up: Vec<_> = endpoints.filter(|endpoint| endpoint.is_up).map(|endpoint| endpoint.interface.id).collect();
         for lost in self.up.iter().filter(|id| !up.contains(id)) {
@@ -72,7 +72,7 @@ impl Analyser {
         }
         self.memory.now = now;
         let l2 = if sent.to == NextHop::Router { L2::Router } else { L2::Neighbour };
-        match self.network.judge(sent.from, &flow_of(&sent.packet), l2, &mut self.memory, &mut ()) {
+        match self.network.judge(sent.from, &flow_of(&sent.packet), l2, &mut self.memory, &mut ()).outcome {
             Ok(to) => (Outcome::Delivered(to), format!("reaches {to}")),
             Err(denied) => (Outcome::Denied(denied.code()), denied.to_string()),
         }

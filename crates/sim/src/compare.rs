@@ -140,7 +140,8 @@ impl Rig {
     /// The two disagree.
     pub fn send(&mut self, sent: &Sent, dress: Dress) -> Result<Outcome, Box<Mismatch>> {
         let expected = self.reference.judge(&self.scene, sent, self.now);
-        let (got, said) = self.system.send(&self.scene, sent, dress, self.now);
+        let arrives = self.reference.arrived(sent);
+        let (got, said) = self.system.send(&self.scene, sent, &arrives, dress, self.now);
         let (explained, words) = self.analyser.judge(&self.scene, sent, self.now);
         let (got, said) = if got == expected { (explained, format!("reach says: {words}")) } else { (got, said) };
         if got == expected {
@@ -241,7 +242,8 @@ pub fn run(seed: u64, options: Options) -> Result<Summary, Box<Mismatch>> {
                 Explained::Stuck => 2,
             }] += 1;
         }
-        traffic.remember(sent, outcome);
+        let arrived = rig.reference.arrived(&sent);
+        traffic.remember(sent, outcome, arrived);
     }
     summary.hits = rig.system.hits();
     (summary.sealed, summary.keys) = (rig.system.sealed, rig.system.keys());

@@ -2,10 +2,11 @@
 //! (`dataplane::Entitled`): a link too many lets a host lie, a link too few loses packets.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use model::{
-    Domain, HostId, Instance, NetworkInterface, NetworkInterfaceId, Peering, PeeringId, PeeringStatus, Scope, Vpc,
-    VpcId,
+    Domain, HostId, Instance, InternetGateway, NetworkInterface, NetworkInterfaceId, Peering, PeeringId, PeeringStatus,
+    Scope, Vpc, VpcId,
 };
 use tunnel::{LinkDirection, Permits};
 
@@ -18,16 +19,31 @@ struct Map {
     /// VPC and host of each interface that is on a host.
     interfaces: BTreeMap<NetworkInterfaceId, (VpcId, HostId)>,
     peerings: BTreeMap<PeeringId, (VpcId, VpcId, bool)>,
+    /// VPC and host of each interface that has an address on the internet.
+    on_internet: Vec<(VpcId, HostId)>,
 }
 
 impl Map {
     fn new(scene: &Scene) -> Map {
-        let mut interfaces = BTreeMap::new();
-        for (region, eni) in scene.all::<NetworkInterface>() {
+        let (mut interfaces, mut on_internet) = (BTreeMap::new(), Vec::new());
+        let everyone = scene.all::<NetworkInterface>();
+        let has_gateway = |vpc| scene.all::<InternetGateway>().iter().any(|(_, gateway)| gateway.vpc == Some(vpc));
+        // Of an IPv6 address that two have, which no pool gives out, the first is the one.
+        let is_on_internet = |eni: &NetworkInterface, own: IpAddr| match own {
+            IpAddr::V4(private) => has_gateway(eni.vpc) && eni.public.iter().any(|at| at.private == private),
+            IpAddr::V6(_) => {
+                let first = everyone.iter().find(|(_, other)| other.owns(own) && has_gateway(other.vpc));
+                first.is_some_and(|(_, first)| first.id == eni.id)
+            }
+        };
+        for (region, eni) in everyone.clone() {
             let instance = eni.attachment.as_ref().map(|attachment| attachment.instance);
             let instance = instance.and_then(|id| scene.worlds[&region].find::<Instance>(&id));
             if let Some(host) = instance.and_then(|instance| instance.host) {
                 interfaces.insert(eni.id, (eni.vpc, host));
+                if eni.addresses().any(|own| is_on_internet(&eni, own)) {
+                    on_internet.push((eni.vpc, host));
+                }
             }
         }
         let mut peerings = BTreeMap::new();
@@ -38,7 +54,7 @@ impl Map {
             entry.2 &= is_active;
         }
         let vpcs = scene.all::<Vpc>().iter().map(|(_, vpc)| vpc.id).collect();
-        Map { vpcs, interfaces, peerings }
+        Map { vpcs, interfaces, peerings, on_internet }
     }
 
     fn links(&self, from: VpcId, to: VpcId, id: PeeringId) -> bool {
@@ -52,6 +68,7 @@ impl Map {
         let Domain { from, to, scope } = *domain;
         let carries = |vpc, host| self.interfaces.values().any(|place| *place == (vpc, host));
         let is_linked = match scope {
+            Scope::Internet => self.on_internet.contains(&(from, sender)) && self.on_internet.contains(&(to, receiver)),
             Scope::Vpc => from == to,
             Scope::Peering(id) => self.links(from, to, id),
             Scope::RouteTarget(interface) => {
@@ -66,8 +83,9 @@ impl Map {
         let (mut from, mut to) = (*dice.pick(&self.vpcs)?, *dice.pick(&self.vpcs)?);
         let peerings: Vec<(&PeeringId, &(VpcId, VpcId, bool))> = self.peerings.iter().collect();
         let interfaces: Vec<(&NetworkInterfaceId, &(VpcId, HostId))> = self.interfaces.iter().collect();
-        let scope = match dice.below(3) {
+        let scope = match dice.below(4) {
             0 => Scope::Vpc,
+            3 => Scope::Internet,
             1 => {
                 let (id, (a, b, _)) = dice.pick(&peerings)?;
                 if dice.chance(60) {

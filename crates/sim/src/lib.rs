@@ -18,8 +18,11 @@
 //! A third of the worlds is on several hosts ([`plane`]), each of which knows its own intent only; they agree on keys and carry what they
 //! seal ([`links`]). The reference knows nothing of hosts, and no verdict and no reason may be another one. What each host believes of who
 //! may send what to whom is held against the nouns ([`entitlement`]).
+//!
+//! [`cloud`] makes its worlds by calls of the API: regions with their stores, messages and time, and hosts that hear of it all.
 
 pub mod analyser;
+pub mod cloud;
 pub mod compare;
 pub mod dice;
 pub mod entitlement;

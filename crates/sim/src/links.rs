@@ -154,6 +154,20 @@ impl Links {
         }
     }
 
+    /// Everybody's sessions with this host are gone.
+    pub fn drop_sessions(&mut self, planes: &mut [Plane], at: usize, now: Time) {
+        let of_host = |session: &Session| session.client == at || session.server == at;
+        let gone: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| of_host(session)).map(|(id, _)| *id).collect();
+        for session in gone {
+            if let Some(other) = self.other_end(session, at) {
+                planes[other].agreement.session_down(session, now);
+            }
+            self.sessions.remove(&session);
+        }
+        self.settle(planes, now);
+    }
+
     fn other_end(&self, session: SessionId, at: usize) -> Option<usize> {
         let Session { client, server } = self.sessions.get(&session)?;
         Some(if *client == at { *server } else { *client })

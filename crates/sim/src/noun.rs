@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use model::peering::REQUEST_LIFE;
 use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::{
-    AccountId, AclAction, AddressFamily, Attachment, Cidr, Direction, HostId, Instance, InstanceId, InstanceState,
-    IpProtocol, Ipv4Cidr, Ipv6Cidr, MacAddr, NetworkAcl, NetworkAclEntry, NetworkAclId, NetworkInterface, Peering,
-    PeeringSide, PeeringStatus, Ports, PrefixList, PrefixListEntries, PrefixListId, PrefixListState, Region, Route,
-    RouteTable, RouteTableId, RulePeer, SecurityGroup, SecurityGroupId, SecurityGroupRule, Subnet, Tags, Time, Vpc,
-    VpcId, Zone,
+    AccountId, AclAction, AddressFamily, Attachment, Cidr, Direction, EnaOptions, HostId, Instance, InstanceId,
+    InstanceState, IpProtocol, Ipv4Cidr, Ipv6Cidr, MacAddr, MetadataOptions, NetworkAcl, NetworkAclEntry, NetworkAclId,
+    NetworkInterface, Peering, PeeringSide, PeeringStatus, Ports, PrefixList, PrefixListEntries, PrefixListId,
+    PrefixListState, Region, Route, RouteTable, RouteTableId, RulePeer, SecurityGroup, SecurityGroupId,
+    SecurityGroupRule, Subnet, Tags, Time, Vpc, VpcId, Zone,
 };
 
 use crate::dice::Dice;
@@ -140,6 +140,7 @@ pub fn interface(
         description: String::new(),
         private_ips: Vec::new(),
         ipv6_addresses: Vec::new(),
+        has_primary_ipv6: false,
         public: Vec::new(),
         kind: model::InterfaceKind::Interface,
         groups: groups.into_iter().collect(),
@@ -159,7 +160,15 @@ pub fn interface(
 }
 
 pub fn attachment(dice: &mut Dice, instance: InstanceId, device_index: u32) -> Attachment {
-    Attachment { id: dice.id(), instance, device_index, attached: START, delete_on_termination: device_index == 0 }
+    Attachment {
+        id: dice.id(),
+        instance,
+        device_index,
+        attached: START,
+        delete_on_termination: device_index == 0,
+        ena: EnaOptions::default(),
+        public_at_start: false,
+    }
 }
 
 pub fn instance(dice: &mut Dice, subnet: &Subnet, host: Option<HostId>, state: InstanceState) -> Instance {
@@ -176,14 +185,18 @@ pub fn instance(dice: &mut Dice, subnet: &Subnet, host: Option<HostId>, state: I
         host,
         state,
         state_reason: None,
+        stop_asked: None,
         launched: START,
         terminated: None,
         user_data: Vec::new(),
+        metadata: MetadataOptions::default(),
         key_name: None,
         client_token: None,
         disable_api_termination: false,
         disable_api_stop: false,
         shutdown_behavior: "stop".into(),
+        private_dns: Default::default(),
+        options: model::InstanceOptions::default(),
         starts: 1,
         tags: Tags::new(),
     }

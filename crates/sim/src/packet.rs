@@ -99,6 +99,17 @@ impl Packet {
         }
     }
 
+    /// The same packet from and to other addresses. What an error says of a packet that went the other way is said of the new ones.
+    #[must_use]
+    pub fn readdressed(&self, src: IpAddr, dst: IpAddr) -> Packet {
+        let mut after = Packet { src, dst, body: self.body.clone() };
+        if let Body::Icmp { about: Some(about), .. } = &mut after.body {
+            about.dst = if about.dst == self.src { src } else { about.dst };
+            about.src = if about.src == self.dst { dst } else { about.src };
+        }
+        after
+    }
+
     /// The other end's packet in the same conversation: an answer to a question, a segment back. What has no answer is sent back as it is.
     #[must_use]
     pub fn answered(&self) -> Packet {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dataplane::{Binding, Config, Counters, Entitled, HEADROOM, PortId, Ports, Shared, Tunnels, Worker};
 use model::intent::{Endpoint, VpcSlice};
 use model::{HostId, NetworkInterfaceId, Time};
-use policy::{Denied, Limits, Tables};
+use policy::{Denied, Internet, Limits, Tables};
 use tunnel::Agreement;
 
 use crate::compare::Options;
@@ -89,9 +89,10 @@ impl Plane {
 
     /// Compiles these slices and swaps. Of those whose interfaces are `here`, what is up is plugged in; of what is down, every second
     /// interface stays.
-    pub fn configure(&mut self, slices: &[VpcSlice], here: impl Fn(&Endpoint) -> bool, now: Time) {
+    pub fn configure(&mut self, slices: &[VpcSlice], internet: Internet, here: impl Fn(&Endpoint) -> bool, now: Time) {
         self.generation += 1;
-        let tables = Arc::new(Tables::compile(slices, self.generation));
+        self.entitled = Entitled::new(self.host, slices).with_internet(&internet);
+        let tables = Arc::new(Tables::compile(slices, self.generation).with_internet(Arc::new(internet)));
         let wanted = |(at, endpoint): (usize, &Endpoint)| {
             (here(endpoint) && (endpoint.is_up || at % 2 == 0)).then_some(endpoint.interface.id)
         };
@@ -118,7 +119,6 @@ impl Plane {
         };
         let bindings: Vec<Binding> = self.ports.iter().map(binding).collect();
         self.shared.apply(tables, Ports::new(slices, &bindings));
-        self.entitled = Entitled::new(self.host, slices);
         self.agreement.entitle(self.entitled.clone(), now);
     }
 

@@ -12,6 +12,7 @@ use model::{
     Change, HostId, Instance, NetworkAcl, NetworkInterface, NetworkInterfaceId, Peering, PeeringStatus, PrefixList,
     Region, RouteTable, SecurityGroup, Subnet, Vpc, VpcId, World,
 };
+use policy::Internet;
 
 /// Some regions of one cloud.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +64,11 @@ impl Scene {
         self.worlds.iter().flat_map(of_world).collect()
     }
 
+    /// What can be reached through Internet gateways.
+    pub fn internet(&self) -> Internet {
+        Internet::new(&plan::public_places(&self.worlds), &plan::public_ipv6(&self.worlds))
+    }
+
     /// Delivers what regions have to say to each other: a deletion wins, each side names its own blocks and members (spec 5.6.5,
     /// architecture ch. 6). Until then each acts on what it last heard.
     pub fn deliver(&mut self) {
@@ -104,6 +110,7 @@ impl Scene {
             addresses: interface.addresses().collect(),
             groups: Default::default(),
             host: host(&world, interface),
+            resource_name: None,
         };
         Mirror { vpc, region, revision: world.revision, members: members.map(member).collect() }
     }

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use control::plan;
 use model::{Direction, HostId, Instance, NetworkInterface, NetworkInterfaceId, Time};
-use policy::{Conntrack, Denied, Flow, L2, Limits, Tables, TcpFlags, Timeouts, egress, ingress};
+use policy::{Conntrack, Denied, Flow, Internet, L2, Limits, Tables, TcpFlags, Timeouts, egress, ingress};
 
 use crate::compare::host_named;
 use crate::dice::Dice;
@@ -58,11 +59,11 @@ pub fn run(seed: u64, steps: usize) -> Result<Compared, String> {
         now = now + pause(&mut dice);
         let Some(sent) = traffic.next(&mut dice) else { continue };
         let verdict = judge(&scene, &views, &mut conntrack, &sent, now, &mut compared);
-        let outcome = match verdict.map_err(|wrong| format!("seed {seed} step {step}: {sent}: {wrong}"))? {
-            Ok(to) => Outcome::Delivered(to),
-            Err(denied) => Outcome::Denied(denied.code()),
+        let (outcome, arrived) = match verdict.map_err(|wrong| format!("seed {seed} step {step}: {sent}: {wrong}"))? {
+            Ok((to, arrived)) => (Outcome::Delivered(to), arrived),
+            Err(denied) => (Outcome::Denied(denied.code()), sent.packet.clone()),
         };
-        traffic.remember(sent, outcome);
+        traffic.remember(sent, outcome, arrived);
     }
     Ok(compared)
 }
@@ -72,9 +73,12 @@ impl Views {
         let slices = scene.slices();
         let part = |host: &HostId| {
             let intent = plan::intent(&scene.worlds, *host);
-            (*host, Tables::compile(intent.vpcs.values().map(|slice| &**slice), generation))
+            let tables = Tables::compile(intent.vpcs.values().map(|slice| &**slice), generation);
+            let internet = Internet::new(&intent.public, &intent.public_ipv6);
+            (*host, tables.with_internet(Arc::new(internet)))
         };
-        Views { whole: Tables::compile(&slices, generation), parts: hosts.iter().map(part).collect() }
+        let whole = Tables::compile(&slices, generation).with_internet(Arc::new(scene.internet()));
+        Views { whole, parts: hosts.iter().map(part).collect() }
     }
 }
 
@@ -86,7 +90,7 @@ fn judge(
     sent: &Sent,
     now: Time,
     compared: &mut Compared,
-) -> Result<Result<NetworkInterfaceId, Denied>, String> {
+) -> Result<Result<(NetworkInterfaceId, Packet), Denied>, String> {
     let Some(here) = host_of(scene, sent.from).and_then(|host| views.parts.get(&host)) else {
         return Ok(Err(Denied::SourceDown { interface: sent.from }));
     };
@@ -108,6 +112,12 @@ fn judge(
     let Some(there) = next.host.and_then(|host| views.parts.get(&host)) else {
         return Ok(Err(Denied::DestinationDown { interface: to }));
     };
+    let entered = there.arriving(&next, &flow);
+    let (to, translation) = match same("coming in", views.whole.arriving(&next, &flow), &entered)? {
+        Ok(entered) => entered,
+        Err(denied) => return Ok(Err(denied)),
+    };
+    let flow = translation.flow(&flow);
     let origin = there.origin(to, next.origin.vpc, next.origin.scope, flow.src);
     same("the sender", next.origin, &origin)?;
     let seen = conntrack.lookup(to, Direction::Ingress, &flow, now);
@@ -118,7 +128,8 @@ fn judge(
     };
     compared.ingress += 1;
     compared.between_hosts += u64::from(next.host != host_of(scene, sent.from));
-    Ok(conntrack.commit(to, Direction::Ingress, &flow, admit.track, now).map(|()| to))
+    let arrived = sent.packet.readdressed(flow.src, flow.dst);
+    Ok(conntrack.commit(to, Direction::Ingress, &flow, admit.track, now).map(|()| (to, arrived)))
 }
 
 fn same<T: PartialEq + Debug>(what: &str, whole: T, part: &T) -> Result<T, String> {

@@ -6,7 +6,7 @@ use control::plan;
 use dataplane::{Action, PortId, router_mac};
 use model::intent::VpcSlice;
 use model::{HostId, MacAddr, NetworkInterface, NetworkInterfaceId, Time};
-use policy::Denied;
+use policy::{Denied, Internet};
 use tunnel::Permits;
 use wire::ethernet::{HEADER_LEN, Link};
 use wire::vnet::{GsoType, VnetHeader};
@@ -67,6 +67,7 @@ pub struct System {
     pub sealed: u64,
     /// Links that were found permitted, and not.
     pub entitlements: [u64; 2],
+    restarts: u64,
 }
 
 /// The longest frame of a run, and room for an answer.
@@ -85,6 +86,7 @@ impl System {
             buffer: vec![0; BUFFER_LEN],
             sealed: 0,
             entitlements: [0; 2],
+            restarts: 0,
         }
     }
 
@@ -110,18 +112,39 @@ impl System {
     /// Plans, compiles and swaps.
     pub fn configure(&mut self, scene: &Scene, now: Time) {
         let is_alone = self.planes.len() == 1;
-        for plane in &mut self.planes {
-            let mut slices: Vec<VpcSlice> = if is_alone {
-                scene.slices()
+        for at in 0..self.planes.len() {
+            let (slices, internet): (Vec<VpcSlice>, Internet) = if is_alone {
+                (scene.slices(), scene.internet())
             } else {
-                let intent = plan::intent(&scene.worlds, plane.host);
-                intent.vpcs.values().map(|slice| VpcSlice::clone(slice)).collect()
+                let intent = plan::intent(&scene.worlds, self.planes[at].host);
+                let slices = intent.vpcs.values().map(|slice| VpcSlice::clone(slice)).collect();
+                (slices, Internet::new(&intent.public, &intent.public_ipv6))
             };
-            slices.iter_mut().for_each(self.options.doctor);
-            let host = plane.host;
-            plane.configure(&slices, |endpoint| is_alone || endpoint.host == Some(host), now);
+            self.compile(at, slices, internet, now);
         }
         self.links.settle(&mut self.planes, now);
+    }
+
+    /// One of several hosts has this in force from now on, whatever the others have.
+    pub fn take(&mut self, at: usize, slices: Vec<VpcSlice>, internet: Internet, now: Time) {
+        self.compile(at, slices, internet, now);
+        self.links.settle(&mut self.planes, now);
+    }
+
+    fn compile(&mut self, at: usize, mut slices: Vec<VpcSlice>, internet: Internet, now: Time) {
+        let is_alone = self.planes.len() == 1;
+        slices.iter_mut().for_each(self.options.doctor);
+        let plane = &mut self.planes[at];
+        let host = plane.host;
+        plane.configure(&slices, internet, |endpoint| is_alone || endpoint.host == Some(host), now);
+    }
+
+    /// A host's agent begins anew: no flow, no key, no session of the one before is left.
+    pub fn restart(&mut self, at: usize, now: Time) {
+        self.restarts += 1;
+        let options = Options { secret: self.options.secret.wrapping_add(self.restarts), ..self.options };
+        self.planes[at] = Plane::new(self.planes[at].host, &options);
+        self.links.drop_sessions(&mut self.planes, at, now);
     }
 
     /// Holds what each host believes of links against the cloud.
@@ -138,8 +161,8 @@ impl System {
         Ok(())
     }
 
-    /// Hands over a packet, and says what became of it. All its frames must share one fate.
-    pub fn send(&mut self, scene: &Scene, sent: &Sent, dress: Dress, now: Time) -> Fate {
+    /// Hands over a packet, and says what became of it. All its frames must share one fate; whoever gets it must see it as it `arrives`.
+    pub fn send(&mut self, scene: &Scene, sent: &Sent, arrives: &Packet, dress: Dress, now: Time) -> Fate {
         let x = scene.find::<NetworkInterface>(&sent.from).map(|(_, x)| x.clone());
         let at = self.planes.iter().position(|plane| plane.port(sent.from).is_some());
         let (Some(at), Some(x)) = (at, x) else {
@@ -152,7 +175,7 @@ impl System {
         let link = Link { src: wire::MacAddr(sent.src_mac.0), dst: wire::MacAddr(dst.0) };
         self.planes.iter_mut().for_each(|plane| plane.worker.handle_timeout(now));
         self.links.pass_time(&mut self.planes, now);
-        let packet = Handed { scene, x: &x, sent, link, dress, now };
+        let packet = Handed { scene, x: &x, sent, arrives, link, dress, now };
         let mut fates = self.hand_over(at, &packet);
         // A datagram in fragments does not wait for keys: its sender sends it once more.
         if fates.iter().any(|fate| fate.0 == D15) && self.links.ask(&mut self.planes, at, now) {
@@ -170,10 +193,14 @@ impl System {
 
     fn hand_over(&mut self, at: usize, packet: &Handed<'_>) -> Vec<Fate> {
         let mut fates = Vec::new();
-        for frame in self.frames(&packet.sent.packet, packet.link, packet.dress) {
-            self.buffer[..frame.len()].copy_from_slice(&frame);
+        self.datagrams += 1;
+        let [sent, arriving] =
+            [&packet.sent.packet, packet.arrives].map(|p| frames(p, packet.link, packet.dress, self.datagrams));
+        for (frame, arriving) in sent.iter().zip(&arriving) {
+            self.buffer[..frame.len()].copy_from_slice(frame);
+            let frame = &Frame { sent: frame, arriving };
             let fate = match self.planes[at].port(packet.x.id) {
-                Some(port) => self.decide(at, packet, port, &frame, frame.len()),
+                Some(port) => self.decide(at, packet, port, frame, frame.sent.len()),
                 None => odd("no port", String::new()),
             };
             fates.push(fate);
@@ -184,12 +211,12 @@ impl System {
     }
 
     /// Of what lies in the buffer.
-    fn decide(&mut self, at: usize, packet: &Handed<'_>, port: PortId, frame: &[u8], len: usize) -> Fate {
+    fn decide(&mut self, at: usize, packet: &Handed<'_>, port: PortId, frame: &Frame<'_>, len: usize) -> Fate {
         match self.planes[at].worker.guest_frame(port, &mut self.buffer, len, packet.now) {
             Action::Drop(denied) => (Outcome::Denied(denied.code()), denied.to_string()),
             Action::Forward { port, len } => {
                 let to = self.planes[at].interface(port);
-                packet.delivered(frame, to, &self.buffer[..len])
+                packet.delivered(frame.arriving, to, &self.buffer[..len])
             }
             Action::Reply { .. } => odd("an answer", String::new()),
             Action::Held => self.wait_for_keys(at, packet, frame),
@@ -197,7 +224,7 @@ impl System {
         }
     }
 
-    fn wait_for_keys(&mut self, at: usize, packet: &Handed<'_>, frame: &[u8]) -> Fate {
+    fn wait_for_keys(&mut self, at: usize, packet: &Handed<'_>, frame: &Frame<'_>) -> Fate {
         let now = packet.now;
         let mut released = None;
         if self.links.ask(&mut self.planes, at, now) {
@@ -220,7 +247,7 @@ impl System {
     }
 
     /// Everything that the host has to send, opened by whom it is for.
-    fn carry(&mut self, at: usize, packet: &Handed<'_>, frame: &[u8]) -> Fate {
+    fn carry(&mut self, at: usize, packet: &Handed<'_>, frame: &Frame<'_>) -> Fate {
         self.sealed += 1;
         let mut sends = Vec::new();
         while let Some(run) = self.planes[at].worker.poll_datagrams(true) {
@@ -228,8 +255,8 @@ impl System {
         }
         let (mut delivered, mut refused) = (Delivered::new(), Vec::new());
         for (to, bytes, segment) in sends {
-            if shows(&bytes, &frame[vnet::LEN + HEADER_LEN..]) {
-                return odd("in clear", format!("{frame:02x?} in {bytes:02x?}"));
+            if [frame.sent, frame.arriving].iter().any(|frame| shows(&bytes, &frame[vnet::LEN + HEADER_LEN..])) {
+                return odd("in clear", format!("{:02x?} in {bytes:02x?}", frame.sent));
             }
             let Some(there) = (0..self.planes.len()).find(|n| address(*n) == to && *n != at) else {
                 return odd("sent to nobody", to.to_string());
@@ -244,31 +271,37 @@ impl System {
         refused.dedup();
         match (delivered.as_slice(), refused.as_slice()) {
             ([], [code]) => (Outcome::Denied(code), REFUSED_THERE.into()),
-            ([_, ..], []) => packet.carried(frame, &delivered),
+            ([_, ..], []) => packet.carried(frame.arriving, &delivered),
             _ => odd("lost on the way", format!("{} delivered, refused for {refused:?}", delivered.len())),
         }
     }
+}
 
-    fn frames(&mut self, packet: &Packet, link: Link, dress: Dress) -> Vec<Vec<u8>> {
-        let plain = VnetHeader::default();
-        match (dress, &packet.body) {
-            (Dress::Plain, _) => vec![build::with_vnet(&plain, &packet.to_frame(link, 12))],
-            (Dress::SuperFrame, Body::Tcp { sport, dport, .. }) => {
-                let (src, dst) = (SocketAddr::new(packet.src, *sport), SocketAddr::new(packet.dst, *dport));
-                let (header, frame) = build::tcp_super_frame(link, src, dst, &SUPER, 1400);
-                vec![build::with_vnet(&header, &frame)]
-            }
-            (Dress::Unfinished | Dress::SuperFrame, _) => {
-                let (header, frame) = build::with_partial_checksum(&packet.to_frame(link, 12));
-                vec![build::with_vnet(&header, &frame)]
-            }
-            (Dress::Fragments, _) => {
-                self.datagrams += 1;
-                let pieces = build::fragments(&packet.to_frame(link, 150), self.datagrams, 64);
-                pieces.iter().map(|piece| build::with_vnet(&plain, piece)).collect()
-            }
+/// The frames of a packet in that shape.
+fn frames(packet: &Packet, link: Link, dress: Dress, datagram: u32) -> Vec<Vec<u8>> {
+    let plain = VnetHeader::default();
+    match (dress, &packet.body) {
+        (Dress::Plain, _) => vec![build::with_vnet(&plain, &packet.to_frame(link, 12))],
+        (Dress::SuperFrame, Body::Tcp { sport, dport, .. }) => {
+            let (src, dst) = (SocketAddr::new(packet.src, *sport), SocketAddr::new(packet.dst, *dport));
+            let (header, frame) = build::tcp_super_frame(link, src, dst, &SUPER, 1400);
+            vec![build::with_vnet(&header, &frame)]
+        }
+        (Dress::Unfinished | Dress::SuperFrame, _) => {
+            let (header, frame) = build::with_partial_checksum(&packet.to_frame(link, 12));
+            vec![build::with_vnet(&header, &frame)]
+        }
+        (Dress::Fragments, _) => {
+            let pieces = build::fragments(&packet.to_frame(link, 150), datagram, 64);
+            pieces.iter().map(|piece| build::with_vnet(&plain, piece)).collect()
         }
     }
+}
+
+/// A frame as it is sent, and as it must come out.
+struct Frame<'a> {
+    sent: &'a [u8],
+    arriving: &'a [u8],
 }
 
 /// A packet in its shape, and who has sent it.
@@ -276,18 +309,21 @@ struct Handed<'a> {
     scene: &'a Scene,
     x: &'a NetworkInterface,
     sent: &'a Sent,
+    arrives: &'a Packet,
     link: Link,
     dress: Dress,
     now: Time,
 }
 
 impl Handed<'_> {
-    /// A frame that stayed on its host is the one that was sent, with the addresses of its receiver's link.
+    /// A frame that stayed on its host is the one that must arrive, with the addresses of its receiver's link.
     fn delivered(&self, frame: &[u8], to: Option<NetworkInterfaceId>, got: &[u8]) -> Fate {
         let Some((_, y)) = to.and_then(|to| self.scene.find::<NetworkInterface>(&to)) else {
             return odd("delivered to nobody", format!("{to:?}"));
         };
-        let from = if self.x.subnet == y.subnet { self.x.mac } else { MacAddr(router_mac(y.vpc).0) };
+        // Through a gateway even a neighbour comes from the router.
+        let is_near = self.x.subnet == y.subnet && self.sent.packet.src == self.arrives.src;
+        let from = if is_near { self.x.mac } else { MacAddr(router_mac(y.vpc).0) };
         let (header, link) = (vnet::LEN, vnet::LEN + 12);
         let expected = [&frame[..header], &y.mac.0[..], &from.0[..], &frame[link..]].concat();
         if got != expected {
@@ -303,8 +339,7 @@ impl Handed<'_> {
             return odd("delivered to nobody", format!("{to:?}"));
         };
         // All that is known there of who sent it is the source address.
-        let is_near =
-            |eni: &NetworkInterface| eni.subnet == y.subnet && eni.id != y.id && eni.owns(self.sent.packet.src);
+        let is_near = |eni: &NetworkInterface| eni.subnet == y.subnet && eni.id != y.id && eni.owns(self.arrives.src);
         let enis = self.scene.all::<NetworkInterface>();
         let neighbour = enis.iter().find(|(_, eni)| is_near(eni)).map(|(_, eni)| eni.mac);
         let from = neighbour.unwrap_or(MacAddr(router_mac(y.vpc).0));
@@ -312,10 +347,7 @@ impl Handed<'_> {
         let is_right = match self.dress {
             Dress::SuperFrame => self.is_cut_right(frame, &link, delivered),
             Dress::Plain | Dress::Fragments => is_same(delivered, &link, &frame[vnet::LEN + 12..]),
-            Dress::Unfinished => {
-                let whole = self.sent.packet.to_frame(self.link, 12);
-                is_same(delivered, &link, &whole[12..])
-            }
+            Dress::Unfinished => self.is_as_left(frame, &link, delivered),
         };
         if !is_right || delivered.iter().any(|(other, _)| *other != to) {
             return odd("carried, but changed", format!("{frame:02x?} became {delivered:02x?}"));
@@ -323,12 +355,19 @@ impl Handed<'_> {
         (Outcome::Delivered(y.id), format!("carried to {}", y.id))
     }
 
+    /// A checksum that was left to the device is left to the receiver's, or has been finished on the way.
+    fn is_as_left(&self, frame: &[u8], link: &[u8], delivered: &Delivered) -> bool {
+        let left = [&frame[..vnet::LEN], link, &frame[vnet::LEN + 12..]].concat();
+        delivered.len() == 1 && delivered[0].1 == left
+            || is_same(delivered, link, &self.arrives.to_frame(self.link, 12)[12..])
+    }
+
     /// Every segment has the addresses and ports, and together they have the payload.
     fn is_cut_right(&self, frame: &[u8], link: &[u8], delivered: &Delivered) -> bool {
         let Some(headers) = frame.len().checked_sub(SUPER.len() + vnet::LEN) else {
-            return is_same(delivered, link, &self.sent.packet.to_frame(self.link, 12)[12..]);
+            return self.is_as_left(frame, link, delivered);
         };
-        let flow = match self.sent.packet.src {
+        let flow = match self.arrives.src {
             IpAddr::V4(_) => HEADER_LEN + 12..HEADER_LEN + 24,
             IpAddr::V6(_) => HEADER_LEN + 8..HEADER_LEN + 44,
         };

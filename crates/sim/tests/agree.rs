@@ -29,7 +29,7 @@ fn packets_and_model_agree() {
     let least = summary.cases / 1000;
     let reasons = [
         "D01", "D02", "D03", "D04", "D05", "D07", "D08", "D09", "D12", "D13", "D14", "D19", "D20", "D21", "D22", "D23",
-        "D39",
+        "D28", "D29", "D30", "D39",
     ];
     for reason in reasons {
         let count = summary.denied.get(reason).copied().unwrap_or(0);
@@ -204,7 +204,8 @@ fn a_wrong_table_is_found() {
                     let host = member.host;
                     let interface = model::ResourceId::from_random(u128::MAX);
                     let (addresses, groups) = Default::default();
-                    let members = vec![model::federation::Member { interface, addresses, groups, host }];
+                    let resource_name = None;
+                    let members = vec![model::federation::Member { interface, addresses, groups, host, resource_name }];
                     slice.peers.push(model::intent::Peer { peering: pcx.id, vpc: other, members, groups: Vec::new() });
                 }
             }

@@ -75,6 +75,13 @@ pub struct Snapshot {
     pub entries: BTreeMap<Key, Entry>,
 }
 
+impl Snapshot {
+    /// Of a store in which nothing was ever written.
+    pub(crate) fn empty() -> Self {
+        Self { revision: REVISION_FIRST, entries: BTreeMap::new() }
+    }
+}
+
 /// What one transaction changed, as far as a watcher's prefix shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -37,6 +37,7 @@ pub mod record;
 mod tables;
 mod txn;
 mod watch;
+pub mod world;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,6 +56,14 @@ pub use crate::watch::{WatchError, Watcher};
 
 /// The revision of a store in which nothing was ever written, as in etcd.
 pub const REVISION_FIRST: Revision = 1;
+
+/// Makes a store of what a snapshot of everything holds, in `dir`, which has none yet: the same keys at the same revisions.
+///
+/// # Errors
+/// As [`Store::open`]; [`OpenError::Io`] where there is a store.
+pub fn write_copy(dir: impl AsRef<Path>, everything: &Snapshot) -> Result<(), OpenError> {
+    open::write_copy(dir.as_ref(), everything)
+}
 
 /// A handle on a store; cheap to clone, usable from any thread. The store closes when its last handle is dropped:
 /// its directory is released and its watchers, once they have handed out what is left, answer [`WatchError::Closed`].

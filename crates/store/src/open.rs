@@ -16,6 +16,7 @@ use redb::{Database, DatabaseError, StorageError};
 use crate::direct::DirectFile;
 use crate::embedded::{self, Embedded, StartError};
 use crate::journal::{self, JournalError};
+use crate::ledger::Snapshot;
 use crate::lock::{DirLock, LockError};
 use crate::tables::{Content, ContentError, SCHEMA, Tables, io_error};
 
@@ -90,7 +91,7 @@ pub(crate) fn open(dir: &Path, journal_bytes_max: u64) -> Result<(Embedded, Cont
     let path = dir.join(FILE);
     if !exists(&path)? {
         refuse_remains(dir, &path)?;
-        create(dir, &path)?;
+        create(dir, &path, &Snapshot::empty())?;
     }
     check_magic(&path)?;
     let tables = Tables::new(open_database(&path)?);
@@ -156,14 +157,26 @@ fn acquire(dir: &Path) -> Result<DirLock, OpenError> {
     })
 }
 
-/// Builds an empty store beside `path` and moves it there, durably. What an interrupted attempt left is overwritten.
-fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
+/// Makes a store with this content in `dir`, which has none.
+pub(crate) fn write_copy(dir: &Path, content: &Snapshot) -> Result<(), OpenError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("create directory", dir))?;
+    let _lock = acquire(dir)?;
+    let path = dir.join(FILE);
+    if exists(&path)? {
+        return Err(failed("create", &path)(io::ErrorKind::AlreadyExists.into()));
+    }
+    refuse_remains(dir, &path)?;
+    create(dir, &path, content)
+}
+
+/// Builds a store beside `path` and moves it there, durably. What an interrupted attempt left is overwritten.
+fn create(dir: &Path, path: &Path, content: &Snapshot) -> Result<(), OpenError> {
     let new = dir.join(FILE_NEW);
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&new);
     let backend = FileBackend::new(file.map_err(failed("create", &new))?).map_err(|e| database_error(&new, e))?;
     let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
     let tables = Tables::new(database.map_err(|e| database_error(&new, e))?);
-    tables.initialise().map_err(|error| failed("write", &new)(io_error(error)))?;
+    tables.initialise(content).map_err(|error| failed("write", &new)(io_error(error)))?;
     drop(tables);
     fs::rename(&new, path).map_err(failed("rename to", path))?;
     sync_directory(dir)

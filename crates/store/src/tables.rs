@@ -12,7 +12,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 
 use crate::frame::Generation;
 use crate::key::{Key, KeyError};
-use crate::ledger::{Entry, Writes};
+use crate::ledger::{Entry, Snapshot, Writes};
 use crate::txn::Revision;
 use crate::{REVISION_FIRST, Value};
 
@@ -70,12 +70,17 @@ impl Tables {
         Self { database }
     }
 
-    /// Writes the tables of an empty store into a new database. The first opening gives it a journal, as it does to
-    /// any store that has none.
-    pub(crate) fn initialise(&self) -> Result<(), redb::Error> {
+    /// Writes the tables of a store with this content into a new database. The first opening gives it a journal, as it
+    /// does to any store that has none.
+    pub(crate) fn initialise(&self, content: &Snapshot) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
-        transaction.open_table(RECORDS)?;
-        finish(transaction, &[(META_SCHEMA, SCHEMA_WITHOUT_JOURNAL), (META_REVISION, REVISION_FIRST)])
+        {
+            let mut records = transaction.open_table(RECORDS)?;
+            for (key, e) in &content.entries {
+                records.insert(key.as_str(), (e.create_revision, e.mod_revision, e.version, &*e.value))?;
+            }
+        }
+        finish(transaction, &[(META_SCHEMA, SCHEMA_WITHOUT_JOURNAL), (META_REVISION, content.revision)])
     }
 
     pub(crate) fn content(&self) -> Result<Content, ContentError> {

@@ -384,3 +384,21 @@ fn a_damaged_journal_is_refused_unless_only_its_end_is() {
     }
     assert!(refused > 120, "only {refused}");
 }
+
+#[test]
+fn a_copy_of_a_snapshot_is_the_same_store_and_goes_on_from_there() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let before = filled(dir.path());
+    store::write_copy(other.path(), &before).unwrap();
+    let copy = Store::open(other.path()).unwrap();
+    assert_eq!(copy.snapshot(""), before);
+    assert_eq!(copy.commit(Txn::new().put(key("k0"), vec![9])).unwrap(), before.revision + 1);
+    drop(copy);
+    let error = store::write_copy(other.path(), &before).unwrap_err();
+    assert!(matches!(error, OpenError::Io { action: "create", .. }), "{error:?}");
+    assert_eq!(
+        Store::open(other.path()).unwrap().snapshot("").revision,
+        before.revision + 1,
+        "nothing was overwritten"
+    );
+}

@@ -9,6 +9,8 @@
 //!   agent ◀─ Update{what differs, digest of the whole} ── server      (again at every change)
 //!   agent ── Applied{revisions} ─▶ server                             (packets follow it now)
 //!   agent ── Report{instance, condition} ─▶ server
+//!   agent ◀─ Console{instance} ── server           (when somebody asks)
+//!   agent ── Console{instance, written, output} ─▶ server
 //!
 //!   agent ── Certify{host, request, token} ─▶ server    (to join, with a token; to renew, without, on a connection that is its own)
 //!   agent ◀─ Certificate{chain, root} ── server
@@ -28,11 +30,11 @@ mod frame;
 mod join;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use model::intent::{Intent, VpcSlice};
-use model::{Host, HostId, Instance, InstanceId, PublicPlace, Region, VpcId};
+use model::{Host, HostId, Instance, InstanceId, PublicIpv6, PublicPlace, Region, Time, VpcId};
 use serde::{Deserialize, Serialize};
 
 pub use bytes::Bytes;
@@ -51,6 +53,8 @@ pub struct Digests {
     pub hosts: BTreeMap<HostId, Digest>,
     #[serde(default)]
     pub public: BTreeMap<Ipv4Addr, Digest>,
+    #[serde(default)]
+    pub public_ipv6: BTreeMap<Ipv6Addr, Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +70,8 @@ pub enum ToServer {
         revisions: BTreeMap<Region, u64>,
     },
     Report(Report),
+    /// What was asked for with [`ToAgent::Console`].
+    Console(Console),
     /// Asks for a certificate of a key that the agent made and keeps.
     Certify {
         host: HostId,
@@ -88,7 +94,24 @@ pub enum ToAgent {
         root: Bytes,
     },
     NoCertificate(NoCertificate),
+    /// Asks what an instance's console said last.
+    Console {
+        instance: InstanceId,
+    },
 }
+
+/// What an instance's first program and init said last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Console {
+    pub instance: InstanceId,
+    /// When something was said last, in the host's time.
+    pub written: Time,
+    /// At most [`CONSOLE_MAX`] bytes; empty: nothing was said, or the instance is not there.
+    pub output: Bytes,
+}
+
+/// The most that is told of a console, in bytes: its end.
+pub const CONSOLE_MAX: usize = 64 << 10;
 
 /// Why a host gets no certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -143,6 +166,8 @@ pub struct Update {
     pub hosts: BTreeMap<HostId, Option<Arc<Host>>>,
     #[serde(default)]
     pub public: BTreeMap<Ipv4Addr, Option<Arc<PublicPlace>>>,
+    #[serde(default)]
+    pub public_ipv6: BTreeMap<Ipv6Addr, Option<Arc<PublicIpv6>>>,
     /// Of [`Digests::of`] the whole intent.
     pub whole: Digest,
 }
@@ -154,6 +179,7 @@ impl Digests {
             instances: digests(&intent.instances),
             hosts: digests(&intent.hosts),
             public: digests(&intent.public),
+            public_ipv6: digests(&intent.public_ipv6),
         }
     }
 
@@ -181,13 +207,18 @@ impl Update {
             instances: difference(&has.instances, &digests.instances, &wants.instances),
             hosts: difference(&has.hosts, &digests.hosts, &wants.hosts),
             public: difference(&has.public, &digests.public, &wants.public),
+            public_ipv6: difference(&has.public_ipv6, &digests.public_ipv6, &wants.public_ipv6),
             whole: digests.whole(),
         }
     }
 
     /// Nothing to tell but revisions.
     pub fn is_empty(&self) -> bool {
-        self.vpcs.is_empty() && self.instances.is_empty() && self.hosts.is_empty() && self.public.is_empty()
+        self.vpcs.is_empty()
+            && self.instances.is_empty()
+            && self.hosts.is_empty()
+            && self.public.is_empty()
+            && self.public_ipv6.is_empty()
     }
 
     /// The intent after the update, with its digests.
@@ -199,6 +230,7 @@ impl Update {
         merge(&mut intent.instances, self.instances);
         merge(&mut intent.hosts, self.hosts);
         merge(&mut intent.public, self.public);
+        merge(&mut intent.public_ipv6, self.public_ipv6);
         intent.revisions = self.revisions;
         let digests = Digests::of(&intent);
         match digests.whole() {
@@ -235,7 +267,7 @@ fn merge<K: Ord, V>(into: &mut BTreeMap<K, Arc<V>>, from: BTreeMap<K, Option<Arc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{AccountId, InstanceState, ResourceId, Tags, Time, Zone};
+    use model::{AccountId, InstanceState, MetadataOptions, ResourceId, Tags, Time, Zone};
     use proptest::prelude::*;
 
     fn instance(n: u8, starts: u32) -> Arc<Instance> {
@@ -254,14 +286,18 @@ mod tests {
             host: None,
             state: InstanceState::Pending,
             state_reason: None,
+            stop_asked: None,
             launched: Time::EPOCH,
             terminated: None,
             user_data: Vec::new(),
+            metadata: MetadataOptions::default(),
             key_name: None,
             client_token: None,
             disable_api_termination: false,
             disable_api_stop: false,
             shutdown_behavior: "stop".into(),
+            private_dns: Default::default(),
+            options: model::InstanceOptions::default(),
             starts,
             tags: Tags::new(),
         })

@@ -5,7 +5,8 @@
 //!           | length (1), sending host | length (1), receiving host
 //! ```
 //!
-//! Numbers are big-endian, names are their text; a scope is 0 the VPC (no id), 1 a peering, 2 a route target.
+//! Numbers are big-endian, names are their text; a scope is 0 the VPC (no id), 1 a peering, 2 a route target, 3 the internet of the
+//! cloud (no id).
 
 use std::fmt::Display;
 
@@ -55,6 +56,7 @@ impl Context {
                 bytes.push(2);
                 name(&mut bytes, id);
             }
+            Scope::Internet => bytes.extend([3, 0]),
         }
         name(&mut bytes, self.sender);
         name(&mut bytes, self.receiver);
@@ -80,7 +82,8 @@ mod tests {
         let scope = match kind {
             0 => Scope::Vpc,
             1 => Scope::Peering(PeeringId::from_random(id.into())),
-            _ => Scope::RouteTarget(NetworkInterfaceId::from_random(id.into())),
+            2 => Scope::RouteTarget(NetworkInterfaceId::from_random(id.into())),
+            _ => Scope::Internet,
         };
         let host = |n: u8| "h".repeat(usize::from(n) + 1).parse().unwrap();
         let domain = Domain { from: VpcId::from_random(from.into()), to: VpcId::from_random(to.into()), scope };
@@ -88,7 +91,7 @@ mod tests {
     }
 
     fn parts() -> impl Strategy<Value = Parts> {
-        let scope = prop_oneof![Just((0, 0)), (1_u8..3, 0_u8..3)];
+        let scope = prop_oneof![Just((0, 0)), (1_u8..3, 0_u8..3), Just((3, 0))];
         (0_u32..3, 0_u64..3, 0_u16..3, 0_u8..3, 0_u8..3, scope, 0_u8..4, 0_u8..4)
     }
 
@@ -107,7 +110,7 @@ mod tests {
                 2 => b.2 += 1,
                 3 => b.3 += 1,
                 4 => b.4 += 1,
-                5 => b.5 = if a.5.0 == 0 { (1, 0) } else { (a.5.0, a.5.1 + 1) },
+                5 => b.5 = if matches!(a.5.0, 0 | 3) { (1, 0) } else { (a.5.0, a.5.1 + 1) },
                 6 => (b.6, b.7) = (a.6 + 1, a.7),
                 _ => b.7 += 1,
             }

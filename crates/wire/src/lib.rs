@@ -9,7 +9,8 @@
 //!
 //! The way in for a guest's frame is [`Packet::parse`]; the ways out are [`emit`] (any frame), [`reply`] (the answers of the VPC router)
 //! and [`build`] (owned frames, for tests and the simulator). Between hosts a super-frame is cut by [`segment`], each packet travels in
-//! [`esp`], and [`coalesce`] joins them again. There is no policy here: nothing in this crate knows a VPC.
+//! [`esp`], and [`coalesce`] joins them again; [`rewrite`] gives a packet that goes on other addresses and ports. There is no policy here:
+//! nothing in this crate knows a VPC.
 #![no_std]
 
 extern crate alloc;
@@ -38,6 +39,7 @@ pub mod ipv6;
 pub mod ndp;
 pub mod packet;
 pub mod reply;
+pub mod rewrite;
 pub mod segment;
 pub mod tcp;
 pub mod udp;

@@ -200,7 +200,7 @@ impl<'a> Segments<'a> {
         body.copy_from_slice(payload);
         match &self.cut {
             Cut::Finish { start, place, .. } if self.sums == checksum::TransportSum::Whole => {
-                finish(out, *start, *place)
+                finish(out, *start, *place);
             }
             Cut::Whole | Cut::Finish { .. } => {}
             Cut::Headers(of) => of.put(headers, payload, self.sums, index * self.payload_size, index, self.count),

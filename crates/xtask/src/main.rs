@@ -1,6 +1,8 @@
-//! Our tools: `cargo xtask test | tidy | bench`.
+//! Our tools: `cargo xtask test | tidy | model | conformance | bench`.
 
 mod bench;
+mod conformance;
+mod model;
 mod run;
 mod test;
 
@@ -10,6 +12,8 @@ const HELP: &str = "Peerway's tools
 
   cargo xtask test                all tests, with real clients and real packets; installs what they need
   cargo xtask tidy                format, lints and the shape of the house
+  cargo xtask model               the names of EC2's requests and answers, from botocore
+  cargo xtask conformance         docs/conformance.md: what of them is there, and which errors are tested
   cargo xtask bench local         packets between two instances of one host, beside others
   cargo xtask bench link          packets between two hosts, encrypted, beside others
   cargo xtask bench api           the API, beside an emulator
@@ -24,6 +28,8 @@ fn main() -> ExitCode {
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test::all(),
         ["tidy"] => test::tidy(),
+        ["model"] => model::write(),
+        ["conformance"] => conformance::write(),
         ["bench", ..] => bench::run(&args[1..]),
         _ => {
             print!("{HELP}");

@@ -58,6 +58,7 @@ pub(crate) fn take_over(shared: &Shared, intent: Option<(Arc<Intent>, Arc<Tables
     // Before the first packet wants a key or comes under one: until then nobody is known to be entitled to any.
     if let Some(intent) = intent {
         link::resume(shared, &intent);
+        shared.services.follow(&intent);
         shared.flow_logs.follow(&intent);
         shared.links.iter().for_each(Links::settle);
     }

@@ -1,4 +1,4 @@
-//! Internet gateways (spec 8.8): routes name them and clients look at them; no packet passes them.
+//! Internet gateways (spec 8.8).
 
 use ec2::Error;
 use ec2::page::Page;
@@ -59,11 +59,20 @@ impl Handle for AttachInternetGateway {
 impl Handle for DetachInternetGateway {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
         let vpc = cloud.owned::<Vpc>(self.vpc_id);
+        let is_mapped = |interface: &NetworkInterface| interface.vpc == self.vpc_id && !interface.public.is_empty();
+        let is_mapped = cloud.world().all::<NetworkInterface>().any(|interface| is_mapped(interface));
         cloud.update::<InternetGateway, _>(self.internet_gateway_id, |gateway| {
             let vpc = vpc?;
             if gateway.vpc != Some(vpc.id) {
                 let message = format!("resource {} is not attached to network {}", gateway.id, vpc.id);
                 return Err(Error::new("Gateway.NotAttached", message));
+            }
+            if is_mapped {
+                let message = format!(
+                    "Network {} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.",
+                    vpc.id
+                );
+                return Err(Error::new("DependencyViolation", message));
             }
             gateway.vpc = None;
             gateway.route_table = None;

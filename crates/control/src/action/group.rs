@@ -10,8 +10,8 @@ use ec2::{Error, IdCodes};
 use model::group::DEFAULT_GROUP_NAME;
 use model::*;
 
-use super::Handle;
 use super::group_view::item;
+use super::{Handle, group_vpc};
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::texts;
@@ -139,7 +139,8 @@ impl Handle for DeleteSecurityGroup {
         let refers =
             |other: &SecurityGroup| other.vpc == group.vpc && other.id != group.id && other.rules.values().any(names);
         let is_worn = cloud.world().all::<NetworkInterface>().any(|interface| interface.groups.contains(&group.id));
-        if is_worn || cloud.own::<SecurityGroup>().any(|other| refers(other)) {
+        let is_lent = group_vpc::is_lent_anywhere(cloud.world(), group.id);
+        if is_worn || is_lent || cloud.own::<SecurityGroup>().any(|other| refers(other)) {
             return Err(Error::new("DependencyViolation", format!("resource {} has a dependent object", group.id)));
         }
         cloud.delete::<SecurityGroup>(group.id);

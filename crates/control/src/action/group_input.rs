@@ -5,6 +5,7 @@ use ec2::shapes::group::*;
 use model::*;
 
 use super::group::{check_text, named, no_such_name};
+use super::group_vpc;
 use crate::Cloud;
 use crate::rules::{icmp, port_range, visible_peering};
 
@@ -172,7 +173,7 @@ fn group_and_owner(
     Ok((id, owner))
 }
 
-/// A group that rules of `group` may name: of the same VPC, or of a VPC of this region at the other end of an active peering
+/// A group that rules of `group` may name: of the same VPC or associated with it, or of a VPC of this region at the other end of an active peering
 /// (spec 6.5.3). `owner`: `None` where the request cannot say it. `over`: the peering that it must be named over.
 ///
 /// # Errors
@@ -189,6 +190,10 @@ pub(super) fn referenced(
     }
     let found = cloud.world().find::<SecurityGroup>(&id).filter(|found| owner.is_none_or(|owner| owner == found.owner));
     let found = found.ok_or_else(|| Error::not_found(id))?;
+    // One that can be used here means its members here.
+    if over.is_none() && found.owner == cloud.caller.account && group_vpc::is_lent(cloud.world(), id, group.vpc) {
+        return Ok(RulePeer::Group { group: id, owner: found.owner, vpc: group.vpc, peering: None });
+    }
     let peering = cloud.active_peering(group.vpc, found.vpc).map(|peering| peering.id);
     let is_near = found.vpc == group.vpc || peering.is_some();
     if is_near && over.is_none_or(|over| peering == Some(over)) {

@@ -8,36 +8,48 @@ use ec2::shapes::TagSpecification;
 use ec2::shapes::instance::*;
 use ec2::shapes::interface::{ConnectionTrackingInput, GroupIdentifier};
 use ec2::{Error, Operation};
+use model::vpc::HostnameType;
 use model::*;
 
-use super::interface::{self, address_items, attached_to, group_items, ip_name, ipv6_items};
-use super::{Handle, interface_tracking};
-use crate::Cloud;
+use super::interface::{self, address_items, attached_to, group_items, ipv6_items};
+use super::interface_public::{association, without_ids};
+use super::subnet::hostname_type_name;
+use super::{
+    Handle, default_vpc, instance_option, interface_option, interface_tracking, key_pair, metadata, private_dns,
+};
 use crate::addresses::Wanted;
 use crate::describe::{Describe, Query};
 use crate::report;
+use crate::{Cloud, public};
 
 /// The longest user data, in bytes before base 64.
 const USER_DATA_MAX: usize = 16_384;
 const DEFAULT_TYPE: &str = "m1.small";
 
 impl Handle for RunInstances {
-    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Reservation, Error> {
-        let token = self.client_token.as_deref();
-        if let Some(earlier) = cloud.replay::<ReservationId>(Self::NAME, token)? {
+    fn handle(mut self, cloud: &mut Cloud<'_>) -> Result<Reservation, Error> {
+        if let Some(earlier) = cloud.replay::<ReservationId>(Self::NAME, self.client_token.as_deref())? {
             return Ok(reservation(cloud, earlier));
         }
-        let count = self.count(cloud)?;
+        default_vpc::fill_in(&mut self, cloud)?;
+        let token = self.client_token.as_deref();
         self.check()?;
+        key_pair::check_name(cloud, self.key_name.as_deref())?;
         let (subnet, plan) = self.interfaces(cloud)?;
+        let count = self.count(cloud, plan.len())?;
         if count > 1 && plan.iter().any(InterfacePlan::is_for_one) {
             return Err(Error::invalid_combination(
                 "A network interface or a private address can be given to one instance only; launch one instance at a time",
             ));
         }
         let id = cloud.draw.id();
+        let min = self.min_count.unsigned_abs();
         for launch_index in 0..count {
-            self.launch(cloud, id, launch_index, &subnet, &plan)?;
+            match cloud.attempt(|cloud| self.launch(cloud, id, launch_index, &subnet, &plan)) {
+                // As many as there is room for, but not fewer than asked for at least.
+                Err(error) if launch_index >= min && SCARCE.contains(&&*error.code) => break,
+                result => result?,
+            }
         }
         cloud.remember(Self::NAME, token, id);
         Ok(reservation(cloud, id))
@@ -49,6 +61,7 @@ enum InterfacePlan<'q> {
     Existing {
         id: NetworkInterfaceId,
         device_index: i32,
+        ena: EnaOptions,
     },
     New {
         subnet: SubnetId,
@@ -58,6 +71,10 @@ enum InterfacePlan<'q> {
         device_index: i32,
         delete_on_termination: bool,
         tracking: Option<&'q ConnectionTrackingInput>,
+        primary_ipv6: Option<bool>,
+        ena: EnaOptions,
+        /// `None`: as the subnet says.
+        is_public: Option<bool>,
     },
 }
 
@@ -79,11 +96,17 @@ impl InterfacePlan<'_> {
     }
 }
 
-/// The instances of one call; a store's transaction has 128 operations, and an instance takes two or more.
+/// The instances of one call: with the longest user data they are well within the bytes of a store's transaction.
 const LAUNCH_MAX: i32 = 40;
+/// Records of one call, each instance and interface one: a store's transaction has 128 operations.
+const RECORDS_MAX: usize = 120;
+/// What a launch may run short of after some instances.
+const SCARCE: &[&str] = &["InsufficientFreeAddressesInSubnet", "NetworkInterfaceLimitExceeded"];
+/// Characters in the name of a key pair.
+const KEY_NAME_MAX: usize = 255;
 
 trait Launch {
-    fn count(&self, cloud: &Cloud<'_>) -> Result<u32, Error>;
+    fn count(&self, cloud: &Cloud<'_>, interfaces: usize) -> Result<u32, Error>;
     fn check(&self) -> Result<(), Error>;
     fn interfaces(&self, cloud: &Cloud<'_>) -> Result<(Arc<Subnet>, Vec<InterfacePlan<'_>>), Error>;
     fn launch(
@@ -98,7 +121,7 @@ trait Launch {
 
 impl Launch for RunInstances {
     /// As many as asked for and allowed.
-    fn count(&self, cloud: &Cloud<'_>) -> Result<u32, Error> {
+    fn count(&self, cloud: &Cloud<'_>, interfaces: usize) -> Result<u32, Error> {
         if self.min_count < 1 {
             return Err(Error::invalid_parameter("minCount", self.min_count, "The minimum is 1."));
         }
@@ -108,20 +131,26 @@ impl Launch for RunInstances {
         let max = cloud.config.quotas.instances;
         let running = cloud.own::<Instance>().filter(|instance| instance.state != InstanceState::Terminated).count();
         let free = i32::try_from(max.saturating_sub(running)).unwrap_or(i32::MAX);
-        if self.min_count > free.min(LAUNCH_MAX) {
+        let at_once = i32::try_from(RECORDS_MAX / (1 + interfaces)).unwrap_or(LAUNCH_MAX).min(LAUNCH_MAX);
+        if self.min_count > free.min(at_once) {
             let message = format!(
-                "You have requested more instances ({}) than your current instance limit of {max} allows, or than the {LAUNCH_MAX} of one request; {running} are there",
+                "You have requested more instances ({}) than your current instance limit of {max} allows, or than the {at_once} of one request; {running} are there",
                 self.min_count
             );
             return Err(Error::new("InstanceLimitExceeded", message));
         }
-        Ok(self.max_count.min(free).min(LAUNCH_MAX).unsigned_abs())
+        Ok(self.max_count.min(free).min(at_once).unsigned_abs())
     }
 
     fn check(&self) -> Result<(), Error> {
         let bytes = self.user_data.as_ref().map_or(0, |data| data.0.len());
         if bytes > USER_DATA_MAX {
             return Err(Error::invalid_value(format!("User data is limited to {USER_DATA_MAX} bytes; it has {bytes}")));
+        }
+        let name = self.key_name.as_deref().unwrap_or_default();
+        if name.chars().count() > KEY_NAME_MAX {
+            let why = format!("The name of a key pair has at most {KEY_NAME_MAX} characters.");
+            return Err(Error::invalid_value(why));
         }
         match self.instance_initiated_shutdown_behavior.as_deref() {
             None | Some("stop" | "terminate") => Ok(()),
@@ -150,16 +179,31 @@ impl Launch for RunInstances {
                 device_index: 0,
                 delete_on_termination: true,
                 tracking: None,
+                primary_ipv6: self.enable_primary_ipv6,
+                ena: EnaOptions::default(),
+                is_public: None,
             };
             return Ok((cloud.owned::<Subnet>(subnet)?, vec![plan]));
         }
-        if self.subnet_id.is_some() || !self.security_group_ids.is_empty() || self.private_ip_address.is_some() {
+        let of_instance = [
+            self.subnet_id.is_some(),
+            !self.security_group_ids.is_empty(),
+            self.private_ip_address.is_some(),
+            !self.ipv6_addresses.is_empty(),
+            self.ipv6_address_count.is_some(),
+            self.enable_primary_ipv6.is_some(),
+        ];
+        if of_instance.contains(&true) {
             return Err(Error::invalid_combination(
-                "Network interfaces and an instance-level subnet ID, security groups or private address may not be specified on the same request",
+                "Network interfaces and an instance-level subnet ID, security groups or addresses may not be specified on the same request",
             ));
         }
+        check_public(&self.network_interfaces)?;
         let mut plan = self.network_interfaces.iter().map(interface_plan).collect::<Result<Vec<_>, _>>()?;
         plan.sort_by_key(InterfacePlan::device_index);
+        if plan.windows(2).any(|two| two[0].device_index() == two[1].device_index()) {
+            return Err(Error::invalid_value("Each network interface requires a unique device index."));
+        }
         if plan[0].device_index() != 0 {
             return Err(Error::invalid_value("A primary network interface is required: one with device index 0"));
         }
@@ -195,14 +239,18 @@ impl Launch for RunInstances {
             // Where no host carries it there is nothing to wait for.
             state: if host.is_some() { InstanceState::Pending } else { InstanceState::Running },
             state_reason: None,
+            stop_asked: None,
             launched: cloud.now,
             terminated: None,
             user_data: self.user_data.as_ref().map(|data| data.0.clone()).unwrap_or_default(),
+            metadata: metadata::chosen(MetadataOptions::default(), self.metadata_options.as_ref(), &tags)?,
             key_name: self.key_name.clone(),
             client_token: self.client_token.clone(),
             disable_api_termination: self.disable_api_termination.unwrap_or(false),
             disable_api_stop: self.disable_api_stop.unwrap_or(false),
             shutdown_behavior: self.instance_initiated_shutdown_behavior.clone().unwrap_or_else(|| "stop".into()),
+            private_dns: private_dns::at_launch(self.private_dns_name_options.as_ref(), subnet)?,
+            options: instance_option::at_launch(self)?,
             starts: 1,
             tags,
         };
@@ -210,8 +258,9 @@ impl Launch for RunInstances {
         let interface_tags = TagSpecification::tags(&self.tag_specifications, &kinds, "network-interface")?;
         for one in plan {
             match one {
-                InterfacePlan::Existing { id, device_index } => {
-                    interface::attach(cloud, *id, &instance, *device_index, false)?
+                InterfacePlan::Existing { id, device_index, ena } => {
+                    interface::attach(cloud, *id, &instance, *device_index, false)?;
+                    interface_option::set_ena(cloud, *id, *ena)?;
                 }
                 InterfacePlan::New {
                     subnet,
@@ -221,6 +270,9 @@ impl Launch for RunInstances {
                     device_index,
                     delete_on_termination,
                     tracking,
+                    primary_ipv6,
+                    ena,
+                    is_public,
                 } => {
                     let made = interface::create(
                         cloud,
@@ -230,10 +282,19 @@ impl Launch for RunInstances {
                         description.clone(),
                         interface_tags.clone(),
                     )?;
-                    let made = interface_tracking::set(cloud, made, *tracking)?;
-                    interface::attach(cloud, made.id, &instance, *device_index, *delete_on_termination)?
+                    let mut made = interface_tracking::set(cloud, made, *tracking)?;
+                    interface_option::set_primary_ipv6(&mut made, *primary_ipv6)?;
+                    let (id, subnet) = (made.id, made.subnet);
+                    cloud.put(made);
+                    interface::attach(cloud, id, &instance, *device_index, *delete_on_termination)?;
+                    interface_option::set_ena(cloud, id, *ena)?;
+                    // Only at launch, and only of an instance with one interface (spec 8.7).
+                    let by_subnet = || cloud.world().find::<Subnet>(&subnet).is_some_and(|s| s.map_public_ip_on_launch);
+                    if plan.len() == 1 && is_public.unwrap_or_else(by_subnet) {
+                        public::assign_at_start(cloud, id)?;
+                    }
                 }
-            };
+            }
         }
         Ok(())
     }
@@ -241,8 +302,12 @@ impl Launch for RunInstances {
 
 fn interface_plan(wanted: &NetworkInterfaceSpecification) -> Result<InterfacePlan<'_>, Error> {
     let device_index = wanted.device_index.ok_or_else(|| Error::missing_parameter("NetworkInterface.DeviceIndex"))?;
+    interface_option::check_card(wanted.network_card_index, wanted.interface_type.as_deref())?;
+    let srd = wanted.ena_srd_specification.as_ref();
+    let ena = interface_option::changed_ena(EnaOptions::default(), srd, wanted.ena_queue_count)?;
     if let Some(id) = wanted.network_interface_id {
-        return Ok(InterfacePlan::Existing { id, device_index });
+        check_existing(wanted)?;
+        return Ok(InterfacePlan::Existing { id, device_index, ena });
     }
     Ok(InterfacePlan::New {
         subnet: wanted.subnet_id.ok_or_else(no_subnet)?,
@@ -258,7 +323,47 @@ fn interface_plan(wanted: &NetworkInterfaceSpecification) -> Result<InterfacePla
         device_index,
         delete_on_termination: wanted.delete_on_termination.unwrap_or(true),
         tracking: wanted.connection_tracking_specification.as_ref(),
+        primary_ipv6: wanted.primary_ipv6,
+        ena,
+        is_public: wanted.associate_public_ip_address,
     })
+}
+
+/// An interface that is there has all that a launch could say of a new one.
+fn check_existing(wanted: &NetworkInterfaceSpecification) -> Result<(), Error> {
+    let says = [
+        (wanted.subnet_id.is_some(), "a subnet"),
+        (!wanted.security_group_ids.is_empty(), "security groups"),
+        (wanted.description.is_some(), "a description"),
+        (wanted.private_ip_address.is_some() || !wanted.private_ip_addresses.is_empty(), "private addresses"),
+        (wanted.secondary_private_ip_address_count.is_some(), "a number of secondary addresses"),
+        (!wanted.ipv6_addresses.is_empty() || wanted.ipv6_address_count.is_some(), "IPv6 addresses"),
+        (wanted.primary_ipv6.is_some(), "a primary IPv6 address"),
+        (wanted.connection_tracking_specification.is_some(), "times of connection tracking"),
+        (wanted.delete_on_termination == Some(true), "deletion on termination"),
+    ];
+    says.iter().find(|(says, _)| *says).map_or(Ok(()), |(_, what)| {
+        let message = format!("A network interface may not specify both a network interface ID and {what}");
+        Err(Error::invalid_combination(message))
+    })
+}
+
+/// Of an instance with several interfaces none gets a public address at launch, and only a new first one does (spec 8.7).
+fn check_public(wanted: &[NetworkInterfaceSpecification]) -> Result<(), Error> {
+    for one in wanted.iter().filter(|one| one.associate_public_ip_address.is_some()) {
+        let refused =
+            |when: &str| Err(Error::invalid_combination(format!("The associatePublicIPAddress parameter {when}")));
+        if wanted.len() > 1 {
+            return refused("cannot be specified when launching with multiple network interfaces.");
+        }
+        if one.network_interface_id.is_some() {
+            return refused("cannot be specified for a network interface with an ID.");
+        }
+        if one.device_index.is_some_and(|index| index != 0) {
+            return refused("can only be specified for the network interface with DeviceIndex 0.");
+        }
+    }
+    Ok(())
 }
 
 fn no_subnet() -> Error {
@@ -266,7 +371,7 @@ fn no_subnet() -> Error {
 }
 
 /// The host with the fewest instances; the first of equals.
-fn place(cloud: &Cloud<'_>) -> Result<Option<HostId>, Error> {
+pub(super) fn place(cloud: &Cloud<'_>) -> Result<Option<HostId>, Error> {
     let mut load: BTreeMap<HostId, usize> = BTreeMap::new();
     let instances = cloud.world().all::<Instance>().filter(|instance| instance.state != InstanceState::Terminated);
     for host in instances.filter_map(|instance| instance.host) {
@@ -337,9 +442,22 @@ impl Describe for Instance {
         "key-name",
         "launch-index",
         "launch-time",
+        "metadata-options.http-endpoint",
+        "metadata-options.http-protocol-ipv4",
+        "metadata-options.http-protocol-ipv6",
+        "metadata-options.http-put-response-hop-limit",
+        "metadata-options.http-tokens",
+        "metadata-options.instance-metadata-tags",
         "monitoring-state",
+        "network-interface.addresses.association.ip-owner-id",
+        "network-interface.addresses.association.public-ip",
         "network-interface.addresses.primary",
         "network-interface.addresses.private-ip-address",
+        "network-interface.association.allocation-id",
+        "network-interface.association.association-id",
+        "network-interface.association.ip-owner-id",
+        "network-interface.association.public-dns-name",
+        "network-interface.association.public-ip",
         "network-interface.attachment.attachment-id",
         "network-interface.attachment.device-index",
         "network-interface.attachment.status",
@@ -388,6 +506,9 @@ impl Describe for Instance {
         if let Some(of_interface) = filter.strip_prefix("network-interface.") {
             return attached_to(cloud, self.id).flat_map(|interface| interface.values(cloud, of_interface)).collect();
         }
+        if let Some(option) = filter.strip_prefix("metadata-options.") {
+            return metadata::values(&self.metadata, option);
+        }
         let primary = primary(cloud, self.id);
         let primary = primary.as_deref();
         let one = |value: Option<String>| value.into_iter().collect();
@@ -396,6 +517,11 @@ impl Describe for Instance {
             "availability-zone" => vec![self.zone.to_string()],
             "availability-zone-id" => vec![self.zone.id()],
             "client-token" => one(self.client_token.clone()),
+            "dns-name" => {
+                let name = primary.and_then(|p| association(cloud, p)).map(|item| item.public_dns_name);
+                one(name.filter(|name| !name.is_empty()))
+            }
+            "ip-address" => one(primary.and_then(|p| association(cloud, p)).map(|item| item.public_ip.to_string())),
             "hypervisor" => vec!["xen".into()],
             "image-id" => vec![self.image.to_string()],
             "instance-id" => vec![self.id.to_string()],
@@ -414,9 +540,9 @@ impl Describe for Instance {
             "key-name" => one(self.key_name.clone()),
             "launch-index" => vec![self.launch_index.to_string()],
             "launch-time" => vec![self.launched.to_string()],
-            "monitoring-state" => vec!["disabled".into()],
+            "monitoring-state" => vec![instance_option::monitoring(self).state.into()],
             "owner-id" => vec![self.owner.to_string()],
-            "private-dns-name" => one(primary.map(|p| ip_name(cloud, p.primary_ip()))),
+            "private-dns-name" => one(primary.map(|p| private_name(cloud, self, p))),
             "private-ip-address" => one(primary.map(|p| p.primary_ip().to_string())),
             "reason" => one(Some(transition_reason(self)).filter(|reason| !reason.is_empty())),
             "reservation-id" => vec![self.reservation.to_string()],
@@ -453,8 +579,21 @@ fn transition_reason(instance: &Instance) -> String {
     match &instance.state_reason {
         // Whoever shuts down from inside is a user too, and no time is shown.
         Some((code, _)) if code == report::SHUT_ITSELF_DOWN => "User initiated".into(),
+        Some((code, _)) if code.starts_with("Client.UserInitiated") => {
+            // `2026-01-15T12:00:00.000Z`, in the words of this one place.
+            let at = instance.stop_asked.map(|time| time.to_string().replace('T', " "));
+            at.map_or_else(|| "User initiated".into(), |at| format!("User initiated ({} GMT)", &at[..19]))
+        }
         Some((_, message)) => message.clone(),
         None => String::new(),
+    }
+}
+
+/// What the instance is called inside: by its address or by its id (spec 9.2).
+fn private_name(cloud: &Cloud<'_>, instance: &Instance, primary: &NetworkInterface) -> String {
+    match instance.private_dns.hostname_type {
+        HostnameType::IpName => names::private_name(cloud.config.region, primary.primary_ip()),
+        HostnameType::ResourceName => names::resource_name(cloud.config.region, instance.id),
     }
 }
 
@@ -463,6 +602,8 @@ fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
     let primary = primary(cloud, instance.id);
     let primary = primary.as_deref();
     let is_there = instance.state != InstanceState::Terminated;
+    let (public_ip_address, public_name) =
+        primary.and_then(|p| association(cloud, p)).map(|item| (item.public_ip, item.public_dns_name)).unzip();
     let mut interfaces: Vec<_> =
         attached_to(cloud, instance.id).map(|interface| interface_item(cloud, interface)).collect();
     interfaces.sort_by_key(|interface| interface.attachment.as_ref().map(|attachment| attachment.device_index));
@@ -470,8 +611,8 @@ fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
         instance_id: instance.id,
         image_id: instance.image,
         instance_state: instance.state.into(),
-        private_dns_name: primary.map(|p| ip_name(cloud, p.primary_ip())).unwrap_or_default(),
-        dns_name: String::new(),
+        private_dns_name: primary.map(|p| private_name(cloud, instance, p)).unwrap_or_default(),
+        dns_name: public_name.unwrap_or_default(),
         reason: transition_reason(instance),
         key_name: instance.key_name.clone(),
         ami_launch_index: instance.launch_index,
@@ -483,10 +624,11 @@ fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
             group_name: "",
             tenancy: "default",
         },
-        monitoring: MonitoringItem { state: "disabled" },
+        monitoring: instance_option::monitoring(instance),
         subnet_id: is_there.then_some(instance.subnet),
         vpc_id: is_there.then_some(instance.vpc),
         private_ip_address: primary.map(NetworkInterface::primary_ip),
+        public_ip_address,
         ipv6_address: primary.and_then(|p| p.ipv6_addresses.first().copied()),
         source_dest_check: primary.map(|p| p.source_dest_check),
         group_set: primary.map(|p| group_items(cloud, &p.groups)).unwrap_or_default(),
@@ -497,31 +639,29 @@ fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
         virtualization_type: "hvm",
         hypervisor: "xen",
         client_token: instance.client_token.clone().unwrap_or_default(),
-        ebs_optimized: false,
-        ena_support: true,
+        ebs_optimized: instance.options.ebs_optimized,
+        ena_support: instance.options.ena_support.unwrap_or(true),
         network_interface_set: interfaces,
         cpu_options: CpuOptionsItem { core_count: 1, threads_per_core: 1 },
-        metadata_options: MetadataOptionsItem {
-            state: "applied",
-            http_tokens: "optional",
-            http_put_response_hop_limit: 1,
-            http_endpoint: "enabled",
-            http_protocol_ipv6: "disabled",
-            instance_metadata_tags: "disabled",
-        },
+        metadata_options: metadata::item(&instance.metadata),
         private_dns_name_options: PrivateDnsNameOptionsItem {
-            hostname_type: "ip-name",
-            enable_resource_name_dns_a_record: false,
-            enable_resource_name_dns_aaaa_record: false,
+            hostname_type: hostname_type_name(instance.private_dns.hostname_type),
+            enable_resource_name_dns_a_record: instance.private_dns.enable_resource_name_dns_a_record,
+            enable_resource_name_dns_aaaa_record: instance.private_dns.enable_resource_name_dns_aaaa_record,
         },
-        maintenance_options: MaintenanceOptionsItem { auto_recovery: "default" },
+        maintenance_options: instance_option::maintenance(instance),
         platform_details: "Linux/UNIX",
         tag_set: instance.tags.clone(),
     }
 }
 
 fn interface_item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> InstanceInterfaceItem {
+    let mut addresses = address_items(cloud, interface);
+    for address in &mut addresses {
+        address.association = address.association.take().map(without_ids);
+    }
     InstanceInterfaceItem {
+        association: association(cloud, interface).map(without_ids),
         attachment: interface.attachment.as_ref().map(|attachment| InstanceAttachmentItem {
             attach_time: attachment.attached,
             attachment_id: attachment.id,
@@ -529,6 +669,8 @@ fn interface_item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> InstanceIn
             device_index: attachment.device_index,
             status: "attached",
             network_card_index: 0,
+            ena_srd_specification: interface_option::srd_item(&attachment.ena),
+            ena_queue_count: attachment.ena.queue_count,
         }),
         connection_tracking_configuration: interface_tracking::item(&interface.connection_tracking),
         description: interface.description.clone(),
@@ -539,7 +681,7 @@ fn interface_item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> InstanceIn
         owner_id: interface.owner,
         private_dns_name: interface::private_dns_name(cloud, interface),
         private_ip_address: interface.primary_ip(),
-        private_ip_addresses_set: address_items(cloud, interface),
+        private_ip_addresses_set: addresses,
         source_dest_check: interface.source_dest_check,
         status: interface::status(interface),
         subnet_id: interface.subnet,

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use ec2::Error;
 use ec2::page::Page;
 use ec2::shapes::Done;
 use ec2::shapes::instance::*;
 use ec2::value::{Attribute, Base64};
+use ec2::{Error, FromQuery, Node};
 use model::*;
 
 use super::Handle;
 use super::instance::{ROOT_DEVICE, groups_of, primary};
-use super::interface::set_groups;
-use crate::Cloud;
+use super::instance_option::credits;
+use super::interface::{attached_to, set_groups, several};
 use crate::describe::Query;
 use crate::report;
+use crate::{Cloud, public};
 
 /// The caller's instances by these ids, all of them or none.
 fn named(cloud: &Cloud<'_>, ids: &[InstanceId]) -> Result<Vec<Arc<Instance>>, Error> {
@@ -30,10 +31,14 @@ fn change_each(
     ids: &[InstanceId],
     change: impl Fn(&mut Instance) -> Result<(), Error>,
 ) -> Result<InstanceStateChanges, Error> {
+    let now = cloud.now;
     let mut instances_set = Vec::new();
     for before in named(cloud, ids)? {
         let after = cloud.update::<Instance, _>(before.id, |instance| {
             change(instance)?;
+            if instance.state != before.state && !instance.state.is_wanted() {
+                instance.stop_asked = Some(now);
+            }
             Ok(instance.state)
         })?;
         instances_set.push(InstanceStateChange {
@@ -43,6 +48,13 @@ fn change_each(
         });
     }
     Ok(InstanceStateChanges { instances_set })
+}
+
+/// What these instances were assigned at their start is theirs no more.
+fn give_back(cloud: &mut Cloud<'_>, ids: &[InstanceId]) {
+    for id in ids {
+        cloud.change_all(public::stopped(cloud.world(), *id, cloud.now));
+    }
 }
 
 fn incorrect_state(instance: &Instance, what: &str) -> Error {
@@ -63,22 +75,28 @@ fn by_user(what: &str) -> Option<(String, String)> {
 
 impl Handle for StartInstances {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<InstanceStateChanges, Error> {
-        change_each(cloud, &self.instance_ids, |instance| match instance.state {
+        let stopped = named(cloud, &self.instance_ids)?.into_iter();
+        let stopped: Vec<InstanceId> =
+            stopped.filter(|instance| instance.state == InstanceState::Stopped).map(|instance| instance.id).collect();
+        let changes = change_each(cloud, &self.instance_ids, |instance| match instance.state {
             InstanceState::Pending | InstanceState::Running => Ok(()),
             InstanceState::Stopped => {
                 instance.state = if instance.host.is_some() { InstanceState::Pending } else { InstanceState::Running };
                 instance.state_reason = None;
+                instance.stop_asked = None;
                 instance.starts += 1;
                 Ok(())
             }
             _ => Err(incorrect_state(instance, "started")),
-        })
+        })?;
+        stopped.into_iter().try_for_each(|id| public::started(cloud, id))?;
+        Ok(changes)
     }
 }
 
 impl Handle for StopInstances {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<InstanceStateChanges, Error> {
-        change_each(cloud, &self.instance_ids, |instance| {
+        let changes = change_each(cloud, &self.instance_ids, |instance| {
             if instance.disable_api_stop && instance.state.is_wanted() {
                 let message = format!(
                     "The instance '{}' may not be stopped. Modify its 'disableApiStop' instance attribute and try again.",
@@ -96,7 +114,9 @@ impl Handle for StopInstances {
                 }
                 InstanceState::ShuttingDown | InstanceState::Terminated => Err(incorrect_state(instance, "stopped")),
             }
-        })
+        })?;
+        give_back(cloud, &self.instance_ids);
+        Ok(changes)
     }
 }
 
@@ -132,6 +152,7 @@ impl Handle for TerminateInstances {
             }
             Ok(())
         })?;
+        give_back(cloud, &self.instance_ids);
         // Where no host carries it, it is gone at once.
         for instance in named(cloud, &self.instance_ids)? {
             if instance.host.is_none() {
@@ -178,15 +199,19 @@ impl Handle for DescribeInstanceAttribute {
         let instance = cloud.owned::<Instance>(self.instance_id)?;
         let mut reply = DescribeInstanceAttributeResponse {
             instance_id: instance.id,
+            block_device_mapping: None,
             disable_api_stop: None,
             disable_api_termination: None,
             ebs_optimized: None,
             ena_support: None,
+            enclave_options: None,
             group_set: None,
             instance_initiated_shutdown_behavior: None,
             instance_type: None,
+            product_codes: None,
             root_device_name: None,
             source_dest_check: None,
+            sriov_net_support: None,
             user_data: None,
         };
         match self.attribute.as_str() {
@@ -194,8 +219,12 @@ impl Handle for DescribeInstanceAttribute {
             "disableApiTermination" => {
                 reply.disable_api_termination = Some(Attribute(instance.disable_api_termination));
             }
-            "ebsOptimized" => reply.ebs_optimized = Some(Attribute(false)),
-            "enaSupport" => reply.ena_support = Some(Attribute(true)),
+            "blockDeviceMapping" => reply.block_device_mapping = Some(Vec::new()),
+            "ebsOptimized" => reply.ebs_optimized = Some(Attribute(instance.options.ebs_optimized)),
+            "enaSupport" => reply.ena_support = Some(Attribute(instance.options.ena_support.unwrap_or(true))),
+            "enclaveOptions" => reply.enclave_options = Some(EnclaveOptionsItem { enabled: false }),
+            "productCodes" => reply.product_codes = Some(Vec::new()),
+            "sriovNetSupport" => reply.sriov_net_support = instance.options.sriov_net_support.clone().map(Attribute),
             "groupSet" => reply.group_set = Some(groups_of(cloud, instance.id)),
             "instanceInitiatedShutdownBehavior" => {
                 reply.instance_initiated_shutdown_behavior = Some(Attribute(instance.shutdown_behavior.clone()));
@@ -211,7 +240,7 @@ impl Handle for DescribeInstanceAttribute {
                 reply.user_data = Some(UserDataItem { value: value.cloned().map(Base64) });
             }
             // Known to AWS, never set here.
-            "kernel" | "ramdisk" | "productCodes" | "blockDeviceMapping" | "sriovNetSupport" | "enclaveOptions" => {}
+            "kernel" | "ramdisk" => {}
             other => return Err(Error::invalid_parameter("attribute", other, "Unknown attribute.")),
         }
         Ok(reply)
@@ -219,9 +248,18 @@ impl Handle for DescribeInstanceAttribute {
 }
 
 impl Handle for ModifyInstanceAttribute {
-    fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
+    fn handle(mut self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
         let instance = cloud.owned::<Instance>(self.instance_id)?;
+        self.take_by_name()?;
+        if self.kernel.is_some() || self.ramdisk.is_some() {
+            let message = "The kernel and the ramdisk of a hardware virtual machine cannot be chosen; leave them out";
+            return Err(Error::invalid_combination(message));
+        }
         let given = [
+            !self.block_device_mappings.is_empty(),
+            self.ebs_optimized.is_some(),
+            self.ena_support.is_some(),
+            self.sriov_net_support.is_some(),
             self.disable_api_stop.is_some(),
             self.disable_api_termination.is_some(),
             !self.group_ids.is_empty(),
@@ -239,7 +277,11 @@ impl Handle for ModifyInstanceAttribute {
                 ));
             }
         }
-        let needs_stopped = self.instance_type.is_some() || self.user_data.is_some();
+        let needs_stopped = self.instance_type.is_some()
+            || self.user_data.is_some()
+            || self.ebs_optimized.is_some()
+            || self.ena_support.is_some()
+            || self.sriov_net_support.is_some();
         if needs_stopped && instance.state != InstanceState::Stopped {
             return Err(Error::new(
                 "IncorrectInstanceState",
@@ -254,14 +296,53 @@ impl Handle for ModifyInstanceAttribute {
     }
 }
 
+/// A value that came by the attribute's name, read as the member of that name would be.
+fn by_name<T: FromQuery>(name: &str, value: &str) -> Result<Option<Attribute<T>>, Error> {
+    let node = Node::of(value);
+    T::from_query(Some(&node), name).map(|value| Some(Attribute(value)))
+}
+
 trait Apply {
+    /// Moves what `Attribute` and `Value` say into the member that they mean.
+    fn take_by_name(&mut self) -> Result<(), Error>;
     fn apply(self, cloud: &mut Cloud<'_>, instance: &Instance) -> Result<Done, Error>;
 }
 
 impl Apply for ModifyInstanceAttribute {
+    fn take_by_name(&mut self) -> Result<(), Error> {
+        let Some(name) = self.attribute.take() else { return Ok(()) };
+        let name = name.as_str();
+        // A list has no one value: its members stand beside the name.
+        if name == "groupSet" || name == "blockDeviceMapping" {
+            return Ok(());
+        }
+        let value = self.value.take().ok_or_else(|| Error::missing_parameter("Value"))?;
+        match name {
+            "disableApiStop" => self.disable_api_stop = by_name(name, &value)?,
+            "disableApiTermination" => self.disable_api_termination = by_name(name, &value)?,
+            "ebsOptimized" => self.ebs_optimized = by_name(name, &value)?,
+            "enaSupport" => self.ena_support = by_name(name, &value)?,
+            "instanceInitiatedShutdownBehavior" => {
+                self.instance_initiated_shutdown_behavior = by_name(name, &value)?;
+            }
+            "instanceType" => self.instance_type = by_name(name, &value)?,
+            "kernel" => self.kernel = by_name(name, &value)?,
+            "ramdisk" => self.ramdisk = by_name(name, &value)?,
+            "sourceDestCheck" => self.source_dest_check = by_name(name, &value)?,
+            "sriovNetSupport" => self.sriov_net_support = by_name(name, &value)?,
+            "userData" => self.user_data = by_name(name, &value)?,
+            other => return Err(Error::invalid_parameter("attribute", other, "Unknown attribute.")),
+        }
+        Ok(())
+    }
+
     fn apply(self, cloud: &mut Cloud<'_>, instance: &Instance) -> Result<Done, Error> {
-        let interface =
-            || primary(cloud, instance.id).map(|p| p.id).ok_or_else(|| incorrect_state(instance, "modified"));
+        let interface = || {
+            if attached_to(cloud, instance.id).count() > 1 {
+                return Err(several(instance.id));
+            }
+            primary(cloud, instance.id).map(|p| p.id).ok_or_else(|| incorrect_state(instance, "modified"))
+        };
         if !self.group_ids.is_empty() {
             set_groups(cloud, interface()?, &self.group_ids)?;
             return Ok(Done::TRUE);
@@ -281,6 +362,18 @@ impl Apply for ModifyInstanceAttribute {
             }
             if let Some(Attribute(value)) = self.instance_type {
                 instance.instance_type = value;
+            }
+            if let Some(Attribute(value)) = self.ebs_optimized {
+                instance.options.ebs_optimized = value;
+            }
+            if let Some(Attribute(value)) = self.ena_support {
+                instance.options.ena_support = Some(value);
+            }
+            if let Some(Attribute(value)) = self.sriov_net_support {
+                if value != "simple" {
+                    return Err(Error::invalid_parameter("sriovNetSupport", value, "Expected simple."));
+                }
+                instance.options.sriov_net_support = Some(value);
             }
             if let Some(Attribute(Base64(value))) = self.user_data {
                 instance.user_data = value;
@@ -308,7 +401,10 @@ impl Handle for DescribeInstanceCreditSpecifications {
         let (found, next_token) = cloud.select::<Instance>(query, 5..=1000)?;
         let instance_credit_specification_set = found
             .iter()
-            .map(|instance| CreditSpecificationItem { instance_id: instance.id, cpu_credits: "standard" })
+            .map(|instance| CreditSpecificationItem {
+                instance_id: instance.id,
+                cpu_credits: credits(instance).unwrap_or_else(|| "standard".into()),
+            })
             .collect();
         Ok(DescribeInstanceCreditSpecificationsResponse { instance_credit_specification_set, next_token })
     }

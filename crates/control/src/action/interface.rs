@@ -9,10 +9,12 @@ use ec2::shapes::{Done, TagSpecification};
 use ec2::value::Attribute;
 use model::*;
 
-use super::{Handle, interface_tracking};
-use crate::Cloud;
-use crate::addresses::Wanted;
+use super::interface_public::{association, association_item, association_of};
+use super::{Handle, group_vpc, interface_limit, interface_option, interface_permission, interface_tracking};
+use crate::addresses::{self, Wanted};
 use crate::describe::{Describe, Query};
+use crate::rules::texts;
+use crate::{Cloud, public};
 
 impl Handle for CreateNetworkInterface {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateNetworkInterfaceResponse, Error> {
@@ -24,6 +26,7 @@ impl Handle for CreateNetworkInterface {
                 client_token: self.client_token,
             });
         }
+        interface_option::check_card(None, self.interface_type.as_deref())?;
         let tags = TagSpecification::tags(&self.tag_specifications, &["network-interface"], "network-interface")?;
         let addresses = Wanted {
             primary: self.private_ip_address,
@@ -34,7 +37,9 @@ impl Handle for CreateNetworkInterface {
         };
         let description = self.description.clone().unwrap_or_default();
         let interface = create(cloud, self.subnet_id, &self.security_group_ids, addresses, description, tags)?;
-        let interface = interface_tracking::set(cloud, interface, self.connection_tracking_specification.as_ref())?;
+        let mut interface = interface_tracking::set(cloud, interface, self.connection_tracking_specification.as_ref())?;
+        interface_option::set_primary_ipv6(&mut interface, self.enable_primary_ipv6)?;
+        cloud.put(interface.clone());
         cloud.remember(Self::NAME, token, interface.id);
         Ok(CreateNetworkInterfaceResponse {
             network_interface: item(cloud, &interface),
@@ -54,6 +59,7 @@ pub(super) fn create(
     description: String,
     tags: Tags,
 ) -> Result<NetworkInterface, Error> {
+    interface_option::check_description(&description)?;
     let subnet = cloud.owned::<Subnet>(subnet)?;
     let max = cloud.config.quotas.network_interfaces;
     if cloud.own::<NetworkInterface>().count() >= max {
@@ -74,6 +80,7 @@ pub(super) fn create(
         description,
         private_ips,
         ipv6_addresses,
+        has_primary_ipv6: false,
         public: Vec::new(),
         kind: InterfaceKind::Interface,
         groups,
@@ -98,7 +105,7 @@ fn checked_groups(
     }
     for id in groups {
         let group = cloud.owned::<SecurityGroup>(*id)?;
-        if group.vpc != vpc {
+        if group.vpc != vpc && !group_vpc::is_lent(cloud.world(), *id, vpc) {
             let message = format!("Security group {id} and the subnet belong to different networks.");
             return Err(Error::new("InvalidParameter", message));
         }
@@ -130,6 +137,7 @@ pub(super) fn set_groups(
 impl Handle for DeleteNetworkInterface {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
         let interface = cloud.owned::<NetworkInterface>(self.network_interface_id)?;
+        check_managed_by_user(&interface)?;
         if let Some(attachment) = &interface.attachment {
             let message = format!(
                 "Network interface '{}' is currently in use by {}; detach it first",
@@ -137,9 +145,19 @@ impl Handle for DeleteNetworkInterface {
             );
             return Err(Error::invalid_value(message));
         }
-        cloud.delete::<NetworkInterface>(interface.id);
+        delete(cloud, &interface);
         Ok(Done::TRUE)
     }
+}
+
+/// Deletes an interface that nothing uses any more: its addresses are given back, and nobody is permitted anything.
+pub(super) fn delete(cloud: &mut Cloud<'_>, interface: &NetworkInterface) {
+    for permission in interface_permission::ids_of(cloud.world(), interface.id) {
+        cloud.delete::<InterfacePermission>(permission);
+    }
+    addresses::release(cloud, interface.subnet, interface.addresses());
+    cloud.change_all(public::resting(interface, cloud.now));
+    cloud.delete::<NetworkInterface>(interface.id);
 }
 
 impl Handle for DescribeNetworkInterfaces {
@@ -161,13 +179,15 @@ impl Handle for ModifyNetworkInterfaceAttribute {
             + usize::from(self.source_dest_check.is_some())
             + usize::from(!self.security_group_ids.is_empty())
             + usize::from(self.attachment.is_some())
-            + usize::from(self.connection_tracking_specification.is_some());
+            + usize::from(self.connection_tracking_specification.is_some())
+            + usize::from(self.ena_srd_specification.is_some())
+            + usize::from(self.enable_primary_ipv6.is_some());
         match given {
             1 => {}
             0 => {
                 return Err(Error::new(
                     "MissingParameter",
-                    "The request must contain an attribute to modify: Description, SourceDestCheck, SecurityGroupId, Attachment or ConnectionTrackingSpecification",
+                    "The request must contain an attribute to modify: Description, SourceDestCheck, SecurityGroupId, Attachment, ConnectionTrackingSpecification, EnaSrdSpecification or EnablePrimaryIpv6",
                 ));
             }
             _ => {
@@ -176,12 +196,13 @@ impl Handle for ModifyNetworkInterfaceAttribute {
                 ));
             }
         }
-        cloud.owned::<NetworkInterface>(id)?;
+        check_managed_by_user(&*cloud.owned::<NetworkInterface>(id)?)?;
         if !self.security_group_ids.is_empty() {
             set_groups(cloud, id, &self.security_group_ids)?;
         }
         cloud.update::<NetworkInterface, _>(id, |interface| {
             if let Some(Attribute(description)) = self.description {
+                interface_option::check_description(&description)?;
                 interface.description = description;
             }
             if let Some(Attribute(check)) = self.source_dest_check {
@@ -193,9 +214,21 @@ impl Handle for ModifyNetworkInterfaceAttribute {
             if let Some(change) = self.attachment {
                 let attachment =
                     interface.attachment.as_mut().filter(|attachment| attachment.id == change.attachment_id);
-                attachment.ok_or_else(|| Error::not_found(change.attachment_id))?.delete_on_termination =
-                    change.delete_on_termination;
+                let attachment = attachment.ok_or_else(|| Error::not_found(change.attachment_id))?;
+                attachment.delete_on_termination =
+                    change.delete_on_termination.unwrap_or(attachment.delete_on_termination);
+                attachment.ena = interface_option::changed_ena(attachment.ena, None, change.ena_queue_count)?;
+                if change.default_ena_queue_count == Some(true) {
+                    attachment.ena.queue_count = None;
+                }
             }
+            if let Some(srd) = &self.ena_srd_specification {
+                let attachment = interface.attachment.as_mut().ok_or_else(|| {
+                    Error::invalid_value("ENA Express is a setting of an attachment; attach the interface first")
+                })?;
+                attachment.ena = interface_option::changed_ena(attachment.ena, Some(srd), None)?;
+            }
+            interface_option::set_primary_ipv6(interface, self.enable_primary_ipv6)?;
             Ok(Done::TRUE)
         })
     }
@@ -231,8 +264,12 @@ impl Handle for DescribeNetworkInterfaceAttribute {
 
 impl Handle for AttachNetworkInterface {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<AttachNetworkInterfaceResponse, Error> {
+        interface_option::check_card(self.network_card_index, None)?;
+        let srd = self.ena_srd_specification.as_ref();
+        let ena = interface_option::changed_ena(EnaOptions::default(), srd, self.ena_queue_count)?;
         let instance = cloud.owned::<Instance>(self.instance_id)?;
         let attachment_id = attach(cloud, self.network_interface_id, &instance, self.device_index, false)?;
+        interface_option::set_ena(cloud, self.network_interface_id, ena)?;
         Ok(AttachNetworkInterfaceResponse { attachment_id, network_card_index: 0 })
     }
 }
@@ -253,7 +290,7 @@ pub(super) fn attach(
         Error::invalid_parameter("DeviceIndex", device_index, &format!("Expected 0 to {DEVICE_INDEX_MAX}."))
     })?;
     let interface = cloud.owned::<NetworkInterface>(id)?;
-    if interface.attachment.is_some() {
+    if interface.attachment.is_some() || !interface.kind.is_ordinary() {
         return Err(Error::new("InvalidNetworkInterface.InUse", format!("Interface: [{id}] in use.")));
     }
     if !matches!(
@@ -271,26 +308,39 @@ pub(super) fn attach(
             interface.zone, instance.id, instance.zone
         )));
     }
-    if attached_to(cloud, instance.id)
-        .any(|other| other.attachment.as_ref().is_some_and(|a| a.device_index == device_index))
-    {
+    let taken: BTreeSet<u32> =
+        attached_to(cloud, instance.id).filter_map(|other| Some(other.attachment.as_ref()?.device_index)).collect();
+    if taken.contains(&device_index) {
         return Err(Error::invalid_value(format!(
             "Instance '{}' already has an interface attached at device index '{device_index}'.",
             instance.id
         )));
     }
+    check_limits(&interface, instance, taken.len() + 1)?;
     let attachment = Attachment {
         id: cloud.draw.id(),
         instance: instance.id,
         device_index,
         attached: cloud.now,
         delete_on_termination,
+        ena: EnaOptions::default(),
+        public_at_start: false,
     };
     let attachment_id = attachment.id;
     cloud.update::<NetworkInterface, _>(id, |interface| {
         interface.attachment = Some(attachment);
         Ok(attachment_id)
     })
+}
+
+/// So many interfaces, the last of them this one, are within what the instance's type may have, and so are its addresses.
+fn check_limits(interface: &NetworkInterface, instance: &Instance, count: usize) -> Result<(), Error> {
+    let limits = interface_limit::of_type(&instance.instance_type);
+    if count > limits.interfaces {
+        let message = format!("Interface count {count} exceeds the limit for {}", instance.instance_type);
+        return Err(Error::new("AttachmentLimitExceeded", message));
+    }
+    addresses::check_count(interface.private_ips.len().max(interface.ipv6_addresses.len()), limits.addresses)
 }
 
 /// An instance's interfaces.
@@ -302,6 +352,14 @@ pub(super) fn attached_to<'c>(
         .world()
         .all::<NetworkInterface>()
         .filter(move |interface| interface.attachment.as_ref().is_some_and(|a| a.instance == instance))
+}
+
+/// Of an instance's interfaces, which is meant must be said.
+pub(super) fn several(id: InstanceId) -> Error {
+    let message = format!(
+        "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID for the operation instead."
+    );
+    Error::new("InvalidInstanceID", message)
 }
 
 impl Handle for DetachNetworkInterface {
@@ -321,53 +379,15 @@ impl Handle for DetachNetworkInterface {
     }
 }
 
-impl Handle for AssignPrivateIpAddresses {
-    fn handle(self, cloud: &mut Cloud<'_>) -> Result<AssignPrivateIpAddressesResponse, Error> {
-        let interface = cloud.owned::<NetworkInterface>(self.network_interface_id)?;
-        let subnet = cloud.owned::<Subnet>(interface.subnet)?;
-        let added = crate::addresses::secondary(
-            cloud,
-            &subnet,
-            &self.private_ip_addresses,
-            self.secondary_private_ip_address_count,
-        )?;
-        if added.is_empty() {
-            return Err(Error::missing_parameter("PrivateIpAddress or SecondaryPrivateIpAddressCount"));
-        }
-        crate::addresses::check_count(interface.private_ips.len() + added.len())?;
-        cloud.update::<NetworkInterface, _>(interface.id, |interface| {
-            interface.private_ips.extend(&added);
-            Ok(())
-        })?;
-        let assigned = added.into_iter().map(|private_ip_address| AssignedPrivateIpAddress { private_ip_address });
-        Ok(AssignPrivateIpAddressesResponse {
-            network_interface_id: interface.id,
-            assigned_private_ip_addresses_set: assigned.collect(),
-        })
-    }
-}
-
-impl Handle for UnassignPrivateIpAddresses {
+impl Handle for ResetNetworkInterfaceAttribute {
+    /// The word itself says nothing: there is one attribute that can be reset.
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
-        if self.private_ip_addresses.is_empty() {
-            return Err(Error::missing_parameter("PrivateIpAddress"));
+        check_managed_by_user(&*cloud.owned::<NetworkInterface>(self.network_interface_id)?)?;
+        if self.source_dest_check.is_none() {
+            return Err(Error::missing_parameter("SourceDestCheck"));
         }
         cloud.update::<NetworkInterface, _>(self.network_interface_id, |interface| {
-            for address in &self.private_ip_addresses {
-                if *address == interface.primary_ip() {
-                    return Err(Error::invalid_value(format!(
-                        "{address} is the primary address of {} and stays with it",
-                        interface.id
-                    )));
-                }
-                if !interface.private_ips.contains(address) {
-                    return Err(Error::invalid_value(format!(
-                        "Some of the specified addresses are not assigned to interface {}: {address}",
-                        interface.id
-                    )));
-                }
-            }
-            interface.private_ips.retain(|address| !self.private_ip_addresses.contains(address));
+            interface.source_dest_check = true;
             Ok(Done::TRUE)
         })
     }
@@ -375,8 +395,16 @@ impl Handle for UnassignPrivateIpAddresses {
 
 impl Describe for NetworkInterface {
     const FILTERS: &'static [&'static str] = &[
+        "addresses.association.ip-owner-id",
+        "addresses.association.owner-id",
+        "addresses.association.public-ip",
         "addresses.primary",
         "addresses.private-ip-address",
+        "association.allocation-id",
+        "association.association-id",
+        "association.ip-owner-id",
+        "association.public-dns-name",
+        "association.public-ip",
         "attachment.attach-time",
         "attachment.attachment-id",
         "attachment.delete-on-termination",
@@ -416,6 +444,15 @@ impl Describe for NetworkInterface {
         let attachment = self.attachment.as_ref();
         let one = |value: Option<String>| value.into_iter().collect();
         match filter {
+            "addresses.association.ip-owner-id" | "addresses.association.owner-id" => {
+                self.public.iter().map(|at| association_item(cloud, self, at).ip_owner_id).collect()
+            }
+            "addresses.association.public-ip" => self.public.iter().map(|at| at.public.to_string()).collect(),
+            "association.allocation-id" => texts(association(cloud, self).and_then(|item| item.allocation_id)),
+            "association.association-id" => texts(association(cloud, self).and_then(|item| item.association_id)),
+            "association.ip-owner-id" => texts(association(cloud, self).map(|item| item.ip_owner_id)),
+            "association.public-dns-name" => texts(association(cloud, self).map(|item| item.public_dns_name)),
+            "association.public-ip" => texts(association(cloud, self).map(|item| item.public_ip)),
             "addresses.primary" => {
                 vec!["true".into(), "false".into()].into_iter().take(self.private_ips.len()).collect()
             }
@@ -432,14 +469,14 @@ impl Describe for NetworkInterface {
             "description" => vec![self.description.clone()],
             "group-id" => self.groups.iter().map(ToString::to_string).collect(),
             "group-name" => group_items(cloud, &self.groups).into_iter().map(|group| group.group_name).collect(),
-            "interface-type" => vec!["interface".into()],
+            "interface-type" => vec![kind_name(self).into()],
             "ipv6-addresses.ipv6-address" => self.ipv6_addresses.iter().map(ToString::to_string).collect(),
             "mac-address" => vec![self.mac.to_string()],
             "network-interface-id" => vec![self.id.to_string()],
             "owner-id" => vec![self.owner.to_string()],
             "private-dns-name" => one(private_dns_name(cloud, self)),
             "private-ip-address" => vec![self.primary_ip().to_string()],
-            "requester-managed" => vec!["false".into()],
+            "requester-managed" => vec![(!self.kind.is_ordinary()).to_string()],
             "source-dest-check" => vec![self.source_dest_check.to_string()],
             "status" => vec![status(self).into()],
             "subnet-id" => vec![self.subnet.to_string()],
@@ -451,7 +488,30 @@ impl Describe for NetworkInterface {
 
 /// `in-use` once attached.
 pub(super) fn status(interface: &NetworkInterface) -> &'static str {
-    if interface.attachment.is_some() { "in-use" } else { "available" }
+    if interface.attachment.is_some() || !interface.kind.is_ordinary() { "in-use" } else { "available" }
+}
+
+/// The API's word for what an interface is for.
+fn kind_name(interface: &NetworkInterface) -> &'static str {
+    match interface.kind {
+        InterfaceKind::Interface => "interface",
+        InterfaceKind::NatGateway => "nat_gateway",
+    }
+}
+
+/// What serves a gateway is made, changed and ended by that (spec 8.1).
+///
+/// # Errors
+/// `OperationNotPermitted`.
+pub(super) fn check_managed_by_user(interface: &NetworkInterface) -> Result<(), Error> {
+    if interface.kind.is_ordinary() {
+        return Ok(());
+    }
+    let message = format!(
+        "You do not have permission to change the network interface {}: it is managed by the gateway that it serves",
+        interface.id
+    );
+    Err(Error::not_permitted(message))
 }
 
 /// Groups with their names.
@@ -465,19 +525,15 @@ pub(super) fn group_items(cloud: &Cloud<'_>, groups: &BTreeSet<SecurityGroupId>)
 /// `ip-10-0-0-5.ec2.internal`, shown where the VPC gives host names.
 pub(super) fn private_dns_name(cloud: &Cloud<'_>, interface: &NetworkInterface) -> Option<String> {
     let vpc = cloud.world().find::<Vpc>(&interface.vpc)?;
-    vpc.enable_dns_hostnames.then(|| ip_name(cloud, interface.primary_ip()))
-}
-
-/// The private name that an address has.
-pub(super) fn ip_name(cloud: &Cloud<'_>, address: std::net::Ipv4Addr) -> String {
-    format!("ip-{}.{}", address.to_string().replace('.', "-"), cloud.config.region.private_domain())
+    vpc.enable_dns_hostnames.then(|| names::private_name(cloud.config.region, interface.primary_ip()))
 }
 
 pub(super) fn address_items(cloud: &Cloud<'_>, interface: &NetworkInterface) -> Vec<PrivateIpAddressItem> {
     let named = private_dns_name(cloud, interface).is_some();
     let item = |(index, address): (usize, &std::net::Ipv4Addr)| PrivateIpAddressItem {
+        association: association_of(cloud, interface, *address),
         primary: index == 0,
-        private_dns_name: named.then(|| ip_name(cloud, *address)),
+        private_dns_name: named.then(|| names::private_name(cloud.config.region, *address)),
         private_ip_address: *address,
     };
     interface.private_ips.iter().enumerate().map(item).collect()
@@ -487,7 +543,11 @@ pub(super) fn ipv6_items(interface: &NetworkInterface) -> Vec<Ipv6AddressItem> {
     interface
         .ipv6_addresses
         .iter()
-        .map(|address| Ipv6AddressItem { ipv6_address: *address, is_primary_ipv6: false })
+        .enumerate()
+        .map(|(at, address)| Ipv6AddressItem {
+            ipv6_address: *address,
+            is_primary_ipv6: at == 0 && interface.has_primary_ipv6,
+        })
         .collect()
 }
 
@@ -501,18 +561,21 @@ fn attachment_item(interface: &NetworkInterface) -> Option<InterfaceAttachmentIt
         instance_id: attachment.instance,
         instance_owner_id: interface.owner,
         status: "attached",
+        ena_srd_specification: interface_option::srd_item(&attachment.ena),
+        ena_queue_count: attachment.ena.queue_count,
     })
 }
 
 fn item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> NetworkInterfaceItem {
     NetworkInterfaceItem {
+        association: association(cloud, interface),
         attachment: attachment_item(interface),
         availability_zone: interface.zone,
         availability_zone_id: interface.zone.id(),
         connection_tracking_configuration: interface_tracking::item(&interface.connection_tracking),
         description: interface.description.clone(),
         group_set: group_items(cloud, &interface.groups),
-        interface_type: "interface",
+        interface_type: kind_name(interface),
         ipv6_addresses_set: ipv6_items(interface),
         mac_address: interface.mac,
         network_interface_id: interface.id,
@@ -520,7 +583,7 @@ fn item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> NetworkInterfaceItem
         private_dns_name: private_dns_name(cloud, interface),
         private_ip_address: interface.primary_ip(),
         private_ip_addresses_set: address_items(cloud, interface),
-        requester_managed: false,
+        requester_managed: !interface.kind.is_ordinary(),
         source_dest_check: interface.source_dest_check,
         status: status(interface),
         subnet_id: interface.subnet,

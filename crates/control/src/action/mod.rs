@@ -1,8 +1,11 @@
 //! The handlers, one file per noun.
 
 mod acl;
+mod address;
 mod catalogue;
+pub(crate) mod default_vpc;
 mod dhcp;
+mod egress_only_gateway;
 mod flow_log;
 mod gateway;
 mod group;
@@ -10,16 +13,31 @@ mod group_input;
 mod group_reference;
 mod group_rule;
 mod group_view;
+pub(crate) mod group_vpc;
+pub(crate) mod image;
 mod insights_analysis;
 mod insights_path;
 mod instance;
+mod instance_option;
 mod instance_state;
+mod instance_type;
 mod interface;
+mod interface_address;
+mod interface_limit;
+mod interface_option;
+pub(crate) mod interface_permission;
+mod interface_public;
 mod interface_tracking;
+mod key_pair;
+mod metadata;
+mod nat_gateway;
+mod nat_gateway_address;
 mod peering;
 mod place;
 mod prefix_list;
 mod prefix_list_view;
+mod private_dns;
+pub(crate) mod reservation;
 mod route;
 mod route_table;
 mod subnet;
@@ -27,6 +45,8 @@ mod tag;
 mod vpc;
 mod vpc_attribute;
 mod vpc_block;
+mod vpc_extra;
+mod vpn_gateway;
 
 use ec2::{Action, Error, Operation, Reply};
 

@@ -24,6 +24,7 @@ impl Handle for CreateRoute {
             return Err(already_exists(destination));
         }
         let target = resolve(cloud, &table, wanted)?;
+        check_family(destination, target)?;
         if target == RouteTarget::Local {
             return Err(Error::invalid_parameter(
                 "GatewayId",
@@ -59,8 +60,12 @@ impl Handle for ReplaceRoute {
             return Err(Error::invalid_value(message));
         };
         let target = resolve(cloud, &table, wanted)?;
+        check_family(destination, target)?;
         match (existing.origin, target) {
-            (RouteOrigin::CreateRouteTable, RouteTarget::Local | RouteTarget::NetworkInterface(_)) => {}
+            (
+                RouteOrigin::CreateRouteTable,
+                RouteTarget::Local | RouteTarget::NetworkInterface(_) | RouteTarget::NatGateway(_),
+            ) => {}
             (RouteOrigin::CreateRouteTable, _) => return Err(unsupported_target()),
             (RouteOrigin::CreateRoute, RouteTarget::Local) => {
                 let message = format!(
@@ -142,6 +147,8 @@ enum Wanted {
     Peering(PeeringId),
     NetworkInterface(NetworkInterfaceId),
     Instance(InstanceId),
+    NatGateway(NatGatewayId),
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     /// A kind of thing of which this cloud has none: the answer is that it does not exist.
     Absent(Error),
 }
@@ -159,9 +166,9 @@ fn wanted_target(asked: &RouteInput) -> Result<Wanted, Error> {
         asked.vpc_peering_connection_id.map(Wanted::Peering),
         asked.network_interface_id.map(Wanted::NetworkInterface),
         asked.instance_id.map(Wanted::Instance),
-        absent(asked.nat_gateway_id),
+        asked.nat_gateway_id.map(Wanted::NatGateway),
         absent(asked.transit_gateway_id),
-        absent(asked.egress_only_internet_gateway_id),
+        asked.egress_only_internet_gateway_id.map(Wanted::EgressOnlyInternetGateway),
         absent(asked.vpc_endpoint_id),
         unknown("InvalidLocalGatewayID.NotFound", "localGateway ID", &asked.local_gateway_id),
         unknown("InvalidCarrierGatewayID.NotFound", "carrierGateway ID", &asked.carrier_gateway_id),
@@ -182,8 +189,10 @@ fn wanted_gateway(id: String) -> Wanted {
         return Wanted::Local;
     }
     let peering = id.parse::<PeeringId>().ok().map(Wanted::Peering);
-    let other = peering.or_else(|| absent::<NatGatewayId>(&id)).or_else(|| absent::<TransitGatewayId>(&id));
-    other.or_else(|| absent::<EgressOnlyInternetGatewayId>(&id)).unwrap_or(Wanted::Gateway(id))
+    let nat = || id.parse::<NatGatewayId>().ok().map(Wanted::NatGateway);
+    let egress_only = || id.parse::<EgressOnlyInternetGatewayId>().ok().map(Wanted::EgressOnlyInternetGateway);
+    let other = peering.or_else(nat).or_else(egress_only).or_else(|| absent::<TransitGatewayId>(&id));
+    other.unwrap_or(Wanted::Gateway(id))
 }
 
 fn exactly_one<T>(mut given: Vec<T>, names: &str) -> Result<T, Error> {
@@ -238,7 +247,39 @@ fn resolve(cloud: &Cloud<'_>, table: &RouteTable, wanted: Wanted) -> Result<Rout
             }
             Ok(RouteTarget::NetworkInterface(interface.id))
         }
+        Wanted::NatGateway(id) => {
+            // One that ended leads nowhere any more, and reads as gone.
+            let gateway = cloud.owned::<NatGateway>(id)?;
+            if gateway.state != NatGatewayState::Available {
+                return Err(Error::not_found(id));
+            }
+            if gateway.vpc != table.vpc {
+                return Err(different_networks(table.id, "network gateway", id));
+            }
+            Ok(RouteTarget::NatGateway(id))
+        }
+        Wanted::EgressOnlyInternetGateway(id) => {
+            if cloud.owned::<EgressOnlyInternetGateway>(id)?.vpc != table.vpc {
+                return Err(different_networks(table.id, "network gateway", id));
+            }
+            Ok(RouteTarget::EgressOnlyInternetGateway(id))
+        }
     }
+}
+
+/// An egress-only gateway carries IPv6 alone; of a NAT gateway's IPv6 only NAT64's prefix, which is recorded.
+fn check_family(destination: Destination, target: RouteTarget) -> Result<(), Error> {
+    let Destination::Cidr(cidr) = destination else { return Ok(()) };
+    let is_right = match (target, cidr) {
+        (RouteTarget::EgressOnlyInternetGateway(_), cidr) => !cidr.is_ipv4(),
+        (RouteTarget::NatGateway(_), Cidr::V6(v6)) => v6.to_string() == "64:ff9b::/96",
+        _ => true,
+    };
+    if is_right {
+        return Ok(());
+    }
+    let name = if cidr.is_ipv4() { "destinationCidrBlock" } else { "destinationIpv6CidrBlock" };
+    Err(Error::invalid_parameter(name, cidr, "The target of the route does not carry this family."))
 }
 
 /// The internet gateway that a GatewayId names; VPN gateways and gateway endpoints do not exist here.
@@ -271,12 +312,7 @@ fn only_interface(cloud: &Cloud<'_>, id: InstanceId) -> Result<Arc<NetworkInterf
     let mut interfaces = cloud.own::<NetworkInterface>().filter(|interface| is_its(interface));
     match (interfaces.next(), interfaces.next()) {
         (Some(interface), None) => Ok(interface.clone()),
-        (Some(_), Some(_)) => {
-            let message = format!(
-                "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID for the operation instead."
-            );
-            Err(Error::new("InvalidInstanceID", message))
-        }
+        (Some(_), Some(_)) => Err(super::interface::several(id)),
         (None, _) => {
             Err(Error::new("InvalidInstanceID", format!("There is no interface attached to instance '{id}'.")))
         }
@@ -289,7 +325,7 @@ fn check_inside(cloud: &Cloud<'_>, vpc: &Vpc, destination: Destination, target: 
     if !vpc.blocks().any(|block| block.contains_all(&cidr)) {
         return Ok(());
     }
-    if !matches!(target, RouteTarget::NetworkInterface(_)) {
+    if !matches!(target, RouteTarget::NetworkInterface(_) | RouteTarget::NatGateway(_)) {
         return Err(unsupported_target());
     }
     if !is_subnet(cloud, vpc, cidr) {

@@ -7,7 +7,7 @@ use ec2::{Error, Operation};
 use model::vpc::RouteTableAssociation;
 use model::*;
 
-use super::{Handle, route};
+use super::{Handle, route, vpn_gateway};
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::{attached_instance, different_networks, route_state, texts};
@@ -47,6 +47,7 @@ impl Handle for DeleteRouteTable {
         if !associations(cloud, &table).is_empty() {
             return Err(Error::has_dependencies("routeTable", table.id));
         }
+        vpn_gateway::forget_table(cloud, table.id)?;
         cloud.delete::<RouteTable>(table.id);
         Ok(Done::TRUE)
     }
@@ -304,7 +305,10 @@ fn item(cloud: &Cloud<'_>, table: &RouteTable) -> RouteTableItem {
         owner_id: table.owner,
         route_set: route_items(cloud, table),
         association_set: associations(cloud, table),
-        propagating_vgw_set: Vec::new(),
+        propagating_vgw_set: vpn_gateway::propagating_to(cloud, table.id)
+            .into_iter()
+            .map(|gateway_id| PropagatingVgwItem { gateway_id })
+            .collect(),
         tag_set: table.tags.clone(),
     }
 }

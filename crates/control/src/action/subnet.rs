@@ -9,7 +9,7 @@ use ec2::value::Attribute;
 use model::vpc::{HostnameType, NetworkAclAssociation, SubnetIpv6};
 use model::*;
 
-use super::Handle;
+use super::{Handle, reservation};
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::{available_ip_address_count, texts};
@@ -74,7 +74,7 @@ fn ipv4_block(asked: &CreateSubnet) -> Result<Ipv4Cidr, Error> {
 }
 
 /// The zone asked for, or the first: two subnets of which no zone is said can share an instance.
-fn zone(region: Region, name: Option<&str>, id: Option<&str>) -> Result<Zone, Error> {
+pub(super) fn zone(region: Region, name: Option<&str>, id: Option<&str>) -> Result<Zone, Error> {
     let wrong = |parameter: &str, value: &str, all: Vec<String>| {
         let why =
             format!("Subnets can currently only be created in the following availability zones: {}.", all.join(", "));
@@ -135,6 +135,8 @@ impl Handle for DeleteSubnet {
         if cloud.world().all::<NetworkInterface>().any(|interface| interface.subnet == subnet.id) {
             return Err(Error::has_dependencies("subnet", subnet.id));
         }
+        let set_aside: Vec<_> = reservation::of_subnet(cloud.world(), subnet.id).map(|found| found.id).collect();
+        set_aside.into_iter().for_each(|id| cloud.delete::<SubnetCidrReservation>(id));
         cloud.delete::<Subnet>(subnet.id);
         Ok(Done::TRUE)
     }
@@ -149,7 +151,8 @@ impl Handle for ModifySubnetAttribute {
             &self.enable_resource_name_dns_a_record_on_launch,
             &self.enable_resource_name_dns_aaaa_record_on_launch,
         ];
-        let hostname_type = self.private_dns_hostname_type_on_launch.as_deref().map(hostname_type).transpose()?;
+        let kind = self.private_dns_hostname_type_on_launch.as_deref();
+        let hostname_type = kind.map(|text| hostname_type("PrivateDnsHostnameTypeOnLaunch", text)).transpose()?;
         if switches.into_iter().flatten().count() + usize::from(hostname_type.is_some()) != 1 {
             let message = "Exactly one attribute of the subnet must be specified; change several one after the other";
             return Err(Error::invalid_combination(message));
@@ -185,14 +188,12 @@ impl Handle for ModifySubnetAttribute {
 const HOSTNAME_TYPES: [(HostnameType, &str); 2] =
     [(HostnameType::IpName, "ip-name"), (HostnameType::ResourceName, "resource-name")];
 
-fn hostname_type(text: &str) -> Result<HostnameType, Error> {
+pub(super) fn hostname_type(parameter: &str, text: &str) -> Result<HostnameType, Error> {
     let found = HOSTNAME_TYPES.iter().find(|(_, name)| *name == text).map(|(kind, _)| *kind);
-    found.ok_or_else(|| {
-        Error::invalid_parameter("PrivateDnsHostnameTypeOnLaunch", text, "Use ip-name or resource-name.")
-    })
+    found.ok_or_else(|| Error::invalid_parameter(parameter, text, "Use ip-name or resource-name."))
 }
 
-fn hostname_type_name(kind: HostnameType) -> &'static str {
+pub(super) fn hostname_type_name(kind: HostnameType) -> &'static str {
     HOSTNAME_TYPES.iter().find(|(other, _)| *other == kind).map_or("ip-name", |(_, name)| name)
 }
 
@@ -329,7 +330,7 @@ impl Describe for Subnet {
 }
 
 /// A subnet as the API shows it.
-fn item(cloud: &Cloud<'_>, subnet: &Subnet) -> SubnetItem {
+pub(super) fn item(cloud: &Cloud<'_>, subnet: &Subnet) -> SubnetItem {
     SubnetItem {
         subnet_id: subnet.id,
         subnet_arn: cloud.arn("subnet", subnet.id),

@@ -9,7 +9,7 @@ use ec2::shapes::tag::*;
 use ec2::{Error, IdCodes};
 use model::*;
 
-use super::{Handle, place};
+use super::{Handle, metadata, place};
 use crate::Cloud;
 
 impl Handle for CreateTags {
@@ -26,7 +26,12 @@ impl Handle for CreateTags {
                 return Err(Error::new("TagLimitExceeded", message));
             }
             Ok(())
-        })
+        })?;
+        // An instance that tells its tags tells them by path.
+        let instances = self.resources.iter().filter_map(|id| cloud.world().find::<Instance>(&id.parse().ok()?));
+        let mut telling = instances.filter(|instance| instance.metadata.shows_tags);
+        telling.try_for_each(|instance| metadata::check_keys(&instance.tags))?;
+        Ok(Done::TRUE)
     }
 }
 
@@ -89,11 +94,18 @@ owned_kinds! {
     NetworkInterfaceId NetworkInterface "network-interface";
     InstanceId Instance "instance";
     InternetGatewayId InternetGateway "internet-gateway";
+    NatGatewayId NatGateway "natgateway";
+    EgressOnlyInternetGatewayId EgressOnlyInternetGateway "egress-only-internet-gateway";
     DhcpOptionsId DhcpOptions "dhcp-options";
     FlowLogId FlowLog "vpc-flow-log";
     InsightsPathId NetworkInsightsPath "network-insights-path";
     InsightsAnalysisId NetworkInsightsAnalysis "network-insights-analysis";
     PrefixListId PrefixList "prefix-list";
+    KeyPairId KeyPair "key-pair";
+    ImageId RegisteredImage "image";
+    VpnGatewayId VpnGateway "vpn-gateway";
+    SubnetCidrReservationId SubnetCidrReservation "subnet-cidr-reservation";
+    AllocationId ElasticAddress "elastic-ip";
 }
 
 fn change_one(

@@ -9,7 +9,7 @@ use ec2::shapes::{Done, TagSpecification};
 use model::vpc::{CidrAssociation, RouteTableAssociation};
 use model::*;
 
-use super::{Handle, dhcp, vpc_block};
+use super::{Handle, dhcp, group_vpc, vpc_block};
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::texts;
@@ -26,9 +26,7 @@ impl Handle for CreateVpc {
             self.ipv6_cidr_block,
         )?;
         vpc_block::check_size(cidr)?;
-        if cloud.own::<Vpc>().count() >= cloud.config.quotas.vpcs {
-            return Err(Error::new("VpcLimitExceeded", "The maximum number of VPCs has been reached."));
-        }
+        check_quota(cloud)?;
         let id = create(cloud, cidr, tags, tenancy);
         if self.amazon_provided_ipv6_cidr_block == Some(true) {
             let block = vpc_block::draw_ipv6(cloud)?;
@@ -37,6 +35,13 @@ impl Handle for CreateVpc {
         let vpc = cloud.owned::<Vpc>(id)?;
         Ok(CreateVpcResponse { vpc: VpcItem { state: "pending", ..item(cloud, &vpc) } })
     }
+}
+
+pub(super) fn check_quota(cloud: &Cloud<'_>) -> Result<(), Error> {
+    if cloud.own::<Vpc>().count() >= cloud.config.quotas.vpcs {
+        return Err(Error::new("VpcLimitExceeded", "The maximum number of VPCs has been reached."));
+    }
+    Ok(())
 }
 
 fn tenancy(text: Option<String>) -> Result<String, Error> {
@@ -48,7 +53,7 @@ fn tenancy(text: Option<String>) -> Result<String, Error> {
 }
 
 /// The VPC and what comes with it: main route table, default security group, default network ACL (spec 2.2.3).
-fn create(cloud: &mut Cloud<'_>, cidr: Ipv4Cidr, tags: Tags, instance_tenancy: String) -> VpcId {
+pub(super) fn create(cloud: &mut Cloud<'_>, cidr: Ipv4Cidr, tags: Tags, instance_tenancy: String) -> VpcId {
     let owner = cloud.caller.account;
     let dhcp_options = dhcp::default_set(cloud);
     let vpc = Vpc {
@@ -144,6 +149,9 @@ fn is_in_use(world: &World, vpc: &Vpc) -> bool {
         || world.all::<RouteTable>().any(|table| table.vpc == vpc.id && table.id != vpc.main.route_table)
         || world.all::<NetworkAcl>().any(|acl| acl.vpc == vpc.id && acl.id != vpc.default_acl)
         || world.all::<InternetGateway>().any(|gateway| gateway.vpc == Some(vpc.id))
+        || world.all::<VpnGateway>().any(|gateway| gateway.vpc == Some(vpc.id))
+        || group_vpc::borrows(world, vpc.id)
+        || world.all::<EgressOnlyInternetGateway>().any(|gateway| gateway.vpc == vpc.id)
 }
 
 impl Handle for DescribeVpcs {
@@ -211,7 +219,7 @@ fn dhcp_options_id(vpc: &Vpc) -> String {
 }
 
 /// A VPC as the API shows it.
-fn item(cloud: &Cloud<'_>, vpc: &Vpc) -> VpcItem {
+pub(super) fn item(cloud: &Cloud<'_>, vpc: &Vpc) -> VpcItem {
     VpcItem {
         vpc_id: vpc.id,
         owner_id: vpc.owner,

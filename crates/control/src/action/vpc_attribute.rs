@@ -8,6 +8,7 @@ use model::*;
 
 use super::Handle;
 use crate::Cloud;
+use crate::peering::blocks_changed;
 
 impl Handle for ModifyVpcAttribute {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
@@ -27,8 +28,11 @@ impl Handle for ModifyVpcAttribute {
                 let message = format!("DNS hostnames need DNS support in {}: switch EnableDnsSupport on first, or EnableDnsHostnames off first", vpc.id);
                 return Err(Error::invalid_value(message));
             }
-            Ok(Done::TRUE)
-        })
+            Ok(())
+        })?;
+        // Whoever resolves names over a peering must know.
+        blocks_changed(cloud, self.vpc_id);
+        Ok(Done::TRUE)
     }
 }
 

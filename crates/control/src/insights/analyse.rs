@@ -1,11 +1,11 @@
 //! A path's findings as of now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use model::insights::{Component, Explanation, Findings, NetworkInsightsPath, PacketHeader, PortRange};
 use model::*;
-use policy::Step;
+use policy::{Internet, Step};
 use reach::{Answer, Cause, Hop, Network, Path, QuestionError, Stage};
 
 use super::asked::{Packets, Place, place};
@@ -144,7 +144,7 @@ impl Analysis<'_> {
         a == b || self.names.world.peerings_between(a, b).any(|peering| peering.status.is_accepted())
     }
 
-    /// No packet passes an internet gateway here.
+    /// The internet itself ends no path here: a path through a gateway ends at an interface behind it.
     fn not_carried(&self, id: InternetGatewayId) -> Fault {
         let gateway = self.names.gateway(id);
         let explanation = because_of("UNSUPPORTED_COMPONENT", gateway.clone());
@@ -184,13 +184,18 @@ impl Analysis<'_> {
             .chain(near(ends.source_vpc).map(|side| side.vpc))
             .chain(receiving.iter().flat_map(|vpc| near(*vpc)).map(|side| side.vpc))
             .collect();
+        let worlds = BTreeMap::from([(region, world.clone())]);
+        let internet = Internet::new(&plan::public_places(&worlds), &plan::public_ipv6(&worlds));
+        let on_internet = destination.and_then(|address| internet.sender(address)).map(|at| at.vpc);
+        let vpcs = vpcs.into_iter().chain(on_internet).collect();
         let slices = plan::vpc_slices(region, world, &vpcs);
         let config = self.cloud.config;
         // Without hosts instances are records only, and run at once.
-        match RECORDS_HOST.parse() {
+        let network = match RECORDS_HOST.parse() {
             Ok(host) if config.hosts.is_empty() && !config.needs_host => Network::without_hosts(slices, host),
             _ => Network::new(slices),
-        }
+        };
+        network.with_internet(internet)
     }
 
     fn findings(&self, found: Found, ends: &Ends) -> Findings {

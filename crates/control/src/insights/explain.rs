@@ -109,6 +109,12 @@ fn of_denial(names: &Names<'_>, blocker: &Blocker, denied: &Denied, of_place: Ex
         Denied::SourceCheckIngress { interface, address } => {
             of_check(names, Direction::Ingress, interface, address, "DESTINATION_ADDRESS", of_place)
         }
+        Denied::GatewayNoPublicAddress => {
+            Explanation { address: Some(src.to_string()), ..at_gateway(names, blocker, of_place) }
+        }
+        Denied::GatewayPrivateAddress { address, .. } | Denied::GatewayNoMapping { address } => {
+            Explanation { address: Some(address.to_string()), ..at_gateway(names, blocker, of_place) }
+        }
         Denied::NoOwner { address, .. } | Denied::NotUnicast { address } => {
             Explanation { address: Some(address.to_string()), addresses: vec![host(address)], ..of_place }
         }
@@ -119,6 +125,21 @@ fn of_denial(names: &Names<'_>, blocker: &Blocker, denied: &Denied, of_place: Ex
             ..of_place
         },
         _ => of_place,
+    }
+}
+
+/// With the Internet gateway that the packet met last.
+fn at_gateway(names: &Names<'_>, blocker: &Blocker, found: Explanation) -> Explanation {
+    let gateway = blocker.steps.iter().rev().find_map(|step| match *step {
+        Step::Gateway { direction, gateway, .. } => Some((direction, names.gateway(gateway))),
+        _ => None,
+    });
+    let Some((direction, gateway)) = gateway else { return found };
+    Explanation {
+        direction: Some(word(direction).into()),
+        component: Some(gateway.clone()),
+        internet_gateway: Some(gateway),
+        ..found
     }
 }
 

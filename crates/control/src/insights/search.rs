@@ -123,7 +123,7 @@ fn passes(network: &Network, goal: Goal, question: &Question) -> bool {
     if question.to.is_some_and(|wanted| wanted != to) {
         return false;
     }
-    match answering(&question.flow).filter(|_| !question.is_one_way) {
+    match answering(&there.arrived()).filter(|_| !question.is_one_way) {
         None => true,
         Some(reply) => network.walk(to, &reply, &mut memory).outcome() == Ok(question.from),
     }

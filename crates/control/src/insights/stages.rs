@@ -86,6 +86,7 @@ impl Stages<'_> {
             {
                 Some(self.crossing(peering, place))
             }
+            Some(Step::Gateway { gateway, .. }) => Some(self.in_vpc(names.gateway(gateway), place)),
             None if hop.stage == Stage::OtherSide => {
                 let component = names.end(self.stranger?);
                 Some(PathComponent { component, ..PathComponent::default() })

@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use ec2::reach::{ExplainReachability, ReachAnswer, ReachResult};
 use ec2::{Caller, Error};
 use model::{AccountId, HostId, IpProtocol, NetworkInterface, PeeringStatus, Region, Time, Vpc, VpcId, World};
+use policy::Internet;
 use reach::{CLIENT_PORTS, Ends, Goal, Kind, Network, QuestionError, Survey, survey};
 
 use crate::{Config, Seed, plan};
@@ -191,11 +192,18 @@ fn network(cloud: &Cloud, account: Option<AccountId>, source: VpcId, destination
         });
         wanted.extend(peers);
     }
+    // Whoever has a public address can be reached from everywhere; of another's side `seen_by` shows no more than that.
+    let worlds: BTreeMap<Region, World> = cloud.iter().map(|(region, (world, _))| (*region, world.clone())).collect();
+    let internet = Internet::new(&plan::public_places(&worlds), &plan::public_ipv6(&worlds));
+    if let End::Address(address) = destination {
+        wanted.extend(internet.sender(*address).map(|at| at.vpc));
+    }
     let slices = cloud.iter().flat_map(|(region, (world, _))| plan::vpc_slices(*region, world, &wanted));
-    match nowhere(cloud) {
+    let network = match nowhere(cloud) {
         Some(host) => Network::without_hosts(slices, host),
         None => Network::new(slices),
-    }
+    };
+    network.with_internet(internet)
 }
 
 /// In a control plane without hosts all instances are taken to be on this one.

@@ -30,18 +30,28 @@ impl Harness {
 
     /// The response document.
     pub fn call(&mut self, account: &str, query: &str) -> Result<String, Error> {
+        self.answer(account, query).map(|(document, _)| document)
+    }
+
+    /// The response document, and the parameters that nobody knows.
+    fn answer(&mut self, account: &str, query: &str) -> Result<(String, Vec<String>), Error> {
         let node = Node::parse(format!("Version=2016-11-15&{query}").as_bytes())?;
         let request = Request::parse(&node)?;
+        let unknown = request.unknown.clone();
         let caller = Caller::root(account.parse().unwrap());
         let outcome = handle(&self.world, &caller, request, &self.config, seed(), self.now)?;
         self.world = self.world.apply(&outcome.changes);
         self.world.revision += 1;
-        Ok(outcome.reply.render("11111111-2222-3333-4444-555555555555"))
+        Ok((outcome.reply.render("11111111-2222-3333-4444-555555555555"), unknown))
     }
 
     /// The response document; the call must succeed.
     pub fn ok(&mut self, account: &str, query: &str) -> String {
-        self.call(account, query).unwrap_or_else(|error| panic!("{query}: {} {}", error.code, error.message))
+        let answer = self.answer(account, query);
+        let (document, unknown) = answer.unwrap_or_else(|error| panic!("{query}: {} {}", error.code, error.message));
+        // A test whose request is misspelt proves nothing.
+        assert_eq!(unknown, Vec::<String>::new(), "{query}");
+        document
     }
 
     /// The error's code; the call must fail and change nothing.
@@ -55,10 +65,20 @@ impl Harness {
             Ok(document) => panic!("{query} succeeded: {document}"),
             Err(error) => {
                 assert_eq!(self.world, before, "{query} failed and changed something");
+                note(query, &error);
                 error
             }
         }
     }
+}
+
+/// For `cargo xtask conformance`: that a test has seen this error of this action.
+fn note(query: &str, error: &Error) {
+    let Some(folder) = std::env::var_os("PEERWAY_CODES") else { return };
+    let action = query.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or_default();
+    let file = std::path::Path::new(&folder).join(std::process::id().to_string());
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+    std::io::Write::write_all(&mut file, format!("{action} {}\n", error.code).as_bytes()).unwrap();
 }
 
 /// The text of the first element of that name.

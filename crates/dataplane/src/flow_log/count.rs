@@ -1,7 +1,7 @@
 //! Which packets are counted where: from a verdict to lines (spec 12.1.3, 12.1.6).
 
 use model::{Direction, PeeringId};
-use policy::{Denied, Flow, FlowKey, L4, TcpFlags};
+use policy::{Denied, Flow, FlowKey, L4, TcpFlags, Translation};
 use wire::Ip;
 
 use super::accounts::{Amount, Evidence, FlowId, Mark};
@@ -59,6 +59,7 @@ impl Step<'_> {
         if let Some((to, outcome)) = at_receiver(verdict)
             && let Some(plug) = self.view.plug(to)
         {
+            let key = translation(verdict).flow(flow).key();
             self.log(plug, Direction::Ingress, &key, flags, Some(outcome), amount);
         }
     }
@@ -94,9 +95,17 @@ impl Step<'_> {
 fn at_sender(verdict: &Result<Way, Refused>) -> Option<Outcome> {
     match verdict {
         Ok(way) => Some(Outcome::Accepted(way.peering)),
-        Err(Refused { left: Some(Left { peering }), .. }) => Some(Outcome::Accepted(*peering)),
+        Err(Refused { left: Some(Left { peering, .. }), .. }) => Some(Outcome::Accepted(*peering)),
         Err(Refused { denied, .. }) if denied.is_filter() => Some(Outcome::Rejected(*denied)),
         Err(_) => None,
+    }
+}
+
+/// What it was changed to on its way to the receiver.
+fn translation(verdict: &Result<Way, Refused>) -> Translation {
+    match verdict {
+        Ok(way) => way.translation,
+        Err(Refused { left, .. }) => left.map_or(Translation::NONE, |left| left.translation),
     }
 }
 

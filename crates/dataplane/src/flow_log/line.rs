@@ -33,7 +33,9 @@ impl LogSubject {
         let is_abroad = |peering: &model::Peering| peering.requester.region != peering.accepter.region;
         let peerings = slice.peerings.iter().map(|peering| (peering.id, is_abroad(peering))).collect();
         let peerings: Arc<BTreeMap<PeeringId, bool>> = Arc::new(peerings);
-        let here = slice.endpoints.iter().filter(|endpoint| endpoint.host == Some(host));
+        // What passes a gateway's interface is not counted: no line shall say that nothing did.
+        let is_counted = |endpoint: &&model::intent::Endpoint| endpoint.interface.kind.is_ordinary();
+        let here = slice.endpoints.iter().filter(|endpoint| endpoint.host == Some(host)).filter(is_counted);
         let logged = here.filter(|endpoint| covering(slice, &endpoint.interface).next().is_some());
         let subject = |endpoint: &model::intent::Endpoint| LogSubject {
             interface: Arc::clone(&endpoint.interface),

@@ -17,8 +17,10 @@ use crate::port::Port;
 pub const LEASE_SECS: u32 = 3600;
 
 const TTL: u8 = 64;
-/// Resolvers, and time servers, that one lease names at most (spec 2.6).
-const SERVERS_MAX: usize = 4;
+/// RFC 2132 8.5.
+const NETBIOS_NAME_SERVERS: u8 = 44;
+/// RFC 2132 8.7.
+const NETBIOS_NODE_TYPE: u8 = 46;
 
 /// A client's message for the server on this link: to everybody, or, renewing, to the router.
 pub(crate) fn is_question(port: &Port, ip: &Ip) -> bool {
@@ -91,18 +93,32 @@ fn message(port: &Port, question: &Message, kind: MessageType, own: Ipv4Addr) ->
 }
 
 fn settings(port: &Port) -> Options {
-    let first = |list: &[Ipv4Addr]| list.iter().copied().take(SERVERS_MAX).collect();
     Options {
         subnet_mask: Some(mask(port.cidr)),
         routers: vec![port.router],
-        dns: first(&port.dhcp.dns_servers),
+        dns: port.dhcp.dns_servers.clone(),
         domain_name: port.dhcp.domain_name.as_bytes().into(),
         mtu: Some(port.mtu),
         broadcast: Some(port.cidr.last()),
-        ntp: first(&port.dhcp.ntp_servers),
+        ntp: port.dhcp.ntp_servers.clone(),
         server_id: Some(port.router),
+        domain_search: search_list(port),
+        others: netbios(port),
         ..Options::default()
     }
+}
+
+/// Several names are a list (RFC 3397): a client that knows option 15 alone takes them for one.
+fn search_list(port: &Port) -> Vec<String> {
+    let domains = port.dhcp.search_domains();
+    if domains.len() > 1 { domains } else { Vec::new() }
+}
+
+fn netbios(port: &Port) -> Vec<(u8, Vec<u8>)> {
+    let servers: Vec<u8> = port.dhcp.netbios_name_servers.iter().flat_map(Ipv4Addr::octets).collect();
+    let servers = Some((NETBIOS_NAME_SERVERS, servers)).filter(|(_, servers)| !servers.is_empty());
+    let node_type = port.dhcp.netbios_node_type.map(|kind| (NETBIOS_NODE_TYPE, vec![kind]));
+    servers.into_iter().chain(node_type).collect()
 }
 
 fn mask(cidr: Ipv4Cidr) -> Ipv4Addr {

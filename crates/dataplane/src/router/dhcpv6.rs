@@ -9,13 +9,15 @@ use wire::dhcpv6::{ALL_SERVERS, CLIENT_PORT, IaAddress, IaNa, Message, MessageTy
 use wire::ethernet::Link;
 use wire::{Addresses, Ip, Transport, emit, udp};
 
-use super::{RESOLVER_V6, no_room};
+use super::no_room;
 use crate::port::{Port, ROUTER_LINK_LOCAL};
 
-/// How long an address is preferred, in seconds; it stays valid twice as long.
+/// How long an address is preferred, in seconds, where the VPC's options say nothing; it stays valid twice as long.
 pub const PREFERRED_SECS: u32 = 3600;
 
 const HOP_LIMIT: u8 = 64;
+/// RFC 4075 4.
+const SNTP_SERVERS: u16 = 31;
 
 /// A client's message for the servers of this link.
 pub(crate) fn is_question(ip: &Ip) -> bool {
@@ -63,8 +65,9 @@ fn answer_to(port: &Port, question: &Message) -> Option<Message> {
     let mut answer = Message {
         client_id: question.client_id.clone(),
         server_id,
-        dns: vec![RESOLVER_V6],
-        domain_search: port.dhcp.search_domain().into_iter().collect(),
+        dns: port.dhcp.dns_servers_v6.clone(),
+        domain_search: port.dhcp.search_domains(),
+        others: sntp_servers(port).into_iter().collect(),
         rapid_commit: question.rapid_commit && question.kind == MessageType::Solicit,
         ..Message::new(kind, question.transaction)
     };
@@ -86,12 +89,9 @@ fn answer_to(port: &Port, question: &Message) -> Option<Message> {
 
 /// All of the interface's addresses in the first association; what the client holds beyond them is taken away.
 fn association(port: &Port, asked: &IaNa, is_first: bool) -> IaNa {
-    let given = |address: Ipv6Addr| IaAddress {
-        address,
-        preferred_secs: PREFERRED_SECS,
-        valid_secs: 2 * PREFERRED_SECS,
-        status: None,
-    };
+    let preferred_secs = port.dhcp.ipv6_preferred_secs;
+    let valid_secs = preferred_secs.saturating_mul(2);
+    let given = |address: Ipv6Addr| IaAddress { address, preferred_secs, valid_secs, status: None };
     let own: Vec<IaAddress> = port.ipv6_addresses().filter(|_| is_first).map(given).collect();
     let withdrawn = asked.addresses.iter().filter(|held| !own.iter().any(|given| given.address == held.address));
     let withdrawn: Vec<IaAddress> = withdrawn
@@ -100,11 +100,17 @@ fn association(port: &Port, asked: &IaNa, is_first: bool) -> IaNa {
     let has_none = own.is_empty();
     IaNa {
         iaid: asked.iaid,
-        t1_secs: PREFERRED_SECS / 2,
-        t2_secs: PREFERRED_SECS / 5 * 4,
+        t1_secs: preferred_secs / 2,
+        t2_secs: preferred_secs / 5 * 4,
         addresses: own.into_iter().chain(withdrawn).collect(),
         status: has_none.then(|| says(status::NO_ADDRESSES)),
     }
+}
+
+/// RFC 4075: time servers that speak IPv6.
+fn sntp_servers(port: &Port) -> Option<(u16, Vec<u8>)> {
+    let servers = &port.dhcp.ntp_servers_v6;
+    (!servers.is_empty()).then(|| (SNTP_SERVERS, servers.iter().flat_map(Ipv6Addr::octets).collect()))
 }
 
 fn says(code: u16) -> Status {

@@ -8,7 +8,7 @@ use wire::ethernet::Link;
 use wire::ndp::{ALL_NODES, Message, NeighborSolicitation, Prefix, Rdnss, RouterAdvertisement, kind};
 use wire::{EmitError, Ip, MacAddr, Packet, Transport, reply};
 
-use super::{RESOLVER_V6, is_router, no_room, resolve};
+use super::{is_router, no_room, resolve};
 use crate::port::{Port, ROUTER_LINK_LOCAL};
 
 /// How long a guest takes the router's word. Advertisements come unasked well before ([`ADVERTISEMENT_INTERVAL`]).
@@ -50,7 +50,7 @@ pub(crate) fn answer(port: &Port, packet: &Packet, ip: &Ip, frame: &mut [u8]) ->
     }
 }
 
-/// The router's advertisement: M and O set, the subnet's block on-link but not for self-made addresses, the MTU, the resolver.
+/// The router's advertisement: M and O set, the subnet's block on-link but not for self-made addresses, the MTU, the resolvers.
 ///
 /// # Errors
 /// [`EmitError::NoRoom`]: lend 256 bytes.
@@ -71,11 +71,16 @@ pub(crate) fn advertise(port: &Port, to: Ipv6Addr, frame: &mut [u8]) -> Result<u
         source_link_layer: Some(port.router_mac),
         mtu: Some(port.mtu.into()),
         prefixes: port.ipv6_cidr.map(prefix).into_iter().collect(),
-        rdnss: Some(Rdnss { lifetime_secs: ROUTER_LIFETIME_SECS.into(), servers: vec![RESOLVER_V6] }),
+        rdnss: resolvers(port),
         ..RouterAdvertisement::default()
     };
     let dst = if to.is_multicast() { MacAddr::of_multicast_ipv6(to) } else { port.mac };
     reply::router_advertisement(frame, Link { src: port.router_mac, dst }, ROUTER_LINK_LOCAL, to, &advertisement)
+}
+
+fn resolvers(port: &Port) -> Option<Rdnss> {
+    let servers = port.dhcp.dns_servers_v6.clone();
+    (!servers.is_empty()).then(|| Rdnss { lifetime_secs: ROUTER_LIFETIME_SECS.into(), servers })
 }
 
 fn answer_solicitation(

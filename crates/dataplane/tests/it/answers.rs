@@ -299,6 +299,67 @@ fn dhcp_options_of_the_vpc_are_handed_out() {
     assert_eq!((options.ntp, options.domain_name), (vec![[10, 16, 1, 123].into()], b"corp.example".to_vec()));
 }
 
+fn set_of(configuration: &[(&str, &[&str])]) -> Option<std::sync::Arc<model::DhcpOptions>> {
+    let owned =
+        |(name, values): &(&str, &[&str])| ((*name).into(), values.iter().map(|value| (*value).into()).collect());
+    Some(std::sync::Arc::new(model::DhcpOptions {
+        id: id(1),
+        owner: "111111111111".parse().unwrap(),
+        configuration: configuration.iter().map(owned).collect(),
+        tags: model::Tags::new(),
+    }))
+}
+
+fn advertised_resolvers(host: &mut Host) -> Option<Vec<Ipv6Addr>> {
+    let solicitation = build::router_solicitation(A1.mac(), link_local(A1));
+    let (_, message) = ndp_of(&host.send(A1, &solicitation).answer());
+    let ndp::Message::RouterAdvertisement(advertisement) = message else { panic!("{message:?}") };
+    advertisement.rdnss.map(|rdnss| rdnss.servers)
+}
+
+#[test]
+fn every_option_reaches_the_guests_of_its_family() {
+    let mut cloud = Cloud::open();
+    cloud.slice(A).dhcp_options = set_of(&[
+        ("domain-name", &["corp.example b.example"]),
+        ("domain-name-servers", &["10.16.1.53", "2001:db8::53"]),
+        ("ntp-servers", &["10.16.1.123", "2001:db8::123"]),
+        ("netbios-name-servers", &["10.16.1.137", "10.16.1.138"]),
+        ("netbios-node-type", &["2"]),
+        ("ipv6-address-preferred-lease-time", &["140"]),
+    ]);
+    let mut host = Host::new(cloud);
+    let frame = build::dhcpv4_client(A1.mac(), &dhcpv4(Type4::Discover, Options::default()));
+    let options = dhcpv4_answer(&host.send(A1, &frame).answer()).1.options;
+    assert_eq!((options.dns, options.ntp), (vec![[10, 16, 1, 53].into()], vec![[10, 16, 1, 123].into()]));
+    assert_eq!(options.domain_name, b"corp.example b.example");
+    assert_eq!(options.domain_search, ["corp.example", "b.example"]);
+    assert_eq!(options.others, [(44, vec![10, 16, 1, 137, 10, 16, 1, 138]), (46, vec![2])]);
+
+    let solicit = dhcpv6(Type6::Solicit, IaNa::default());
+    let frame = build::dhcpv6_client(A1.mac(), link_local(A1), &solicit);
+    let offer = dhcpv6_answer(&host.send(A1, &frame).answer());
+    let resolver: Ipv6Addr = "2001:db8::53".parse().unwrap();
+    let time: Ipv6Addr = "2001:db8::123".parse().unwrap();
+    assert_eq!((&offer.dns, offer.domain_search.len()), (&vec![resolver], 2));
+    assert_eq!(offer.others, [(31, time.octets().to_vec())]);
+    let [association] = &offer.ia_na[..] else { panic!("{offer:?}") };
+    assert_eq!((association.addresses[0].preferred_secs, association.addresses[0].valid_secs), (140, 280));
+    assert_eq!(advertised_resolvers(&mut host), Some(vec![resolver]));
+}
+
+#[test]
+fn a_vpc_without_a_set_names_neither_resolver_nor_domain() {
+    let mut host = Host::new(Cloud::open());
+    assert_eq!(advertised_resolvers(&mut host), Some(vec!["fd00:ec2::253".parse().unwrap()]));
+    host.cloud.slice(A).dhcp_options = None;
+    host.apply();
+    let frame = build::dhcpv4_client(A1.mac(), &dhcpv4(Type4::Discover, Options::default()));
+    let options = dhcpv4_answer(&host.send(A1, &frame).answer()).1.options;
+    assert!(options.dns.is_empty() && options.domain_name.is_empty() && !options.routers.is_empty());
+    assert_eq!(advertised_resolvers(&mut host), None);
+}
+
 #[test]
 fn a_guest_is_no_dhcp_server() {
     let mut host = Host::new(Cloud::open());

@@ -198,8 +198,7 @@ fn routes_acls_checks_and_places_each_have_their_reason() {
         ("D20", |cloud| cloud.endpoint(B1).is_up = false),
         ("D22", |cloud| cloud.rules(B, vec![])),
         ("D39", |cloud| {
-            let target = model::RouteTarget::InternetGateway(id(1));
-            cloud.slice(A).internet_gateways.push(id(1));
+            let target = model::RouteTarget::TransitGateway(id(1));
             cloud.routes(A, |routes| {
                 routes.retain(|r| r.target == model::RouteTarget::Local);
                 routes.push(route("0.0.0.0/0", target));

@@ -130,6 +130,10 @@ macro_rules! with_entry {
                 fn from_query(node: Option<&Node>, name: &str) -> Result<Self, Error> {
                     FromQuery::from_query(node, name).map($name)
                 }
+
+                fn reads() -> crate::Members {
+                    EntryInput::reads()
+                }
             }
 
             impl crate::Operation for $name {

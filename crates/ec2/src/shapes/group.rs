@@ -3,7 +3,7 @@
 use model::*;
 
 use super::{Done, TagSpecification};
-use crate::{Error, Filter, FromQuery, Node, Operation};
+use crate::{Error, Filter, FromQuery, Member, Members, Node, Operation};
 
 operation! {
     CreateSecurityGroup -> CreateSecurityGroupResponse {
@@ -190,6 +190,14 @@ macro_rules! on_rules {
                         rules: FromQuery::from_query(node, name)?,
                         $field: FromQuery::from_query(own, &crate::value::path(name, $wire))?,
                     })
+                }
+
+                fn reads() -> Members {
+                    RulesInput::reads().and(Members::Structure(vec![Member {
+                        name: $wire,
+                        members: <$kind as FromQuery>::reads,
+                        is_required: <$kind as FromQuery>::IS_REQUIRED,
+                    }]))
                 }
             }
 

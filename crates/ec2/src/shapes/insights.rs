@@ -8,7 +8,7 @@ use model::insights::{
 use model::*;
 
 use super::TagSpecification;
-use crate::{Filter, Shape, ToXml, Xml};
+use crate::{Filter, Member, Members, Shape, ToXml, Xml};
 
 operation! {
     CreateNetworkInsightsPath -> CreateNetworkInsightsPathResponse {
@@ -199,9 +199,21 @@ macro_rules! written {
                 fn write(&self, name: &str, xml: &mut Xml) {
                     xml.element(name, |xml| self.members(xml));
                 }
+
+                fn writes() -> Members {
+                    Members::Structure(vec![
+                        $(member($wire, |value: &$name| &value.$field),)*
+                        $(member($list_wire, |value: &$name| &value.$list),)*
+                    ])
+                }
             }
         )*
     };
+}
+
+/// The field's type says what it writes.
+fn member<S, T: ToXml>(name: &'static str, _field: fn(&S) -> &T) -> Member {
+    Member { name, members: T::writes, is_required: false }
 }
 
 written! {

@@ -5,10 +5,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use model::*;
 
 use super::TagSpecification;
+use super::image::DeviceMappingInput;
 use super::interface::{
-    ConnectionTrackingInput, ConnectionTrackingItem, GroupIdentifier, Ipv6AddressInput, Ipv6AddressItem,
-    PrivateIpAddressInput, PrivateIpAddressItem,
+    AddressAssociationItem, ConnectionTrackingInput, ConnectionTrackingItem, EnaSrdInput, EnaSrdItem, GroupIdentifier,
+    Ipv6AddressInput, Ipv6AddressItem, PrivateIpAddressInput, PrivateIpAddressItem,
 };
+use super::metadata::MetadataOptionsInput;
+use super::private_dns::PrivateDnsNameOptionsInput;
 use crate::Filter;
 use crate::shapes::Done;
 use crate::value::{Attribute, Base64};
@@ -22,17 +25,46 @@ operation! {
         key_name: Option<String> = "KeyName",
         subnet_id: Option<SubnetId> = "SubnetId",
         security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
+        /// Names, of groups of the default VPC.
+        security_groups: Vec<String> = "SecurityGroup",
         private_ip_address: Option<Ipv4Addr> = "PrivateIpAddress",
         ipv6_address_count: Option<i32> = "Ipv6AddressCount",
         ipv6_addresses: Vec<Ipv6AddressInput> = "Ipv6Address",
+        enable_primary_ipv6: Option<bool> = "EnablePrimaryIpv6",
         network_interfaces: Vec<NetworkInterfaceSpecification> = "NetworkInterface",
         placement: Option<PlacementInput> = "Placement",
         user_data: Option<Base64> = "UserData",
+        metadata_options: Option<MetadataOptionsInput> = "MetadataOptions",
         disable_api_termination: Option<bool> = "DisableApiTermination",
         disable_api_stop: Option<bool> = "DisableApiStop",
         instance_initiated_shutdown_behavior: Option<String> = "InstanceInitiatedShutdownBehavior",
+        private_dns_name_options: Option<PrivateDnsNameOptionsInput> = "PrivateDnsNameOptions",
+        monitoring: Option<MonitoringInput> = "Monitoring",
+        credit_specification: Option<CpuCreditsInput> = "CreditSpecification",
+        maintenance_options: Option<MaintenanceOptionsInput> = "MaintenanceOptions",
+        ebs_optimized: Option<bool> = "EbsOptimized",
+        /// Sandboxes have no volumes: devices are taken and not kept.
+        block_device_mappings: Vec<DeviceMappingInput> = "BlockDeviceMapping",
         client_token: Option<String> = "ClientToken",
         tag_specifications: Vec<TagSpecification> = "TagSpecification",
+    }
+}
+
+input! {
+    MonitoringInput {
+        enabled: bool = "Enabled",
+    }
+}
+
+input! {
+    CpuCreditsInput {
+        cpu_credits: String = "CpuCredits",
+    }
+}
+
+input! {
+    MaintenanceOptionsInput {
+        auto_recovery: Option<String> = "AutoRecovery",
     }
 }
 
@@ -54,8 +86,14 @@ input! {
         ipv6_addresses: Vec<Ipv6AddressInput> = "Ipv6Addresses",
         ipv6_address_count: Option<i32> = "Ipv6AddressCount",
         security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
+        associate_public_ip_address: Option<bool> = "AssociatePublicIpAddress",
         delete_on_termination: Option<bool> = "DeleteOnTermination",
         connection_tracking_specification: Option<ConnectionTrackingInput> = "ConnectionTrackingSpecification",
+        network_card_index: Option<i32> = "NetworkCardIndex",
+        interface_type: Option<String> = "InterfaceType",
+        primary_ipv6: Option<bool> = "PrimaryIpv6",
+        ena_srd_specification: Option<EnaSrdInput> = "EnaSrdSpecification",
+        ena_queue_count: Option<i32> = "EnaQueueCount",
     }
 }
 
@@ -101,6 +139,7 @@ output! {
         subnet_id: Option<SubnetId> = "subnetId",
         vpc_id: Option<VpcId> = "vpcId",
         private_ip_address: Option<Ipv4Addr> = "privateIpAddress",
+        public_ip_address: Option<Ipv4Addr> = "ipAddress",
         ipv6_address: Option<Ipv6Addr> = "ipv6Address",
         source_dest_check: Option<bool> = "sourceDestCheck",
         group_set: Vec<GroupIdentifier> = "groupSet",
@@ -186,12 +225,14 @@ output! {
 
 output! {
     MaintenanceOptionsItem {
-        auto_recovery: &'static str = "autoRecovery",
+        auto_recovery: String = "autoRecovery",
+        reboot_migration: String = "rebootMigration",
     }
 }
 
 output! {
     InstanceInterfaceItem {
+        association: Option<AddressAssociationItem> = "association",
         attachment: Option<InstanceAttachmentItem> = "attachment",
         connection_tracking_configuration: Option<ConnectionTrackingItem> = "connectionTrackingConfiguration",
         description: String = "description",
@@ -220,6 +261,8 @@ output! {
         device_index: u32 = "deviceIndex",
         status: &'static str = "status",
         network_card_index: i32 = "networkCardIndex",
+        ena_srd_specification: Option<EnaSrdItem> = "enaSrdSpecification",
+        ena_queue_count: Option<u32> = "enaQueueCount",
     }
 }
 
@@ -312,16 +355,26 @@ operation! {
 output! {
     DescribeInstanceAttributeResponse {
         instance_id: InstanceId = "instanceId",
+        block_device_mapping: Option<Vec<String>> = "blockDeviceMapping",
         disable_api_stop: Option<Attribute<bool>> = "disableApiStop",
         disable_api_termination: Option<Attribute<bool>> = "disableApiTermination",
         ebs_optimized: Option<Attribute<bool>> = "ebsOptimized",
         ena_support: Option<Attribute<bool>> = "enaSupport",
+        enclave_options: Option<EnclaveOptionsItem> = "enclaveOptions",
         group_set: Option<Vec<GroupIdentifier>> = "groupSet",
         instance_initiated_shutdown_behavior: Option<Attribute<String>> = "instanceInitiatedShutdownBehavior",
         instance_type: Option<Attribute<String>> = "instanceType",
+        product_codes: Option<Vec<String>> = "productCodes",
         root_device_name: Option<Attribute<String>> = "rootDeviceName",
         source_dest_check: Option<Attribute<bool>> = "sourceDestCheck",
+        sriov_net_support: Option<Attribute<String>> = "sriovNetSupport",
         user_data: Option<UserDataItem> = "userData",
+    }
+}
+
+output! {
+    EnclaveOptionsItem {
+        enabled: bool = "enabled",
     }
 }
 
@@ -333,8 +386,17 @@ output! {
 }
 
 operation! {
+    /// One attribute in a call: by a member of its own, or by `Attribute` and `Value`.
     ModifyInstanceAttribute -> Done {
         instance_id: InstanceId = "InstanceId",
+        attribute: Option<String> = "Attribute",
+        value: Option<String> = "Value",
+        block_device_mappings: Vec<DeviceMappingInput> = "BlockDeviceMapping",
+        ebs_optimized: Option<Attribute<bool>> = "EbsOptimized",
+        ena_support: Option<Attribute<bool>> = "EnaSupport",
+        kernel: Option<Attribute<String>> = "Kernel",
+        ramdisk: Option<Attribute<String>> = "Ramdisk",
+        sriov_net_support: Option<Attribute<String>> = "SriovNetSupport",
         disable_api_stop: Option<Attribute<bool>> = "DisableApiStop",
         disable_api_termination: Option<Attribute<bool>> = "DisableApiTermination",
         group_ids: Vec<SecurityGroupId> = "GroupId",
@@ -364,6 +426,6 @@ output! {
 output! {
     CreditSpecificationItem {
         instance_id: InstanceId = "instanceId",
-        cpu_credits: &'static str = "cpuCredits",
+        cpu_credits: String = "cpuCredits",
     }
 }

@@ -17,6 +17,8 @@ operation! {
         secondary_private_ip_address_count: Option<i32> = "SecondaryPrivateIpAddressCount",
         ipv6_addresses: Vec<Ipv6AddressInput> = "Ipv6Addresses",
         ipv6_address_count: Option<i32> = "Ipv6AddressCount",
+        enable_primary_ipv6: Option<bool> = "EnablePrimaryIpv6",
+        interface_type: Option<String> = "InterfaceType",
         security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
         connection_tracking_specification: Option<ConnectionTrackingInput> = "ConnectionTrackingSpecification",
         client_token: Option<String> = "ClientToken",
@@ -73,6 +75,8 @@ operation! {
         source_dest_check: Option<Attribute<bool>> = "SourceDestCheck",
         security_group_ids: Vec<SecurityGroupId> = "SecurityGroupId",
         attachment: Option<AttachmentChange> = "Attachment",
+        ena_srd_specification: Option<EnaSrdInput> = "EnaSrdSpecification",
+        enable_primary_ipv6: Option<bool> = "EnablePrimaryIpv6",
         connection_tracking_specification: Option<ConnectionTrackingInput> = "ConnectionTrackingSpecification",
     }
 }
@@ -98,7 +102,36 @@ output! {
 input! {
     AttachmentChange {
         attachment_id: AttachmentId = "AttachmentId",
-        delete_on_termination: bool = "DeleteOnTermination",
+        delete_on_termination: Option<bool> = "DeleteOnTermination",
+        ena_queue_count: Option<i32> = "EnaQueueCount",
+        default_ena_queue_count: Option<bool> = "DefaultEnaQueueCount",
+    }
+}
+
+input! {
+    /// Recorded, without effect.
+    EnaSrdInput {
+        ena_srd_enabled: Option<bool> = "EnaSrdEnabled",
+        ena_srd_udp_specification: Option<EnaSrdUdpInput> = "EnaSrdUdpSpecification",
+    }
+}
+
+input! {
+    EnaSrdUdpInput {
+        ena_srd_udp_enabled: Option<bool> = "EnaSrdUdpEnabled",
+    }
+}
+
+output! {
+    EnaSrdItem {
+        ena_srd_enabled: Option<bool> = "enaSrdEnabled",
+        ena_srd_udp_specification: Option<EnaSrdUdpItem> = "enaSrdUdpSpecification",
+    }
+}
+
+output! {
+    EnaSrdUdpItem {
+        ena_srd_udp_enabled: bool = "enaSrdUdpEnabled",
     }
 }
 
@@ -124,6 +157,9 @@ operation! {
         network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
         instance_id: InstanceId = "InstanceId",
         device_index: i32 = "DeviceIndex",
+        network_card_index: Option<i32> = "NetworkCardIndex",
+        ena_srd_specification: Option<EnaSrdInput> = "EnaSrdSpecification",
+        ena_queue_count: Option<i32> = "EnaQueueCount",
     }
 }
 
@@ -137,39 +173,20 @@ output! {
 operation! {
     DetachNetworkInterface -> Done {
         attachment_id: AttachmentId = "AttachmentId",
+        force: Option<bool> = "Force",
     }
 }
 
 operation! {
-    AssignPrivateIpAddresses -> AssignPrivateIpAddressesResponse {
+    ResetNetworkInterfaceAttribute -> Done {
         network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
-        private_ip_addresses: Vec<Ipv4Addr> = "PrivateIpAddress",
-        secondary_private_ip_address_count: Option<i32> = "SecondaryPrivateIpAddressCount",
-    }
-}
-
-output! {
-    AssignPrivateIpAddressesResponse {
-        network_interface_id: NetworkInterfaceId = "networkInterfaceId",
-        assigned_private_ip_addresses_set: Vec<AssignedPrivateIpAddress> = "assignedPrivateIpAddressesSet",
-    }
-}
-
-output! {
-    AssignedPrivateIpAddress {
-        private_ip_address: Ipv4Addr = "privateIpAddress",
-    }
-}
-
-operation! {
-    UnassignPrivateIpAddresses -> Done {
-        network_interface_id: NetworkInterfaceId = "NetworkInterfaceId",
-        private_ip_addresses: Vec<Ipv4Addr> = "PrivateIpAddress",
+        source_dest_check: Option<String> = "SourceDestCheck",
     }
 }
 
 output! {
     NetworkInterfaceItem {
+        association: Option<AddressAssociationItem> = "association",
         attachment: Option<InterfaceAttachmentItem> = "attachment",
         availability_zone: Zone = "availabilityZone",
         availability_zone_id: String = "availabilityZoneId",
@@ -204,6 +221,8 @@ output! {
         instance_id: InstanceId = "instanceId",
         instance_owner_id: AccountId = "instanceOwnerId",
         status: &'static str = "status",
+        ena_srd_specification: Option<EnaSrdItem> = "enaSrdSpecification",
+        ena_queue_count: Option<u32> = "enaQueueCount",
     }
 }
 
@@ -223,8 +242,20 @@ output! {
 
 output! {
     PrivateIpAddressItem {
+        association: Option<AddressAssociationItem> = "association",
         primary: bool = "primary",
         private_dns_name: Option<String> = "privateDnsName",
         private_ip_address: Ipv4Addr = "privateIpAddress",
+    }
+}
+
+output! {
+    /// The public address that stands for a private one; without ids if it was assigned at launch.
+    AddressAssociationItem {
+        allocation_id: Option<AllocationId> = "allocationId",
+        association_id: Option<AddressAssociationId> = "associationId",
+        ip_owner_id: String = "ipOwnerId",
+        public_dns_name: String = "publicDnsName",
+        public_ip: Ipv4Addr = "publicIp",
     }
 }

@@ -112,6 +112,10 @@ macro_rules! route_operations {
                 fn from_query(node: Option<&Node>, name: &str) -> Result<Self, Error> {
                     RouteInput::from_query(node, name).map($name)
                 }
+
+                fn reads() -> crate::Members {
+                    RouteInput::reads()
+                }
             }
 
             impl Operation for $name {
@@ -140,8 +144,14 @@ output! {
         owner_id: AccountId = "ownerId",
         route_set: Vec<RouteItem> = "routeSet",
         association_set: Vec<RouteTableAssociationItem> = "associationSet",
-        propagating_vgw_set: Vec<String> = "propagatingVgwSet",
+        propagating_vgw_set: Vec<PropagatingVgwItem> = "propagatingVgwSet",
         tag_set: Tags = "tagSet",
+    }
+}
+
+output! {
+    PropagatingVgwItem {
+        gateway_id: VpnGatewayId = "gatewayId",
     }
 }
 

@@ -6,9 +6,11 @@
 
 mod ethtool;
 mod message;
+mod rules;
 mod virtual_links;
 
 pub use ethtool::{Ethtool, FEATURES_MAX};
+pub use rules::{MAIN_TABLE, Rule};
 
 use std::io;
 use std::net::IpAddr;

@@ -2,11 +2,11 @@
 
 use std::io::IoSlice;
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use linux::namespace::{self, in_netns};
-use linux::netlink::{Ethtool, LinkChange, Netlink, Route};
+use linux::netlink::{Ethtool, LinkChange, MAIN_TABLE, Netlink, Route, Rule};
 use linux::poll::{Event, Interest, Poll};
 use linux::tap::{self, FRAME_BUFFER_LEN, Offloads, Tap};
 
@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("network::a_deleted_tap_is_told", a_deleted_tap_is_told),
     ("network::a_persistent_tap_waits_for_the_next", a_persistent_tap_waits_for_the_next),
     ("network::links_addresses_and_routes", links_addresses_and_routes),
+    ("network::a_source_has_a_table_of_its_own", a_source_has_a_table_of_its_own),
     ("network::errors_name_device_and_operation", errors_name_device_and_operation),
     ("network::bridges_have_ports", bridges_have_ports),
     ("network::super_frames_of_a_tap_keep_its_limit", super_frames_of_a_tap_keep_its_limit),
@@ -162,7 +163,7 @@ fn a_persistent_tap_waits_for_the_next() {
         attach(3 - queues).expect_err("another kind of queues");
         let tap = attach(queues).expect("attached");
         assert!(tap.offloads.tso4 && tap.queues.len() == queues);
-        let socket = in_netns(&netns, || std::net::UdpSocket::bind("10.77.0.1:0")).expect("entered").expect("bound");
+        let socket = in_netns(&netns, || UdpSocket::bind("10.77.0.1:0")).expect("entered").expect("bound");
         let mut buffer = vec![0; FRAME_BUFFER_LEN];
         eventually("a frame comes", || {
             socket.send_to(b"x", "10.77.0.9:9").expect("sent");
@@ -239,6 +240,67 @@ fn links_addresses_and_routes() {
     names.sort();
     assert_eq!(names, ["far0", "lo", "uplink"]);
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+/// Whether the device is asked to resolve a neighbour, of the frames that wait in it.
+fn asks_for_a_neighbour(tap: &Tap) -> bool {
+    let mut buffer = vec![0; FRAME_BUFFER_LEN];
+    let ethertype = tap::VNET_HEADER_LEN + 12;
+    let mut asks = false;
+    while let Ok(len) = tap.queues[0].read(&mut buffer) {
+        asks |= buffer[..len].get(ethertype..ethertype + 2) == Some(&[0x08, 0x06]);
+    }
+    asks
+}
+
+fn a_source_has_a_table_of_its_own() {
+    let (netns, first) = guest("eth0", "10.77.0.1", 1);
+    let second = in_netns(&netns, || Tap::create("eth1", 1, &Offloads::LADDER)).expect("entered").expect("a tap");
+    let route = |gateway: &str, device: &str| Route {
+        destination: (ip("0.0.0.0"), 0),
+        gateway: Some(ip(gateway)),
+        device: device.into(),
+        onlink: true,
+    };
+    let rules = [
+        Rule { priority: 10_001, from: (ip("10.78.0.1"), 32), to: Some((ip("10.99.0.0"), 16)), table: 10_001 },
+        Rule { priority: 10_001, from: (ip("2001:db8::1"), 128), to: None, table: 10_001 },
+    ];
+    in_netns(&netns, || {
+        let mut netlink = Netlink::open().expect("netlink");
+        netlink.set_up("eth1", true).expect("up");
+        netlink.add_address("eth1", ip("10.78.0.1"), 24, true).expect("an address");
+        netlink.add_route(&route("10.77.0.254", "eth0")).expect("a route");
+        netlink.add_route_to(10_001, 0, &route("10.78.0.254", "eth1")).expect("a route");
+        assert_eq!(netlink.rules().expect("listed"), [], "the kernel's own rules have no source");
+        for rule in &rules {
+            netlink.add_rule(rule).expect("a rule");
+            assert!(netlink.add_rule(rule).is_err(), "it is there");
+        }
+        let mut there = netlink.rules().expect("listed");
+        there.sort();
+        assert_eq!(there, rules);
+    })
+    .expect("entered");
+    let send = || {
+        let socket = in_netns(&netns, || UdpSocket::bind("10.78.0.1:0")).expect("entered").expect("bound");
+        socket.send_to(b"x", "10.99.0.1:9").expect("sent");
+    };
+    send();
+    eventually("the second device is asked", || asks_for_a_neighbour(&second));
+    assert!(!asks_for_a_neighbour(&first));
+    // Without the rule the main table holds; and there a lower metric.
+    in_netns(&netns, || {
+        let mut netlink = Netlink::open().expect("netlink");
+        for rule in &rules {
+            netlink.delete_rule(rule).expect("deleted");
+        }
+        assert_eq!(netlink.rules().expect("listed"), []);
+        netlink.add_route_to(MAIN_TABLE, 7, &route("10.78.0.253", "eth1")).expect("a second route");
+    })
+    .expect("entered");
+    send();
+    eventually("the first device is asked", || asks_for_a_neighbour(&first));
 }
 
 fn errors_name_device_and_operation() {

@@ -61,6 +61,8 @@ catalogue! {
     API_REQUESTS = Counter "peerway_api_requests_total" ["service", "action", "outcome"] "API requests: ok, refused (4xx) or failed (5xx).";
     API_DURATION = Histogram "peerway_api_request_duration_seconds" ["service", "action"] "From a request's last byte to its answer.";
     API_ERRORS = Counter "peerway_api_errors_total" ["code"] "Answers that say no, by AWS's error code.";
+    API_REFUSALS = Counter "peerway_api_refused_requests_total" ["cause"] "Requests refused before anybody looked at what they ask, by cause.";
+    LOST_LINES = Counter "peerway_lost_lines_total" ["log"] "Lines of the audit log and of events that are in no file.";
     CONVERGENCE = Histogram "peerway_convergence_duration_seconds" [] "From a commit until every connected host's packets follow it, or the wait is over.";
     CONVERGENCE_TIMEOUTS = Counter "peerway_convergence_timeouts_total" [] "Writes answered before every connected host had them in force.";
     HOST_CONNECTED = Gauge "peerway_host_connected" ["host"] "Whether a host is connected to the control plane.";

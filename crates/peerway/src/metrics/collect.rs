@@ -79,6 +79,12 @@ pub fn control(page: &mut Page, readings: &Readings) {
     for (code, count) in &readings.errors {
         page.add(&API_ERRORS, &[code], count);
     }
+    for (cause, count) in &readings.refusals {
+        page.add(&API_REFUSALS, &[cause], count);
+    }
+    for (log, count) in &readings.lost_lines {
+        page.add(&LOST_LINES, &[log], count);
+    }
     page.histogram(&CONVERGENCE, &[], &readings.convergence);
     page.add(&CONVERGENCE_TIMEOUTS, &[], readings.convergence_timeouts);
     for host in &readings.hosts {

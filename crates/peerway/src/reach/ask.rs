@@ -1,5 +1,7 @@
 //! The question, put to the running control plane.
 
+use std::path::Path;
+
 use anyhow::{anyhow, bail};
 use ec2::service::Service;
 
@@ -23,6 +25,7 @@ pub struct Question {
 pub struct Analyser<'o> {
     endpoint: &'o str,
     keys: Keys,
+    data: Option<&'o Path>,
     what_if: Vec<String>,
 }
 
@@ -33,7 +36,7 @@ impl<'o> Analyser<'o> {
         let keys = Keys::of_environment().map_or_else(|| Keys::of_operator(options.data.as_deref()), Ok)?;
         let what_if = options.what_if.as_deref().map(super::lines::read).transpose()?.unwrap_or_default();
         let what_if = what_if.into_iter().map(|line| line.text).collect();
-        Ok(Analyser { endpoint: &options.endpoint, keys, what_if })
+        Ok(Analyser { endpoint: &options.endpoint, keys, data: options.data.as_deref(), what_if })
     }
 
     /// # Errors
@@ -62,7 +65,7 @@ impl<'o> Analyser<'o> {
         for (at, call) in self.what_if.iter().enumerate() {
             add(&format!("WhatIf.{}", at + 1), call);
         }
-        let answer = operator::ask(self.endpoint, &self.keys, service, &body)?;
+        let answer = operator::ask(self.endpoint, &self.keys, self.data, service, &body)?;
         if answer.status != "200" {
             let document = roxmltree::Document::parse(&answer.body);
             let text = |name: &str| -> Option<String> {

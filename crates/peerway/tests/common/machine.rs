@@ -58,7 +58,9 @@ impl Traces {
 
     /// What of it is still there.
     pub fn left(&self) -> Vec<String> {
-        let there: BTreeSet<PathBuf> = processes().keys().flat_map(|pid| namespaces_of(&pid.to_string())).collect();
+        // One that has ended and waits for its parent to ask holds nothing.
+        let alive = processes().into_iter().filter(|(_, process)| process.state != 'Z');
+        let there: BTreeSet<PathBuf> = alive.flat_map(|(pid, _)| namespaces_of(&pid.to_string())).collect();
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
         let is_held =
             |namespace: &&PathBuf| there.contains(*namespace) || mounts.contains(&namespace.display().to_string());

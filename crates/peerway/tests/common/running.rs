@@ -70,7 +70,8 @@ impl Up {
     /// Starts on a free port and waits for its first line.
     pub fn start(place: &Place, arguments: &[&str]) -> Up {
         let mut command = peerway();
-        command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(place.data()).args(arguments);
+        // What a test finds, it made.
+        command.args(["up", "--no-default-vpc", "--listen", "127.0.0.1:0", "--data"]).arg(place.data()).args(arguments);
         Up::spawn(command, place)
     }
 

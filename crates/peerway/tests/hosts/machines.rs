@@ -113,7 +113,13 @@ impl Machines {
 
     pub fn server(&self) -> Machine {
         let mut command = peerway();
-        command.args(["server", "--hosts-listen", &format!("{}:{HOSTS_PORT}", address(SERVER)), "--data"]);
+        command.args([
+            "server",
+            "--no-default-vpc",
+            "--hosts-listen",
+            &format!("{}:{HOSTS_PORT}", address(SERVER)),
+            "--data",
+        ]);
         command.arg(self.data(SERVER));
         self.start(SERVER, "server", command).unwrap_or_else(|why| panic!("no server: {why}"))
     }

@@ -243,3 +243,49 @@ fn a_stopped_agent_leaves_its_instances_and_what_ended_meanwhile_is_told() {
     cloud.agents[1].stop();
     cloud.server.stop();
 }
+
+#[test]
+fn every_device_of_an_instance_is_taken_over_and_handed_over() {
+    let machines = Machines::new();
+    machines.install(None);
+    let mut cloud = Cloud::on(machines);
+    let (carrier, far) = (cloud.guests[0][0].clone(), cloud.guests[1][0].clone());
+    let second = Guest { id: carrier.id.clone(), address: "10.16.2.70".into() };
+    let attachment = cloud.machines.api(|client| {
+        let query = format!("Action=DescribeInstances&InstanceId.1={}", carrier.id);
+        let vpc = client.ok(&query).text("vpcId");
+        let query = format!("Action=CreateSubnet&VpcId={vpc}&CidrBlock=10.16.2.0/24");
+        let subnet = client.ok(&query).text("subnetId");
+        let query = format!("Action=CreateNetworkInterface&SubnetId={subnet}&PrivateIpAddress={}", second.address);
+        let interface = client.ok(&query).text("networkInterfaceId");
+        let query = format!(
+            "Action=AttachNetworkInterface&NetworkInterfaceId={interface}&InstanceId={}&DeviceIndex=1",
+            carrier.id
+        );
+        client.ok(&query).text("attachmentId")
+    });
+    let links = |cloud: &Cloud| {
+        let script = "cat /sys/class/net/eth0/ifindex /sys/class/net/eth1/ifindex";
+        let output = cloud.machines.exec(0, &carrier.id, &["sh", "-c", script]).output().expect("it starts");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let both_answer = |cloud: &Cloud| cloud.machines.pings(1, &far, &carrier) && cloud.machines.pings(1, &far, &second);
+    eventually("both interfaces answer", || both_answer(&cloud));
+    let before = links(&cloud);
+    assert_eq!(before.lines().count(), 2);
+
+    cloud.agents[0].kill();
+    cloud.restart(0);
+    eventually("both interfaces answer after a kill", || both_answer(&cloud));
+    cloud.agents[0].reload();
+    eventually("both interfaces answer after a reload", || both_answer(&cloud));
+    assert_eq!(links(&cloud), before, "the same devices");
+
+    // What was taken over is taken away as well, and only that.
+    eventually("both hosts are connected", || cloud.machines.connected() == AGENTS);
+    cloud.machines.api(|client| client.ok(&format!("Action=DetachNetworkInterface&AttachmentId={attachment}")));
+    eventually("the second device is gone", || links(&cloud).lines().count() == 1);
+    assert!(!cloud.machines.pings(1, &far, &second) && cloud.machines.pings(1, &far, &carrier));
+    cloud.agents.iter_mut().for_each(Machine::stop);
+    cloud.server.stop();
+}

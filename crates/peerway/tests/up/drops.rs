@@ -214,7 +214,7 @@ impl Scene {
         let gateway = self.ok("Action=CreateInternetGateway").text("internetGatewayId");
         self.ok(&format!("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={a}"));
         self.ok(&format!("Action=CreateRoute&RouteTableId={table}&DestinationCidrBlock=0.0.0.0/0&GatewayId={gateway}"));
-        self.shows("D39", &eni, &[self.packet("203.0.113.1".parse().unwrap(), 7)], 1);
+        self.the_gateway();
 
         let check = format!("Action=ModifyNetworkInterfaceAttribute&NetworkInterfaceId={eni}&SourceDestCheck.Value=");
         self.ok(&format!("{check}false"));
@@ -225,6 +225,23 @@ impl Scene {
             "Action=CreateRoute&RouteTableId={table}&DestinationCidrBlock=198.51.100.0/24&NetworkInterfaceId={other}"
         ));
         self.shows("D21", &other, &[self.packet("198.51.100.1".parse().unwrap(), 7)], 1);
+    }
+
+    /// What an Internet gateway refuses: who has no public address, private destinations, public ones that stand for nobody.
+    fn the_gateway(&mut self) {
+        let (eni, x) = (self.x.eni.clone(), self.x.id.clone());
+        let held = self.ok("Action=AllocateAddress&Domain=vpc").text("publicIp");
+        self.shows("D28", &eni, &[self.packet(held.parse().unwrap(), 7)], 1);
+        let own = self.ok("Action=AllocateAddress&Domain=vpc").text("allocationId");
+        let mapped =
+            self.ok(&format!("Action=AssociateAddress&AllocationId={own}&InstanceId={x}")).text("associationId");
+        self.shows("D29", &eni, &[self.packet("10.77.0.1".parse().unwrap(), 7)], 1);
+        self.shows("D29", &eni, &[self.packet("100.100.0.1".parse().unwrap(), 7)], 1);
+        self.shows("D30", &eni, &[self.packet(held.parse().unwrap(), 7)], 1);
+        // No address of this cloud: the underlay's own are as far away as any.
+        self.shows("D14", &eni, &[self.packet("198.18.0.2".parse().unwrap(), 4500)], 1);
+        self.ok(&format!("Action=DisassociateAddress&AssociationId={mapped}"));
+        self.shows("D28", &eni, &[self.packet(held.parse().unwrap(), 7)], 1);
     }
 
     /// Groups and ACLs of both ends.
@@ -424,7 +441,7 @@ fn every_reason_is_counted_where_it_was_decided() {
     scene.the_ending();
     let counted: BTreeSet<String> =
         counts(&scene.up).into_keys().chain(before.into_keys()).map(|(_, reason)| reason).collect();
-    let elsewhere = ["D10", "D11", "D18", "D24", "D25", "D26", "D27", "D28", "D29", "D30", "D31", "D38"];
+    let elsewhere = ["D10", "D11", "D18", "D24", "D25", "D26", "D27", "D31", "D38", "D39"];
     let all = (1..=39).map(|number| format!("D{number:02}"));
     let missing: Vec<_> =
         all.filter(|reason| !counted.contains(reason) && !elsewhere.contains(&reason.as_str())).collect();

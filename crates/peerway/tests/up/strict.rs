@@ -10,9 +10,9 @@ use model::{Duration, Secret};
 use crate::common::api::{Answer, Client, Credentials, Request, now};
 use crate::common::running::*;
 
-const STRICT: [&str; 3] = ["--no-packets", "--strict-auth", "--allow-clock"];
+pub const STRICT: [&str; 3] = ["--no-packets", "--strict-auth", "--allow-clock"];
 
-fn operator_key(up: &Up) -> (PathBuf, Credentials) {
+pub fn operator_key(up: &Up) -> (PathBuf, Credentials) {
     let path = up.data.join("operator-key.json");
     let key: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("the operator's key")).expect("JSON");
     assert_eq!(key["account"], "000000000000");
@@ -24,8 +24,17 @@ fn credentials(key: &serde_json::Value) -> Credentials {
     Credentials { access_key: text("access_key_id"), secret: Secret(text("secret_access_key")), token: None }
 }
 
+/// What AssumeRole or GetSessionToken answered.
+pub fn session_of(answer: &Answer) -> Credentials {
+    Credentials {
+        access_key: answer.text("AccessKeyId"),
+        secret: Secret(answer.text("SecretAccessKey")),
+        token: Some(Secret(answer.text("SessionToken"))),
+    }
+}
+
 /// `peerway key create`, which must succeed.
-fn create_key(up: &Up, account: &str) -> Credentials {
+pub fn create_key(up: &Up, account: &str) -> Credentials {
     let endpoint = format!("http://{}", up.address);
     let mut command = peerway();
     command
@@ -38,7 +47,7 @@ fn create_key(up: &Up, account: &str) -> Credentials {
     credentials(&key)
 }
 
-fn identity(client: &mut Client) -> Answer {
+pub fn identity(client: &mut Client) -> Answer {
     client.call(Service::Sts, "Action=GetCallerIdentity").expect("an answer").expect("an identity")
 }
 
@@ -51,7 +60,7 @@ fn refusals(client: &mut Client, spoil: impl Fn(&mut Request)) -> [(String, u16)
     })
 }
 
-fn refused(client: &mut Client, request: &Request) -> (String, u16) {
+pub fn refused(client: &mut Client, request: &Request) -> (String, u16) {
     let refusal = client.send(request).expect("an answer").expect_err("a refusal");
     assert!(!refusal.message.is_empty());
     (refusal.code, refusal.status)
@@ -74,7 +83,8 @@ fn each_way_to_be_wrong_has_its_code() {
     assert_eq!(unsigned[0], ("MissingAuthenticationToken".into(), 403));
     let tampered = refusals(&mut client, |request| request.body.extend(b"&MaxResults=5"));
     assert_eq!(tampered, codes(("AuthFailure", 401), ("SignatureDoesNotMatch", 403)));
-    let elsewhere = refusals(&mut client, |request| request.headers[0].1 = "ec2.example".into());
+    let port = up.address.port();
+    let elsewhere = refusals(&mut client, |request| request.headers[0].1 = format!("localhost:{port}"));
     assert_eq!(elsewhere, codes(("AuthFailure", 401), ("SignatureDoesNotMatch", 403)));
     let broken = refusals(&mut client, |request| {
         let authorization = request.headers.iter_mut().find(|(name, _)| name == "authorization").expect("signed");
@@ -117,11 +127,7 @@ fn a_session_needs_its_token_and_ends() {
     let foreign = assume(&mut owner, BOB.0).expect_err("another account's role");
     assert_eq!((foreign.code.as_str(), foreign.status), ("AccessDenied", 403));
     let answer = assume(&mut owner, ALICE.0).expect("its own role");
-    let session = Credentials {
-        access_key: answer.text("AccessKeyId"),
-        secret: Secret(answer.text("SecretAccessKey")),
-        token: Some(Secret(answer.text("SessionToken"))),
-    };
+    let session = session_of(&answer);
     let mut client = Client::with(up.address, session.clone(), ALICE.1);
     client.ok("Action=DescribeVpcs");
     assert_eq!(identity(&mut client).text("Arn"), "arn:aws:sts::111111111111:assumed-role/netops/test");

@@ -21,7 +21,7 @@ impl Tables {
         let slices: BTreeMap<VpcId, &Arc<VpcSlice>> = slices.into_iter().map(|slice| (slice.vpc.id, slice)).collect();
         let vpcs: Vec<Compiled> = slices.into_values().map(|slice| self.compiled(slice)).collect();
         let places = if self.has_same_places(&vpcs) { self.places.clone() } else { Arc::new(Places::of(&vpcs)) };
-        Tables { generation, vpcs, places }
+        Tables { generation, vpcs, places, internet: self.internet.clone() }
     }
 
     fn compiled(&self, slice: &Arc<VpcSlice>) -> Compiled {
@@ -87,10 +87,13 @@ fn agree_but_for_groups(a: &VpcSlice, b: &VpcSlice) -> bool {
         internet_gateways,
         prefix_lists,
         hosted_zones,
+        resource_names,
         flow_logs,
         peerings,
         peers,
         dhcp_options,
+        nat_gateways,
+        egress_only_internet_gateways,
     } = a;
     *region == b.region
         && *vpc == b.vpc
@@ -101,10 +104,13 @@ fn agree_but_for_groups(a: &VpcSlice, b: &VpcSlice) -> bool {
         && *internet_gateways == b.internet_gateways
         && *prefix_lists == b.prefix_lists
         && *hosted_zones == b.hosted_zones
+        && *resource_names == b.resource_names
         && *flow_logs == b.flow_logs
         && *peerings == b.peerings
         && *peers == b.peers
         && *dhcp_options == b.dhcp_options
+        && *nat_gateways == b.nat_gateways
+        && *egress_only_internet_gateways == b.egress_only_internet_gateways
 }
 
 #[cfg(test)]
@@ -112,7 +118,10 @@ impl Tables {
     /// Whether both say the same of everything.
     pub(crate) fn is_same(&self, other: &Tables) -> bool {
         let vpcs = |tables: &Tables| tables.vpcs.iter().map(|vpc| vpc.tables.clone()).collect::<Vec<_>>();
-        self.generation == other.generation && self.places == other.places && vpcs(self) == vpcs(other)
+        self.generation == other.generation
+            && self.places == other.places
+            && self.internet == other.internet
+            && vpcs(self) == vpcs(other)
     }
 
     /// Whether both have one list of a VPC's interfaces, and how many united rules they have in common.

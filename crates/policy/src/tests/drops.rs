@@ -2,8 +2,8 @@
 
 use model::intent::Endpoint;
 use model::{
-    AclAction, Direction, IpProtocol, NatGatewayId, NetworkAclEntry, NetworkInterfaceId, PeeringStatus, Ports,
-    ResourceId, RouteTarget, RulePeer,
+    AclAction, Direction, IpProtocol, NetworkAclEntry, NetworkInterfaceId, PeeringStatus, Ports, ResourceId,
+    RouteTarget, RulePeer, TransitGatewayId,
 };
 
 use super::*;
@@ -354,11 +354,9 @@ fn d32_two_families_in_one_header() {
 #[test]
 fn d39_a_target_that_is_recorded_only() {
     for mut pair in Pair::both() {
-        let igw = pair.lab.internet_gateway(pair.a);
-        for target in [RouteTarget::InternetGateway(igw), RouteTarget::NatGateway(NatGatewayId::from_random(1))] {
-            pair.lab.own_table(pair.sx, &[(pair.all(), target)]);
-            let table = pair.lab.slice(pair.a).route_tables.last().unwrap().id;
-            assert_eq!(pair.send(), Err(Denied::TargetNotCarried { table, destination: p(pair.all()) }));
-        }
+        let transit = RouteTarget::TransitGateway(TransitGatewayId::from_random(1));
+        pair.lab.own_table(pair.sx, &[(pair.all(), transit)]);
+        let table = pair.lab.slice(pair.a).route_tables.last().unwrap().id;
+        assert_eq!(pair.send(), Err(Denied::TargetNotCarried { table, destination: p(pair.all()) }));
     }
 }

@@ -1,7 +1,9 @@
 //! The whole law: drop reasons one by one, the spec's scenarios, and laws over random worlds.
 
 mod drops;
+mod internet;
 mod laws;
+mod nat;
 mod scenarios;
 
 use core::net::IpAddr;
@@ -67,7 +69,8 @@ impl Pair {
     fn try_flow(&self, flow: &Flow) -> Result<Admit, Denied> {
         let tables = self.lab.compile();
         let next = egress(&tables, self.x, flow, L2::Router, None, &mut ())?;
-        ingress(&tables, next.interface, &next.origin, flow, None, &mut ())
+        let (to, translation) = tables.arriving(&next, flow)?;
+        ingress(&tables, to, &next.origin, &translation.flow(flow), None, &mut ())
     }
 
     fn leave(&self, flow: &Flow) -> Result<Next, Denied> {
@@ -110,7 +113,8 @@ impl Path {
         let seen = self.conntrack.lookup(from, Direction::Egress, flow, self.now);
         let next = egress(&self.tables, from, flow, L2::Router, seen, &mut ())?;
         self.conntrack.commit(from, Direction::Egress, flow, next.track, self.now)?;
-        let to = next.interface;
+        let (to, translation) = self.tables.arriving(&next, flow)?;
+        let flow = &translation.flow(flow);
         let seen = self.conntrack.lookup(to, Direction::Ingress, flow, self.now);
         let admit = ingress(&self.tables, to, &next.origin, flow, seen, &mut ())?;
         self.conntrack.commit(to, Direction::Ingress, flow, admit.track, self.now)?;

@@ -323,6 +323,7 @@ fn the_trail_names_every_stage_in_order() {
         Step::Route { .. } => "route",
         Step::Peering { .. } => "peering",
         Step::Destination { .. } => "destination",
+        Step::Gateway { .. } => "gateway",
         Step::Denied(_) => "denied",
     };
     let names: Vec<_> = trail.iter().map(name).collect();

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use model::{Direction, PeeringStatus, Ports, RouteTarget};
+use model::{Direction, PeeringStatus, Ports, ResourceId, RouteTarget};
 use policy::testing::p;
 
 use super::*;
@@ -68,10 +68,10 @@ const CASES: &[Case] = &[
         "replace-route",
     ),
     (
-        "a route to an internet gateway",
+        "a route to a transit gateway",
         |pair| {
-            let gateway = pair.lab.internet_gateway(pair.a);
-            pair.lab.own_table(pair.sx, &[("0.0.0.0/0", RouteTarget::InternetGateway(gateway))]);
+            let gateway = model::TransitGatewayId::from_random(9);
+            pair.lab.own_table(pair.sx, &[("0.0.0.0/0", RouteTarget::TransitGateway(gateway))]);
         },
         &["D39"],
         "create-route",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{
     Direction, HostId, Instance, InstanceState, InternetGateway, Ipv4Cidr, NetworkAcl, NetworkInterface, Peering,
-    PeeringStatus, Region, Route, RouteOrigin, RouteTable, RulePeer, SecurityGroup, Subnet, Vpc,
+    PeeringStatus, PublicAssociation, Region, Route, RouteOrigin, RouteTable, RulePeer, SecurityGroup, Subnet, Vpc,
 };
 
 use super::Build;
@@ -16,7 +16,7 @@ use crate::scene::Scene;
 /// One random change that the API would accept; it may come out as none. Regions hear of each other's changes mostly at once.
 pub fn change(dice: &mut Dice, scene: &mut Scene, hosts: &[HostId]) {
     let mut build = Build { dice, scene: std::mem::take(scene), hosts };
-    match build.dice.below(46) {
+    match build.dice.below(50) {
         0..4 => build.revoke_rule(),
         4..8 => build.authorize_rule(),
         8..11 => build.change_acl(),
@@ -34,6 +34,7 @@ pub fn change(dice: &mut Dice, scene: &mut Scene, hosts: &[HostId]) {
         37..39 => build.change_attachment(),
         39..43 => build.change_list(),
         43..45 => build.change_tracking(),
+        45..49 => build.change_public(),
         _ => build.change_gateway(),
     }
     *scene = build.scene;
@@ -204,6 +205,7 @@ impl Build<'_> {
             if other.private_ips.contains(&address) {
                 self.scene.update::<NetworkInterface>(region, &other.id, |other| {
                     other.private_ips.retain(|own| *own != address);
+                    other.public.retain(|at| at.private != address);
                 });
             }
         }
@@ -333,6 +335,30 @@ impl Build<'_> {
                 self.scene.update::<NetworkInterface>(region, &interface.id, |eni| eni.attachment = Some(attachment));
             }
         }
+    }
+
+    /// A public address comes, goes, or moves to another interface.
+    fn change_public(&mut self) {
+        let Some((region, interface)) = self.any::<NetworkInterface>() else { return };
+        let Some(private) = self.dice.pick(&interface.private_ips).copied() else { return };
+        let gone = interface.public.iter().find(|at| at.private == private).map(|at| at.public);
+        if gone.is_some() {
+            self.scene
+                .update::<NetworkInterface>(region, &interface.id, |eni| eni.public.retain(|at| at.private != private));
+        }
+        let (to, public) = match gone {
+            Some(_) if self.dice.chance(50) => return,
+            Some(public) => (self.any::<NetworkInterface>(), Some(public)),
+            None => (Some((region, interface)), self.free_public()),
+        };
+        let (Some((region, to)), Some(public)) = (to, public) else { return };
+        let Some(private) = to.private_ips.iter().copied().find(|own| to.public.iter().all(|at| at.private != *own))
+        else {
+            return;
+        };
+        self.scene.update::<NetworkInterface>(region, &to.id, |eni| {
+            eni.public.push(PublicAssociation { private, public, elastic: None });
+        });
     }
 
     fn change_gateway(&mut self) {

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::vpc::RouteTableAssociation;
 use model::{
-    Cidr, InstanceId, InstanceState, InternetGateway, Ipv4Cidr, Ipv6Cidr, NetworkAclId, Region, RouteTableId,
-    SecurityGroupId, Subnet, Tags, Vpc, Zone,
+    Cidr, ElasticAddress, InstanceId, InstanceState, InternetGateway, Ipv4Cidr, Ipv6Cidr, NetworkAclId,
+    PublicAssociation, Region, RouteTableId, SecurityGroupId, Subnet, Tags, Vpc, Zone,
 };
 
 use super::lists::tracking;
@@ -42,13 +42,16 @@ impl Build<'_> {
             self.scene.put(region, noun::group(id, &vpc));
             parts.groups.push(id);
         }
-        for _ in 0..self.dice.below(2) {
+        if self.dice.chance(75) {
             let id = self.dice.id();
-            let attached = self.dice.chance(70).then_some(vpc.id);
+            let attached = self.dice.chance(85).then_some(vpc.id);
             self.scene.put(
                 region,
                 InternetGateway { id, owner, vpc: attached, route_table: None, created: START, tags: Tags::new() },
             );
+        }
+        if self.dice.chance(25) {
+            self.hold_public(&parts, &vpc);
         }
         for number in 0..self.dice.between(1, 3) {
             self.subnet(&parts, &vpc, number);
@@ -122,6 +125,14 @@ impl Build<'_> {
         let mut interface = noun::interface(self.dice, subnet, addresses, groups);
         interface.source_dest_check = !self.dice.chance(25);
         interface.connection_tracking = tracking(self.dice);
+        for private in interface.private_ips.clone() {
+            if self.dice.chance(40)
+                && let Some(public) = self.free_public()
+                && interface.public.iter().all(|at| at.public != public)
+            {
+                interface.public.push(PublicAssociation { private, public, elastic: None });
+            }
+        }
         let (instance, device_index) = match self.dice.weighted(&[(84, 0), (10, 1), (6, 2)]) {
             1 if last.is_some() => (last, 1 + u32::try_from(place).unwrap_or(0)),
             2 => (None, 0),
@@ -130,6 +141,26 @@ impl Build<'_> {
         interface.attachment = instance.map(|instance| noun::attachment(self.dice, instance, device_index));
         self.scene.put(parts.region, interface);
         instance
+    }
+
+    /// A public address that nobody has.
+    pub(super) fn free_public(&mut self) -> Option<Ipv4Addr> {
+        let taken: Vec<Ipv4Addr> =
+            self.interfaces().iter().flat_map(|(_, eni)| &eni.public).map(|at| at.public).collect();
+        let held = self.scene.all::<ElasticAddress>();
+        let first = self.dice.below(200);
+        let all = (0..200).filter_map(|n| u8::try_from((first + n) % 200 + 1).ok());
+        let mut free = all.map(|last| Ipv4Addr::new(203, 0, 113, last));
+        free.find(|address| !taken.contains(address) && held.iter().all(|(_, held)| held.public != *address))
+    }
+
+    /// One that is held and mapped to nothing.
+    fn hold_public(&mut self, parts: &Parts, vpc: &Vpc) {
+        let (id, owner, allocated, tags) = (self.dice.id(), vpc.owner, START, Tags::new());
+        if let Some(public) = self.free_public() {
+            let address = ElasticAddress { id, owner, public, allocated, domain_name: None, tags };
+            self.scene.put(parts.region, address);
+        }
     }
 
     fn instance(&mut self, parts: &Parts, subnet: &Subnet) -> InstanceId {

@@ -66,6 +66,15 @@ impl Build<'_> {
                     }
                 }
             }
+            let world = &self.scene.worlds[&region];
+            let gateway = world.all::<InternetGateway>().find(|igw| igw.vpc == Some(table.vpc)).map(|igw| igw.id);
+            for all in [Cidr::V4(Ipv4Cidr::ALL), Cidr::V6(Ipv6Cidr::ALL)] {
+                if let Some(gateway) = gateway
+                    && self.dice.chance(70)
+                {
+                    self.route(region, &table, all, RouteTarget::InternetGateway(gateway));
+                }
+            }
             for _ in 0..self.dice.below(4) {
                 self.odd_route(region, &table);
             }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use model::{
-    Duration, Instance, InstanceState, MacAddr, NetworkInterface, NetworkInterfaceId, Peering, Region, RouteTable,
-    RouteTarget, Subnet, Vpc,
+    Duration, ElasticAddress, Instance, InstanceState, MacAddr, NetworkInterface, NetworkInterfaceId, Peering, Region,
+    RouteTable, RouteTarget, Subnet, Vpc,
 };
 
 use super::PORTS;
@@ -22,7 +22,7 @@ const HISTORY: usize = 48;
 /// What was sent lately, and who is there.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    history: Vec<(Sent, Outcome)>,
+    history: Vec<Past>,
     cast: Vec<Actor>,
     /// Whose port exists.
     senders: Vec<usize>,
@@ -30,7 +30,12 @@ pub struct Traffic {
     awake: Vec<usize>,
     /// Interfaces that a route names.
     routers: Vec<usize>,
+    /// Elastic IP addresses.
+    held: Vec<Ipv4Addr>,
 }
+
+/// An earlier packet, what became of it, and the packet as whoever got it saw it.
+type Past = (Sent, Outcome, Packet);
 
 /// An interface and what surrounds it.
 #[derive(Clone, Debug)]
@@ -70,6 +75,7 @@ impl Traffic {
             let is_peer = |other: &Actor| peerings.iter().any(|(_, pcx)| pcx.is_between(own, other.eni.vpc));
             self.cast[at].peers = (0..self.cast.len()).filter(|n| is_peer(&self.cast[*n])).collect();
         }
+        self.held = scene.all::<ElasticAddress>().iter().map(|(_, address)| address.public).collect();
         self.senders = (0..self.cast.len()).filter(|at| has_port(self.cast[*at].eni.id)).collect();
         let is_awake = |at: &usize| {
             let attachment = self.cast[*at].eni.attachment.as_ref();
@@ -85,11 +91,11 @@ impl Traffic {
         self.routers = self.senders.iter().copied().filter(|at| is_named(self.cast[*at].eni.id)).collect();
     }
 
-    pub fn remember(&mut self, sent: Sent, outcome: Outcome) {
+    pub fn remember(&mut self, sent: Sent, outcome: Outcome, arrived: Packet) {
         if self.history.len() == HISTORY {
             self.history.remove(0);
         }
-        self.history.push((sent, outcome));
+        self.history.push((sent, outcome, arrived));
     }
 
     /// The next packet; `None`: nobody is there to send one.
@@ -97,7 +103,8 @@ impl Traffic {
         let from = if dice.chance(90) { dice.pick(&self.awake) } else { None };
         let from = *from.or_else(|| dice.pick(&self.senders))?;
         let sent = match dice.below(100) {
-            0..24 => self.plain(dice, from),
+            0..16 => self.plain(dice, from),
+            16..24 => self.public(dice, from),
             24..46 => self.answer(dice),
             46..65 => self.again(dice),
             65..70 => self.forged(dice, from),
@@ -105,8 +112,9 @@ impl Traffic {
             72..79 => self.error(dice),
             79..85 => self.unknown(dice, from),
             85..88 => self.special(dice, from),
-            88..94 => self.forwarded(dice),
-            _ => self.through(dice, from),
+            88..92 => self.forwarded(dice),
+            92..96 => self.through(dice, from),
+            _ => self.public(dice, from),
         };
         sent.or_else(|| self.plain(dice, from))
     }
@@ -124,6 +132,27 @@ impl Traffic {
         let addresses: Vec<IpAddr> = self.cast[to].eni.addresses().collect();
         let dst = *dice.pick(&addresses)?;
         self.to(dice, from, dst)
+    }
+
+    /// To a public address: somebody's, one that is held for nothing, or any of its block.
+    fn public(&self, dice: &mut Dice, from: usize) -> Option<Sent> {
+        let mapped: Vec<IpAddr> = self.cast.iter().flat_map(|y| &y.eni.public).map(|at| at.public.into()).collect();
+        let dst = match dice.below(20) {
+            0..14 => *dice.pick(&mapped)?,
+            14..16 => IpAddr::V4(*dice.pick(&self.held)?),
+            16 => IpAddr::V4(Ipv4Addr::new(203, 0, 113, u8::try_from(dice.below(256)).unwrap_or(0))),
+            _ => self.cast[dice.below(self.cast.len())].eni.ipv6_addresses.first().copied()?.into(),
+        };
+        // Mostly from somebody who has one too.
+        let has = |at: &usize| !self.cast[*at].eni.public.is_empty() || dst.is_ipv6();
+        let able: Vec<usize> = self.awake.iter().copied().filter(has).collect();
+        let from = dice.pick(&able).copied().filter(|_| dice.chance(85)).unwrap_or(from);
+        let mut sent = self.to(dice, from, dst)?;
+        let own: Vec<IpAddr> = self.cast[from].eni.public.iter().map(|at| at.private.into()).collect();
+        if let (IpAddr::V4(_), Some(src)) = (dst, dice.pick(&own)) {
+            sent.packet.src = *src;
+        }
+        Some(sent)
     }
 
     /// From an own address of the family, mostly by the right MAC address.
@@ -156,9 +185,9 @@ impl Traffic {
     }
 
     /// An earlier packet; mostly one of the last that came through, so that conversations go on.
-    fn earlier(&self, dice: &mut Dice) -> Option<&(Sent, Outcome)> {
-        let came = |(_, outcome): &&(Sent, Outcome)| matches!(outcome, Outcome::Delivered(_));
-        let last: Vec<&(Sent, Outcome)> = self.history.iter().rev().filter(came).take(4).collect();
+    fn earlier(&self, dice: &mut Dice) -> Option<&Past> {
+        let came = |(_, outcome, _): &&Past| matches!(outcome, Outcome::Delivered(_));
+        let last: Vec<&Past> = self.history.iter().rev().filter(came).take(4).collect();
         match dice.pick(&last) {
             Some(one) if dice.chance(75) => Some(one),
             _ => dice.pick(&self.history),
@@ -167,14 +196,14 @@ impl Traffic {
 
     /// Whoever got an earlier packet, or should have, answers it.
     fn answer(&self, dice: &mut Dice) -> Option<Sent> {
-        let (sent, outcome) = self.earlier(dice)?;
+        let (sent, outcome, arrived) = self.earlier(dice)?;
         let from = match outcome {
             Outcome::Delivered(to) => self.sender(*to)?,
             Outcome::Denied(_) => {
                 *self.senders.iter().find(|at| self.cast[**at].eni.owns(sent.packet.dst)).filter(|_| dice.chance(30))?
             }
         };
-        let mut packet = sent.packet.answered();
+        let mut packet = arrived.answered();
         if let Body::Tcp { flags, .. } = &mut packet.body {
             let ends = dice.weighted(&[(80, 0), (10, FIN), (6, RST), (4, SYN)]);
             *flags = if ends == SYN { SYN } else { *flags | ends };
@@ -184,7 +213,7 @@ impl Traffic {
 
     /// An earlier sender goes on: the same flow, or one beside it.
     fn again(&self, dice: &mut Dice) -> Option<Sent> {
-        let (sent, _) = self.earlier(dice)?;
+        let (sent, ..) = self.earlier(dice)?;
         let from = self.sender(sent.from)?;
         let mut packet = sent.packet.clone();
         let is_beside = dice.chance(20);
@@ -229,7 +258,7 @@ impl Traffic {
 
     /// "Unreachable", "too big", "time exceeded" about an earlier packet, from whom it reached, or from anybody.
     fn error(&self, dice: &mut Dice) -> Option<Sent> {
-        let (sent, outcome) = self.earlier(dice)?;
+        let (sent, outcome, arrived) = self.earlier(dice)?;
         if matches!(sent.packet.body, Body::Icmp { about: Some(_), .. }) {
             return None;
         }
@@ -237,7 +266,7 @@ impl Traffic {
             Outcome::Delivered(to) if dice.chance(80) => self.sender(*to)?,
             _ => *dice.pick(&self.senders)?,
         };
-        let about = if dice.chance(85) { sent.packet.clone() } else { sent.packet.answered() };
+        let about = if dice.chance(85) { arrived.clone() } else { arrived.answered() };
         let is_ipv4 = about.src.is_ipv4();
         let own: Vec<IpAddr> = self.cast[from].eni.addresses().filter(|a| a.is_ipv4() == is_ipv4).collect();
         let (kind, code) =
@@ -292,15 +321,15 @@ impl Traffic {
 
     /// A router sends on what it got for others, or anything from anywhere.
     fn forwarded(&self, dice: &mut Dice) -> Option<Sent> {
-        let is_foreign = |(sent, outcome): &&(Sent, Outcome)| match outcome {
-            Outcome::Delivered(to) => self.sender(*to).is_some_and(|at| !self.cast[at].eni.owns(sent.packet.dst)),
+        let is_foreign = |(_, outcome, arrived): &&Past| match outcome {
+            Outcome::Delivered(to) => self.sender(*to).is_some_and(|at| !self.cast[at].eni.owns(arrived.dst)),
             Outcome::Denied(_) => false,
         };
-        let got: Vec<&(Sent, Outcome)> = self.history.iter().filter(is_foreign).collect();
-        if let Some((sent, Outcome::Delivered(to))) = dice.pick(&got).copied()
+        let got: Vec<&Past> = self.history.iter().filter(is_foreign).collect();
+        if let Some((_, Outcome::Delivered(to), arrived)) = dice.pick(&got).copied()
             && dice.chance(80)
         {
-            return Some(self.send(dice, self.sender(*to)?, sent.packet.clone()));
+            return Some(self.send(dice, self.sender(*to)?, arrived.clone()));
         }
         let unchecked: Vec<usize> =
             self.senders.iter().copied().filter(|at| !self.cast[*at].eni.source_dest_check).collect();

@@ -131,7 +131,8 @@ pub(super) fn rule_admits_ingress(
             x.vpc == *vpc && x.groups.contains(group) && is_live(y, *group, *vpc)
         }
         // 6.5.5: "even with the original source IP preserved, the reference MUST NOT match".
-        (RulePeer::Group { .. }, Sender::Lost(_)) => false,
+        // 6.5.1: "never public IPs".
+        (RulePeer::Group { .. }, Sender::Lost(_) | Sender::Public(_)) => false,
     };
     is_peer && means(rule.protocol, rule.ports, packet)
 }
@@ -143,6 +144,7 @@ pub(super) fn would_admit(y: &Place<'_>, rule: &SecurityGroupRule, packet: &Pack
     let (from, is_lost) = match sender {
         Sender::Known(x) => (x.vpc, false),
         Sender::Lost(from) => (from, true),
+        Sender::Public(_) => return false,
     };
     let is_wrong = !is_live(y, group, vpc) || (is_lost && is_member(y.world, group, vpc, packet.src));
     vpc == from && is_wrong && means(rule.protocol, rule.ports, packet)
@@ -165,6 +167,11 @@ pub(super) fn toward(x: &Place<'_>, vpc: &Vpc, target: Option<RouteTarget>, dst:
                 Some([_, peer]) => Toward::Vpc(peer.vpc),
                 None => Toward::Nowhere,
             }
+        }
+        // 6.5.1: "never public IPs". Through one that is detached, the packet is lost anyway.
+        Some(RouteTarget::InternetGateway(id)) => {
+            let gateway = x.world.internet_gateways.get(&id);
+            if gateway.is_some_and(|gateway| gateway.vpc == Some(vpc.id)) { Toward::Middlebox } else { Toward::Nowhere }
         }
         _ => Toward::Nowhere,
     }

@@ -20,8 +20,13 @@
 //!   of others, D12 for a destination outside the VPC; D18 for the sender's claim. That a sender who has not heard of a move takes the
 //!   wrong interface for the destination is D18 too, but D21 where that interface checks its destinations and knows who sent.
 //! - An interface on no host cannot be reached in step 10: D20.
+//! - An Internet gateway translates an address of the interface that sends, and no other's: what is forwarded for another source is D28.
+//!   What is no address of this cloud is behind no gateway: D14. IPv6's unique local addresses are private (D29), and an IPv6 address of
+//!   a VPC without a gateway is not on the internet at all (D14).
+//! - The sender of what comes from the internet is nobody that a group reference could mean, and none that it would have meant (D22).
 
 mod groups;
+mod internet;
 pub mod matching;
 pub mod tracking;
 
@@ -30,8 +35,8 @@ use std::sync::Arc;
 
 use model::Direction::{Egress, Ingress};
 use model::{
-    Instance, InstanceState, NetworkAcl, NetworkInterface, NetworkInterfaceId, Peering, PeeringId, PeeringStatus,
-    Region, RouteTable, RouteTarget, SecurityGroupRule, Subnet, Time, Vpc, VpcId, World,
+    Instance, InstanceState, NatGatewayState, NetworkAcl, NetworkInterface, NetworkInterfaceId, Peering, PeeringId,
+    PeeringStatus, Region, RouteTable, RouteTarget, SecurityGroupRule, Subnet, Time, Vpc, VpcId, World,
 };
 
 use crate::packet::{NextHop, Packet, Sent};
@@ -55,6 +60,7 @@ type Verdict<T> = Result<T, &'static str>;
 pub struct Reference {
     memory: Memory,
     up: Vec<NetworkInterfaceId>,
+    arrived: Option<Packet>,
 }
 
 /// A region, looked at for an interface there.
@@ -71,6 +77,8 @@ enum Sender<'w> {
     Known(&'w NetworkInterface),
     /// Somebody in this VPC.
     Lost(VpcId),
+    /// Somebody on the internet, behind this interface's public address.
+    Public(NetworkInterfaceId),
 }
 
 /// A packet on its way to an interface.
@@ -79,6 +87,8 @@ struct Arrival<'w> {
     sender: Sender<'w>,
     /// The peering that it crosses, and the VPC that it comes from.
     over: Option<(PeeringId, VpcId)>,
+    /// Through Internet gateways: the sender's public address.
+    public: Option<IpAddr>,
 }
 
 impl Reference {
@@ -101,19 +111,31 @@ impl Reference {
         }
     }
 
+    /// The last packet that was judged, as whoever got it saw it; as it was sent, if nobody did.
+    pub fn arrived(&self, sent: &Sent) -> Packet {
+        self.arrived.clone().unwrap_or_else(|| sent.packet.clone())
+    }
+
     fn walk(&mut self, scene: &Scene, sent: &Sent, now: Time) -> Verdict<NetworkInterfaceId> {
+        self.arrived = None;
         let Some(x) = place(scene, sent.from) else { return Err("D02") };
         let packet = &sent.packet;
-        let (arrival, how) = self.leave(&x, sent, now)?;
+        let (arrival, how) = self.leave(scene, &x, sent, now)?;
         self.memory.remember(x.eni, Egress, packet, how, now);
         let destination = reach(scene, &x, &arrival)?;
-        let how = self.arrive(&destination, &arrival, packet, now)?;
-        self.memory.remember(destination.eni, Ingress, packet, how, now);
+        // 8.8: "1:1 NAT private↔public".
+        let packet = match arrival.public {
+            Some(source) => internet::arriving(packet, source, destination.eni),
+            None => packet.clone(),
+        };
+        let how = self.arrive(scene, &destination, &arrival, &packet, now)?;
+        self.memory.remember(destination.eni, Ingress, &packet, how, now);
+        self.arrived = Some(packet);
         Ok(destination.eni.id)
     }
 
     /// Steps 1 to 10 at X.
-    fn leave<'w>(&self, x: &Place<'w>, sent: &Sent, now: Time) -> Verdict<(Arrival<'w>, Remember)> {
+    fn leave<'w>(&self, scene: &Scene, x: &Place<'w>, sent: &Sent, now: Time) -> Verdict<(Arrival<'w>, Remember)> {
         let Place { world, eni, .. } = *x;
         let packet = &sent.packet;
         let (Some(subnet), Some(vpc)) = (world.find::<Subnet>(&eni.subnet), world.find::<Vpc>(&eni.vpc)) else {
@@ -166,7 +188,7 @@ impl Reference {
         let sender = if is_own { Sender::Known(eni) } else { Sender::Lost(vpc.id) };
         if is_on_link {
             let to = owner(world, vpc.id, packet.dst).ok_or("D14")?.id;
-            return Ok((Arrival { to, sender, over: None }, how));
+            return Ok((Arrival { to, sender, over: None, public: None }, how));
         }
         // Step 6: "NACL of SX, egress, first match: deny => D07".
         if !acl_allows(acl(world, subnet), Egress, packet) {
@@ -174,7 +196,7 @@ impl Reference {
         }
         // Step 7: "RT of SX: LPM. No route => D08; blackhole route => D09".
         let route = route.ok_or("D08")?;
-        let plain = |to| Ok((Arrival { to, sender, over: None }, how));
+        let plain = |to| Ok((Arrival { to, sender, over: None, public: None }, how));
         match route.target {
             // "target local => intra-VPC delivery".
             RouteTarget::Local => plain(owner(world, vpc.id, packet.dst).ok_or("D14")?.id),
@@ -183,33 +205,57 @@ impl Reference {
                 let via = world.find::<NetworkInterface>(&id).filter(|via| is_up(world, via)).ok_or("D09")?;
                 // 6.5.5: "A middlebox on the path discards group information". Itself it is none.
                 let sender = if owns(via, packet.dst) { sender } else { Sender::Lost(vpc.id) };
-                Ok((Arrival { to: via.id, sender, over: None }, how))
+                Ok((Arrival { to: via.id, sender, over: None, public: None }, how))
             }
-            // 4.6: "IGW: detached". What is recorded is not carried (D39).
+            // 4.6: "IGW: detached".
             RouteTarget::InternetGateway(id) => {
                 let is_attached = world.internet_gateways.get(&id).is_some_and(|gateway| gateway.vpc == Some(vpc.id));
-                Err(if is_attached { "D39" } else { "D09" })
+                if !is_attached {
+                    return Err("D09");
+                }
+                let (public, to) = internet::leave(scene, x, packet)?;
+                Ok((Arrival { to, sender: Sender::Public(eni.id), over: None, public: Some(public) }, how))
             }
-            RouteTarget::NatGateway(_) | RouteTarget::EgressOnlyInternetGateway(_) | RouteTarget::TransitGateway(_) => {
-                Err("D39")
+            // 4.6: "NAT: deleted/failed". No world here has a living one: what it does to a packet is not described.
+            RouteTarget::NatGateway(id) => {
+                let found = world.nat_gateways.get(&id);
+                let is_live = found.is_some_and(|gateway| gateway.state == NatGatewayState::Available);
+                Err(if is_live { "D39" } else { "D09" })
             }
+            RouteTarget::EgressOnlyInternetGateway(id) => {
+                Err(if world.egress_only_internet_gateways.contains_key(&id) { "D39" } else { "D09" })
+            }
+            RouteTarget::TransitGateway(_) => Err("D39"),
             RouteTarget::Peering(id) => {
                 // 4.6: "pcx target => active iff pcx state is active; any other pcx state, or the record purged => blackhole".
                 let pcx = world.find::<Peering>(&id).filter(|pcx| pcx.status == PeeringStatus::Active).ok_or("D09")?;
                 let to = cross(x, vpc, pcx, packet)?;
-                Ok((Arrival { to, sender, over: Some((id, vpc.id)) }, how))
+                Ok((Arrival { to, sender, over: Some((id, vpc.id)), public: None }, how))
             }
         }
     }
 
     /// Steps 11 to 14 at Y.
-    fn arrive(&self, y: &Place<'_>, arrival: &Arrival<'_>, packet: &Packet, now: Time) -> Verdict<Remember> {
+    fn arrive(
+        &self,
+        scene: &Scene,
+        y: &Place<'_>,
+        arrival: &Arrival<'_>,
+        packet: &Packet,
+        now: Time,
+    ) -> Verdict<Remember> {
         let Place { world, eni, .. } = *y;
         let Some(subnet) = world.find::<Subnet>(&eni.subnet) else { return Err("D20") };
         // Step 11: "verify that P is active in B's own view, that B's CIDR contains dst, and that (A,X,src) binding is true in B's copy of
         // the mapping (D18)".
         if let Some((pcx, from)) = arrival.over {
             check_claim(y, arrival.sender, pcx, from, packet)?;
+        }
+        // The same of the internet: a public address speaks for whom it stands.
+        if let Sender::Public(x) = arrival.sender
+            && internet::holder(scene, packet.src) != Some(x)
+        {
+            return Err("D18");
         }
         // Step 11: "NACL of SY, ingress: deny => D19". 7.3: "Not evaluated for traffic between ENIs of the same subnet".
         let is_neighbour = matches!(arrival.sender, Sender::Known(x) if x.subnet == eni.subnet);
@@ -362,6 +408,7 @@ fn check_claim(y: &Place<'_>, sender: Sender<'_>, pcx: PeeringId, from: VpcId, p
             is_mine && peer_owner(y, peer, packet.src).is_some_and(|(owner, _)| owner == x.id)
         }
         Sender::Lost(_) => owns(y.eni, packet.dst) && side_contains(peer, packet.src),
+        Sender::Public(_) => false,
     };
     if is_bound { Ok(()) } else { Err("D18") }
 }

@@ -13,7 +13,7 @@ use redb::{Database, StorageBackend};
 use crate::embedded::{Embedded, StartError, make_journal};
 use crate::group::Backend;
 use crate::journal::File;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Snapshot};
 use crate::tables::Tables;
 use crate::{Options, Revision, Store};
 
@@ -84,7 +84,7 @@ impl Disk {
         let database = Database::builder().create_with_backend(self.file(TABLES[0])).unwrap();
         let tables = Tables::new(database);
         if is_blank {
-            tables.initialise().unwrap();
+            tables.initialise(&Snapshot::empty()).unwrap();
             self.note(Step::Made);
         }
         let content = tables.content().unwrap();

@@ -5,6 +5,7 @@
 //!   cargo xtask bench link    packets between two hosts, encrypted, beside WireGuard's user-space programs and Nebula
 //!   cargo xtask bench api     requests, beside moto_server; from CreateRoute to the first packet
 //!   cargo xtask bench handover   how long packets rest when an agent is reloaded or killed
+//!   cargo xtask bench dns        names, beside dnsmasq and unbound
 //!   cargo xtask bench stages     one packet, stage by stage, in memory
 //!   cargo xtask bench policy     the law and connection tracking at their sizes, beside nftables
 //! ```
@@ -20,6 +21,7 @@
 mod api;
 mod costs;
 mod datagrams;
+mod dns;
 mod first_packet;
 mod flood;
 mod gate;
@@ -59,6 +61,7 @@ cargo xtask bench local [--only kernel,nftables,ovs,ovs-tso,peerway] [--mtu N] [
 cargo xtask bench link  [--peers veth,peerway,gotatun,boringtun,wireguard-go,nebula] [--mtu 1500,9000] [--offload on,off]
                         [--wireguard-go PATH] [common options]
 cargo xtask bench api   [common options]
+cargo xtask bench dns   [common options]
 cargo xtask bench handover [--quick] [--rounds N]
 cargo xtask bench stages|policy [common options]
 
@@ -68,7 +71,7 @@ cargo xtask bench stages|policy [common options]
 Common options:
   --quick          one round of two seconds, to see that everything runs; gates are shown and do not count
   --rounds N       interleaved rounds (default 5)
-  --seconds N      length of each measurement (default 5; link and api: 3)
+  --seconds N      length of each measurement (default 5; link, api and dns: 3)
   --output FORMAT  table (default), or json: the results as one document
   --peerway PATH   the program to measure (default: built for release)
   --no-build       measure the release build that is there
@@ -88,14 +91,15 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [datagrams::WORD, ref rest @ ..] => datagrams::main(rest),
         [flood::WORD, ref rest @ ..] => flood::main(rest),
         [new_flows::WORD, ref rest @ ..] => new_flows::main(rest),
-        ["local" | "link" | "api" | "stages" | "policy", ..]
+        [dns::WORD, ref rest @ ..] => dns::main(rest),
+        ["local" | "link" | "api" | "dns" | "stages" | "policy", ..]
             if words.iter().any(|word| ["--help", "-h"].contains(word)) =>
         {
             println!("{HELP}");
             Ok(())
         }
         ["handover", ref rest @ ..] => handover::run(rest),
-        [which @ ("local" | "link" | "api" | "stages" | "policy"), ref rest @ ..] => {
+        [which @ ("local" | "link" | "api" | "dns" | "stages" | "policy"), ref rest @ ..] => {
             let options = Options::parse(which, rest)?;
             if cfg!(debug_assertions) {
                 return in_release(args, &options);
@@ -103,6 +107,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             let report = match which {
                 "local" => local::run(&options)?,
                 "link" => link::run(&options, &words)?,
+                "dns" => dns::run(&options)?,
                 "stages" => costs::stages(&options)?,
                 "policy" => costs::policy(&options)?,
                 _ => api::run(&options)?,
@@ -117,7 +122,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
-        _ => bail!("expected `local`, `link`, `api`, `stages` or `policy`\n{HELP}"),
+        _ => bail!("expected `local`, `link`, `api`, `dns`, `stages` or `policy`\n{HELP}"),
     }
 }
 

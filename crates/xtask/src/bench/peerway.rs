@@ -37,7 +37,7 @@ impl Peerway {
         let data = directory.join("peerway");
         let log = directory.join("peerway.log");
         let mut command = Command::new(program);
-        command.arg("up").arg("--data").arg(&data).args(["--listen", "127.0.0.1:0"]).args(words);
+        command.args(["up", "--no-default-vpc", "--data"]).arg(&data).args(["--listen", "127.0.0.1:0"]).args(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(File::create(&log)?));
         let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         janitor.owns_process(child.id())?;

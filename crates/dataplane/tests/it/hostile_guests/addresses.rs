@@ -58,7 +58,9 @@ fn no_way_to_the_machine() {
             routes.push(route("0.0.0.0/0", RouteTarget::InternetGateway(id(1))));
         });
     });
-    assert_eq!(underlay(&mut host), "D39");
+    assert_eq!(underlay(&mut host), "D28");
+    host.edit(|cloud| cloud.map_public(A1, "203.0.113.1"));
+    assert_eq!(underlay(&mut host), "D14", "no address of this cloud, whoever asks");
     host.edit(|cloud| {
         cloud.routes(A, |routes| routes.push(route("198.18.0.0/15", RouteTarget::NetworkInterface(A3.eni()))));
     });

@@ -10,6 +10,7 @@ use model::flow_log::{LogDestination, LogDestinationType};
 use model::intent::{Endpoint, Peer, VpcSlice};
 use model::vpc::{CidrAssociation, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::*;
+use policy::{Internet, Tables};
 
 /// One id of any kind from a number.
 pub(crate) fn id<I: ResourceId>(n: u32) -> I {
@@ -39,6 +40,11 @@ impl Guest {
 
     pub(crate) fn v4(self) -> Ipv4Addr {
         Ipv4Addr::new(10, octet(self.vpc), octet(self.subnet), self.number)
+    }
+
+    /// Its public address in [`Cloud::on_internet`].
+    pub(crate) fn public(self) -> Ipv4Addr {
+        Ipv4Addr::new(203, 0, octet(self.vpc), octet(self.subnet) * 100 + self.number)
     }
 
     pub(crate) fn v6(self) -> Ipv6Addr {
@@ -158,6 +164,51 @@ impl Cloud {
             ],
         );
         cloud
+    }
+
+    /// As [`Cloud::open`], without peering routes; each VPC has an Internet gateway and every guest a public address.
+    pub(crate) fn on_internet() -> Cloud {
+        let mut cloud = Cloud::open();
+        for vpc in [A, B] {
+            cloud.slice(vpc).internet_gateways.push(id(vpc));
+            cloud.routes(vpc, |routes| {
+                routes.retain(|route| route.target == RouteTarget::Local);
+                let target = RouteTarget::InternetGateway(id(vpc));
+                routes.extend(["0.0.0.0/0", "::/0"].map(|block| route(block, target)));
+            });
+        }
+        GUESTS.into_iter().for_each(|guest| cloud.map_public(guest, &guest.public().to_string()));
+        cloud
+    }
+
+    pub(crate) fn map_public(&mut self, guest: Guest, public: &str) {
+        let association = PublicAssociation { private: guest.v4(), public: public.parse().unwrap(), elastic: None };
+        self.interface(guest).public = vec![association];
+    }
+
+    /// What can be reached through Internet gateways.
+    pub(crate) fn internet(&self) -> Internet {
+        let (mut v4, mut v6) = (BTreeMap::new(), BTreeMap::new());
+        for slice in self.slices.values() {
+            let has_gateway = !slice.internet_gateways.is_empty();
+            for Endpoint { interface, host, .. } in &slice.endpoints {
+                let (vpc, host) = (slice.vpc.id, *host);
+                for at in &interface.public {
+                    let holder = PublicHolder { vpc, interface: interface.id, private: at.private, host, has_gateway };
+                    let place = PublicPlace { region: slice.region, holder: Some(holder) };
+                    v4.insert(at.public, Arc::new(place));
+                }
+                for address in interface.ipv6_addresses.iter().filter(|_| has_gateway) {
+                    v6.insert(*address, Arc::new(PublicIpv6 { vpc, interface: interface.id, host }));
+                }
+            }
+        }
+        Internet::new(&v4, &v6)
+    }
+
+    /// The law's tables of all of it.
+    pub(crate) fn tables(&self, generation: u64) -> Tables {
+        Tables::compile(self.slices.values(), generation).with_internet(Arc::new(self.internet()))
     }
 
     pub(crate) fn slice(&mut self, vpc: u32) -> &mut VpcSlice {
@@ -313,10 +364,20 @@ fn slice(vpc: u32) -> VpcSlice {
         flow_logs: Vec::new(),
         peerings: vec![Arc::new(peering)],
         peers: vec![Peer { peering: pcx(), vpc: vpc_id(other), members, groups: vec![group_id(other)] }],
-        dhcp_options: None,
+        dhcp_options: Some(Arc::new(default_options())),
         hosted_zones: Vec::new(),
+        resource_names: BTreeMap::new(),
         prefix_lists: BTreeMap::new(),
+        nat_gateways: BTreeMap::new(),
+        egress_only_internet_gateways: Vec::new(),
     }
+}
+
+/// As every VPC of us-east-1 has them at first.
+fn default_options() -> DhcpOptions {
+    let option = |key: &str, value: &str| (key.to_owned(), vec![value.to_owned()]);
+    let configuration = vec![option("domain-name", "ec2.internal"), option("domain-name-servers", "AmazonProvidedDNS")];
+    DhcpOptions { id: id(1), owner: owner(), configuration, tags: Tags::new() }
 }
 
 fn vpc_of(vpc: u32) -> Vpc {
@@ -393,6 +454,7 @@ fn endpoint(guest: Guest) -> Endpoint {
         description: String::new(),
         private_ips: vec![guest.v4()],
         ipv6_addresses: vec![guest.v6()],
+        has_primary_ipv6: false,
         public: Vec::new(),
         kind: InterfaceKind::Interface,
         groups: BTreeSet::from([group_id(guest.vpc)]),
@@ -411,5 +473,6 @@ fn member(guest: Guest) -> Member {
         addresses: vec![guest.v4().into(), guest.v6().into()],
         groups: BTreeSet::from([group_id(guest.vpc)]),
         host: Some(host(1)),
+        resource_name: None,
     }
 }

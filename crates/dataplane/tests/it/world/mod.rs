@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cloud::{Cloud, GUESTS, Guest, host};
 use dataplane::{Action, Binding, Config, Counters, PortId, Ports, Shared, Transmit, Worker};
 use model::{Duration, Time};
-use policy::{Denied, Limits, Tables};
+use policy::{Denied, Limits};
 use wire::ethernet::Link;
 use wire::vnet::VnetHeader;
 use wire::{MacAddr, Packet, build};
@@ -107,7 +107,7 @@ impl Host {
     pub(crate) fn apply_to(shared: &Shared, cloud: &Cloud, mtu: fn(Guest) -> u16) {
         let slices = cloud.arcs();
         let slices = || slices.iter().map(|slice| &**slice);
-        let tables = Tables::compile(slices(), shared.generation() + 1);
+        let tables = cloud.tables(shared.generation() + 1);
         let bindings: Vec<Binding> = GUESTS.iter().map(|guest| binding(*guest, mtu(*guest))).collect();
         let before = shared.generation();
         assert_eq!(shared.apply(Arc::new(tables), Ports::new(slices(), &bindings)), before + 1);

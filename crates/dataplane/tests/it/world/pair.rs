@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use dataplane::{Config, Entitled, HEADROOM, Ports, Shared, Tunnels, Want};
 use model::{Domain, HostId, Scope};
-use policy::Tables;
 use tunnel::{Cipher, Identity, Inbound, KeyMaterial, Outbound, Sas};
 use wire::vnet::VnetHeader;
 
@@ -42,6 +41,10 @@ pub(crate) fn place(guest: Guest) -> usize {
 
 pub(crate) fn peering(from: u32, to: u32) -> Domain {
     Domain { from: vpc_id(from), to: vpc_id(to), scope: Scope::Peering(pcx()) }
+}
+
+pub(crate) fn internet(from: u32, to: u32) -> Domain {
+    Domain { from: vpc_id(from), to: vpc_id(to), scope: Scope::Internet }
 }
 
 pub(crate) fn inside(vpc: u32) -> Domain {
@@ -123,7 +126,8 @@ impl Pair {
 
     pub(crate) fn entitled(&self, at: usize) -> Entitled {
         let slices = self.hosts[at].cloud.arcs();
-        Entitled::new(host_id(at), slices.iter().map(|slice| &**slice))
+        let internet = self.hosts[at].cloud.internet();
+        Entitled::new(host_id(at), slices.iter().map(|slice| &**slice)).with_internet(&internet)
     }
 
     pub(crate) fn send(&mut self, from: Guest, header: &VnetHeader, frame: &[u8]) -> Outcome {
@@ -187,6 +191,6 @@ fn plug(host: &Host, is_here: impl Fn(Guest) -> bool) {
     let slices = host.cloud.arcs();
     let slices = || slices.iter().map(|slice| &**slice);
     let here: Vec<_> = GUESTS.into_iter().filter(|guest| is_here(*guest)).map(|guest| binding(guest, MTU)).collect();
-    let tables = Tables::compile(slices(), host.shared.generation() + 1);
+    let tables = host.cloud.tables(host.shared.generation() + 1);
     host.shared.apply(Arc::new(tables), Ports::new(slices(), &here));
 }

@@ -149,8 +149,13 @@ async fn server() -> (Server, SocketAddr) {
         regions: vec!["us-east-1".parse().unwrap()],
         carriers: Carriers::Joined,
         strict_auth: false,
+        api: crate::ApiOptions::default(),
         allow_clock: false,
+        strict: false,
+        default_vpc: false,
         quotas: control::Quotas::default(),
+        account_quotas: std::collections::BTreeMap::new(),
+        public_pools: Vec::new(),
         wait: Duration::ZERO,
     };
     let mut server = Server::start(socket(), options).await.unwrap();
