@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use redb::StorageBackend;
@@ -24,6 +24,9 @@ const MEMORY_ALIGNMENT: usize = 4096;
 pub(crate) struct DirectFile {
     file: FileBackend,
     direct: Option<File>,
+    /// The file's length. Asked of the kernel, it would cost a write: a file whose times were read has them written anew at its next
+    /// change (multigrain timestamps, Linux 6.13), and on some file systems a sync then writes the inode as well.
+    length: AtomicU64,
     /// The disk took all such writes so far.
     is_direct: AtomicBool,
     /// Memory that is aligned somewhere.
@@ -35,7 +38,8 @@ impl DirectFile {
     pub(crate) fn new(file: File, path: &Path) -> Result<Self, redb::DatabaseError> {
         let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path).ok();
         let is_direct = AtomicBool::new(direct.is_some());
-        Ok(Self { file: FileBackend::new(file)?, direct, is_direct, staging: Mutex::default() })
+        let length = AtomicU64::new(file.metadata()?.len());
+        Ok(Self { file: FileBackend::new(file)?, direct, length, is_direct, staging: Mutex::default() })
     }
 
     /// `false`: it cannot be written so, and nothing has been. Nor is a file made longer so: the file system would write its own
@@ -45,7 +49,7 @@ impl DirectFile {
         let (Some(direct), true, true) = (&self.direct, are_blocks, self.is_direct.load(Ordering::Relaxed)) else {
             return Ok(false);
         };
-        if offset + data.len() as u64 > self.file.len()? {
+        if offset + data.len() as u64 > self.length.load(Ordering::Relaxed) {
             return Ok(false);
         }
         let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +72,7 @@ impl DirectFile {
 
 impl StorageBackend for DirectFile {
     fn len(&self) -> io::Result<u64> {
-        self.file.len()
+        Ok(self.length.load(Ordering::Relaxed))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -76,7 +80,9 @@ impl StorageBackend for DirectFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.file.set_len(len)?;
+        self.length.store(len, Ordering::Relaxed);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -84,7 +90,12 @@ impl StorageBackend for DirectFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        if self.write_direct(offset, data)? { Ok(()) } else { self.file.write(offset, data) }
+        if self.write_direct(offset, data)? {
+            return Ok(());
+        }
+        self.file.write(offset, data)?;
+        self.length.fetch_max(offset + data.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
