@@ -2,19 +2,22 @@
 """Runs the client tests in virtual environments of their own: `python3 tests/clients/run.py [pytest arguments]`.
 
 Needs Python 3.11 with the venv module, and a package index for the first run. The environments live under target/ and
-are rebuilt when their requirements file changes. Without arguments it runs everything but Ansible's own environment;
-`--ansible` adds that one.
+are rebuilt when what they are made from changes. Clients that bring much with them have environments of their own:
+`--ansible` adds Ansible's (pip), `--javascript` that of the AWS SDK for JavaScript (Node.js with npm), `--all` both.
+One that cannot be installed is said by name, here and in the summary line; PEERWAY_REQUIRE makes its absence a failure.
 """
 
 import hashlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SDK = HERE.parents[1] / "examples" / "javascript"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parents[1] / "target"))
 
 
@@ -22,7 +25,7 @@ def environment(name, requirements):
     """The python of a virtual environment that holds these requirements."""
     folder = TARGET / "clients" / name
     python = folder / "bin" / "python"
-    stamp, wanted = folder / "requirements.sha256", hashlib.sha256(requirements.read_bytes()).hexdigest()
+    stamp, wanted = folder / "requirements.sha256", digest(requirements)
     if stamp.is_file() and stamp.read_text() == wanted and python.exists():
         return python
     if sys.version_info < (3, 11):
@@ -38,15 +41,62 @@ def environment(name, requirements):
     return python
 
 
+def modules():
+    """The folder with the `node_modules` that the JavaScript example's lock file says."""
+    folder = TARGET / "clients" / "javascript"
+    stamp, wanted = folder / "package-lock.sha256", digest(SDK / "package.json", SDK / "package-lock.json")
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return folder
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise Absent(f"no {program} in PATH; install Node.js 20 or later with npm")
+    print(f"installing the AWS SDK for JavaScript into {folder}", file=sys.stderr, flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for file in ("package.json", "package-lock.json"):
+        shutil.copy(SDK / file, folder)
+    subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True
+    )
+    stamp.write_text(wanted)
+    return folder
+
+
+class Absent(Exception):
+    """A client that this machine does not have, and why."""
+
+
+def optional(name, install):
+    """Where a client is, or why it is absent, as the tests are told."""
+    try:
+        return {f"PEERWAY_{name.upper()}": str(install())}
+    except Absent as e:
+        why = str(e)
+    except subprocess.CalledProcessError as e:
+        why = f"it could not be installed: `{' '.join(map(str, e.cmd))}` ended with {e.returncode}"
+    print(f"{name.upper()} ABSENT: {why}", file=sys.stderr, flush=True)
+    return {f"PEERWAY_{name.upper()}_ABSENT": why}
+
+
+def digest(*files):
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+CLIENTS = {
+    "ansible": lambda: environment("venv-ansible", HERE / "requirements-ansible.txt").parent,
+    "javascript": modules,
+}
+
+
 def main(arguments):
-    ansible = "--ansible" in arguments
-    arguments = [a for a in arguments if a != "--ansible"]
+    wanted = [name for name in CLIENTS if {f"--{name}", "--all"} & set(arguments)]
+    arguments = [a for a in arguments if a not in {"--all", *(f"--{name}" for name in CLIENTS)}]
     python = environment("venv", HERE / "requirements.txt")
     env = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
     if "PEERWAY_BIN" in env:
         env["PEERWAY_BIN"] = os.path.abspath(env["PEERWAY_BIN"])
-    if ansible:
-        env["PEERWAY_ANSIBLE"] = str(environment("venv-ansible", HERE / "requirements-ansible.txt").parent)
+    for name in wanted:
+        env |= optional(name, CLIENTS[name])
     # A developer's own credentials and profiles have no business in a test.
     env = {k: v for k, v in env.items() if not k.startswith("AWS_")}
     env |= {

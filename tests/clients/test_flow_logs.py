@@ -1,10 +1,7 @@
-"""Flow logs through boto3 and Terraform: what is recorded, shown and refused (spec 12.1). Their lines are tested with packets elsewhere."""
-
-import json
+"""Flow logs through boto3: what is recorded, shown and refused (spec 12.1). Their lines are tested with packets elsewhere."""
 
 import pytest
 
-from test_terraform import STEP_S_MAX, terraform  # noqa: F401 (a fixture)
 from world import UNKNOWN, filtered, refused
 
 BUCKET = "arn:aws:s3:::logs"
@@ -126,77 +123,3 @@ def test_what_aws_refuses(a, more, message):
         a.ec2.create_flow_logs(
             ResourceType="VPC", ResourceIds=[a.vpc("10.0.0.0/16")], TrafficType="ALL", **request
         )
-
-
-MAIN = """
-terraform {
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "~> 5.100"
-    }
-  }
-}
-
-provider "aws" {
-  region                  = "us-east-1"
-  access_key              = "%s"
-  secret_key              = "any-secret"
-  skip_metadata_api_check = true
-}
-
-resource "aws_vpc" "a" {
-  cidr_block = "10.16.0.0/16"
-}
-
-resource "aws_subnet" "a" {
-  vpc_id     = aws_vpc.a.id
-  cidr_block = "10.16.1.0/24"
-}
-
-resource "aws_flow_log" "all" {
-  vpc_id               = aws_vpc.a.id
-  traffic_type         = "ALL"
-  log_destination_type = "s3"
-  log_destination      = "arn:aws:s3:::logs/prefix/"
-  tags                 = { Name = "all" }
-}
-
-resource "aws_flow_log" "refused" {
-  subnet_id                = aws_subnet.a.id
-  traffic_type             = "REJECT"
-  log_destination_type     = "s3"
-  log_destination          = "arn:aws:s3:::logs"
-  log_format               = "$${interface-id} $${srcaddr} $${peerway-reason}"
-  max_aggregation_interval = 60
-  destination_options {
-    file_format                = "plain-text"
-    hive_compatible_partitions = true
-    per_hour_partition         = true
-  }
-}
-
-output "logs" {
-  value = [aws_flow_log.all.id, aws_flow_log.refused.id]
-}
-"""
-
-
-@pytest.mark.big
-@pytest.mark.timeout(4 * STEP_S_MAX)
-def test_terraform(terraform, cloud, new_account):  # noqa: F811
-    a = cloud.party(new_account())
-    terraform.work = terraform.folder / "work"
-    terraform.work.mkdir()
-    (terraform.work / "main.tf").write_text(MAIN % a.account)
-    terraform.run("init", "-no-color")
-
-    def check(outputs):
-        every, rejected = outputs["logs"]["value"]
-        assert described(a, every)[0]["Tags"] == [{"Key": "Name", "Value": "all"}]
-        (shown,) = described(a, rejected)
-        assert shown["LogFormat"] == "${interface-id} ${srcaddr} ${peerway-reason}"
-        assert shown["DestinationOptions"]["HiveCompatiblePartitions"] is True
-
-    terraform.life(check)
-    assert described(a) == [], json.dumps(terraform.proxy.calls, default=str)

@@ -246,3 +246,33 @@ def test_paths(a):
     gone = a.ec2.delete_network_insights_analysis(NetworkInsightsAnalysisId=analysis["NetworkInsightsAnalysisId"])
     assert gone["NetworkInsightsAnalysisId"] == analysis["NetworkInsightsAnalysisId"]
     assert a.ec2.delete_network_insights_path(NetworkInsightsPathId=wanted[0])["NetworkInsightsPathId"] == wanted[0]
+
+
+def test_paths_to_and_from_an_internet_gateway(two):
+    """Out with a public address and home again; in as far as the rules let somebody in."""
+    a, ec2 = two.a, two.a.ec2
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=two.mine)
+    ec2.create_route(RouteTableId=two.here, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    out = {"Source": two.client["InstanceId"], "Destination": gateway, "Protocol": "tcp", "DestinationPort": 443}
+    into = {"Source": gateway, "Destination": two.client["InstanceId"], "Protocol": "tcp", "DestinationPort": 22}
+    refused_out, refused_in = analyse(a, **out), analyse(a, **into)
+    assert codes(refused_out) == ["IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS"]
+    assert refused_out["Explanations"][0]["InternetGateway"]["Id"] == gateway
+    assert codes(refused_in) == ["IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS"]
+
+    address = ec2.allocate_address(Domain="vpc")
+    eni = two.client["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    ec2.associate_address(AllocationId=address["AllocationId"], NetworkInterfaceId=eni)
+    found = analyse(a, **out)
+    assert found["NetworkPathFound"] is True
+    last, home = found["ForwardPathComponents"][-1], found["ReturnPathComponents"][0]
+    assert [last["Component"]["Id"], home["Component"]["Id"]] == [gateway, gateway]
+    public = [f"{address['PublicIp']}/32"]
+    assert last["OutboundHeader"]["SourceAddresses"] == public == home["InboundHeader"]["DestinationAddresses"]
+    assert codes(analyse(a, **into)) == ["ENI_SG_RULES_MISMATCH"]
+    group = a.default_group(two.mine)
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "198.51.100.0/24"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[ssh])
+    found = analyse(a, **into)
+    assert found["NetworkPathFound"] is True and ids(found["ForwardPathComponents"])[0] == gateway

@@ -322,7 +322,8 @@ def test_what_terraform_reads_of_an_instance(a, place):
     assert kind["InstanceType"] == "t3.micro"
     (credit,) = a.ec2.describe_instance_credit_specifications(InstanceIds=[of])["InstanceCreditSpecifications"]
     assert credit["InstanceId"] == of
-    assert a.ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [of]}])["Volumes"] == []
+    (volume,) = a.ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [of]}])["Volumes"]
+    assert volume["Attachments"][0]["Device"] == instance(a, of)["RootDeviceName"]
     a.ec2.modify_instance_attribute(InstanceId=of, DisableApiTermination={"Value": True})
     with refused("OperationNotPermitted"):
         a.ec2.terminate_instances(InstanceIds=[of])

@@ -1,6 +1,9 @@
 //! What the command line asks an agent on its own machine, over a Unix socket in the data directory: run a command in an
 //! instance, show what was counted, capture packets.
 //!
+//! A planned restart hands the socket over open, so that nobody is refused meanwhile, and captures with it. A command does not need the
+//! agent once it has begun: it is a process of its own that answers its caller itself, so it outlives an agent in any way.
+//!
 //! One question a connection; a frame is a length (32 bits, big-endian) and JSON, as in `stream`.
 
 use std::collections::BTreeMap;
@@ -9,8 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Child;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use linux::poll::{Interest, Poll, Waker};
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, CaptureOrder, CaptureSummary};
 use crate::links::{LinkStatus, Links, Underlay};
+use crate::uplink::UplinkStatus;
 use crate::{Options, Shared, StartError, instances};
 
 /// The socket's name inside the data directory.
@@ -37,12 +40,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 const LISTENER: u64 = 0;
 const WAKER: u64 = 1;
-/// How often a running command is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+/// The exit code of a command whose helper was killed, as of one that could not be entered.
+const COMMAND_KILLED: u8 = 125;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Question {
-    /// With standard input, output and error as descriptors beside it.
+    /// With descriptors beside it: standard input, output and error, and the pipe over which the caller is told how it ended.
     Exec {
         instance: InstanceId,
         exec: Exec,
@@ -56,8 +59,8 @@ pub enum Question {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
-    /// The command's exit code.
-    Exited(i32),
+    /// The command was begun; its exit code comes by the caller's pipe, as one byte.
+    Started,
     Status(Box<HostStatus>),
     Streams,
     Captured(CaptureSummary),
@@ -75,6 +78,9 @@ pub struct HostStatus {
     /// What was refused where nobody knows whose it was.
     pub strays: Vec<StrayStatus>,
     pub tracked: TrackedStatus,
+    /// `None`: no packet leaves the cloud here.
+    #[serde(default)]
+    pub uplink: Option<UplinkStatus>,
     /// The revision of each region that is in force here.
     pub revisions: BTreeMap<Region, u64>,
 }
@@ -131,18 +137,67 @@ pub struct InterfaceStatus {
 /// Where questions come in.
 pub(crate) struct Desk {
     listener: UnixListener,
-    waker: Arc<Waker>,
+    /// Wakes [`run`] when the agent stops; the socket's file may be gone by then.
+    waker: Waker,
+    unanswered: Arc<Unanswered>,
 }
 
-impl Desk {
-    /// Wakes [`run`] when the agent stops; the socket's file may be gone by then.
-    pub(crate) fn waker(&self) -> Arc<Waker> {
-        self.waker.clone()
+/// How many have asked and wait for their answer.
+#[derive(Default)]
+struct Unanswered {
+    count: Mutex<usize>,
+    less: Condvar,
+}
+
+/// One of them, for as long as this lives.
+struct Asking(Arc<Unanswered>);
+
+impl Asking {
+    fn one_more(of: &Arc<Unanswered>) -> Asking {
+        *of.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Asking(of.clone())
     }
 }
 
-/// Takes the socket; one that a killed run left is replaced.
-pub(crate) fn bind(options: &Options) -> Result<Desk, StartError> {
+impl Drop for Asking {
+    fn drop(&mut self) {
+        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.less.notify_all();
+    }
+}
+
+impl Desk {
+    /// Ends [`run`]; the socket stays, for another process or until it is closed.
+    pub(crate) fn stop(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+
+    /// Waits until all that have asked are answered, a while at most.
+    pub(crate) fn settle(&self) {
+        let Unanswered { count, less } = &*self.unanswered;
+        let count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(less.wait_timeout_while(count, PATIENCE, |count| *count > 0));
+    }
+
+    /// Nothing can be asked any more.
+    pub(crate) fn close(&self, options: &Options) {
+        let _ = fs::remove_file(options.data.join(SOCKET_NAME));
+    }
+}
+
+/// Open, for another process.
+impl AsFd for Desk {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+/// Takes the socket that a predecessor hands over, or a new one; one that a killed run left is replaced.
+pub(crate) fn bind(options: &Options, handed: Option<OwnedFd>) -> Result<Desk, StartError> {
+    let (waker, unanswered) = (Waker::new().map_err(StartError::Thread)?, Arc::default());
+    if let Some(listener) = handed {
+        return Ok(Desk { listener: listener.into(), waker, unanswered });
+    }
     let path = options.data.join(SOCKET_NAME);
     let failed = |what, path: &Path| {
         let path = path.to_owned();
@@ -155,7 +210,7 @@ pub(crate) fn bind(options: &Options) -> Result<Desk, StartError> {
     let bound = short(&options.data).and_then(|(_open, path)| UnixListener::bind(path));
     let listener = bound.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     let listener = listener.map_err(failed("listen on", &path))?;
-    Ok(Desk { listener, waker: Arc::new(Waker::new().map_err(StartError::Thread)?) })
+    Ok(Desk { listener, waker, unanswered })
 }
 
 /// The socket by a path that is short, however deep the data directory is: the kernel takes 107 bytes (unix(7)). It holds for
@@ -167,16 +222,15 @@ fn short(data: &Path) -> io::Result<(File, PathBuf)> {
 }
 
 pub(crate) fn run(shared: &Arc<Shared>, desk: &Desk) {
-    match attend_desk(shared, desk) {
-        Ok(()) => drop(fs::remove_file(shared.options.data.join(SOCKET_NAME))),
-        Err(error) => tracing::error!(%error, "nothing can be asked here any more"),
+    if let Err(error) = attend_desk(shared, desk) {
+        tracing::error!(%error, "nothing can be asked here any more");
     }
 }
 
 fn attend_desk(shared: &Arc<Shared>, desk: &Desk) -> io::Result<()> {
     let mut poll = Poll::new()?;
     poll.add(&desk.listener, LISTENER, Interest::READ)?;
-    poll.add(&*desk.waker, WAKER, Interest::READ)?;
+    poll.add(&desk.waker, WAKER, Interest::READ)?;
     let (mut events, conversations) = (Vec::new(), Arc::new(()));
     loop {
         poll.wait(&mut events, None)?;
@@ -184,7 +238,7 @@ fn attend_desk(shared: &Arc<Shared>, desk: &Desk) -> io::Result<()> {
             return Ok(());
         }
         match desk.listener.accept() {
-            Ok((connection, _)) => converse(shared, connection, &conversations),
+            Ok((connection, _)) => converse(shared, connection, &conversations, Asking::one_more(&desk.unanswered)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // Out of descriptors, most likely: some will be closed.
             Err(_) => std::thread::sleep(PAUSE),
@@ -193,7 +247,7 @@ fn attend_desk(shared: &Arc<Shared>, desk: &Desk) -> io::Result<()> {
 }
 
 /// Answers in a thread of its own. A thread that cannot be started drops the connection, which the client sees.
-fn converse(shared: &Arc<Shared>, mut connection: UnixStream, conversations: &Arc<()>) {
+fn converse(shared: &Arc<Shared>, mut connection: UnixStream, conversations: &Arc<()>, asking: Asking) {
     let (shared, guard) = (shared.clone(), conversations.clone());
     // The listener has one, too.
     let count = Arc::strong_count(conversations) - 1;
@@ -203,30 +257,34 @@ fn converse(shared: &Arc<Shared>, mut connection: UnixStream, conversations: &Ar
     let work = move || {
         let _ = connection.set_read_timeout(Some(PATIENCE));
         let Ok((question, descriptors)) = hear(&connection) else { return };
-        let answer = if count > CONVERSATIONS_MAX {
-            Answer::Refused(format!("the agent runs {CONVERSATIONS_MAX} commands already; try again"))
+        if count > CONVERSATIONS_MAX {
+            let why = format!("the agent runs {CONVERSATIONS_MAX} commands already; try again");
+            let _ = say(&mut connection, &Answer::Refused(why));
         } else {
-            answer(&shared, question, descriptors, &connection)
-        };
-        let _ = say(&mut connection, &answer);
+            answer(&shared, question, descriptors, connection, asking);
+        }
         drop(guard);
     };
     let _ = std::thread::Builder::new().name("conversation".into()).spawn(work);
 }
 
-fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, connection: &UnixStream) -> Answer {
+fn answer(shared: &Shared, question: Question, descriptors: Vec<OwnedFd>, mut connection: UnixStream, asking: Asking) {
     match question {
-        Question::Status => Answer::Status(Box::new(status(shared))),
-        Question::Capture(order) => captured(capture::run(shared, &order, connection, || streams(connection))),
-        Question::EspKeys => captured(capture::run_esp_keys(shared, connection, || streams(connection))),
-        Question::Exec { instance, exec } => {
-            let Ok(stdio) = <[OwnedFd; 3]>::try_from(descriptors) else {
-                return Answer::Refused("a command needs standard input, output and error".into());
-            };
-            let started = instances::exec(shared, instance, &exec, stdio);
-            started
-                .and_then(|child| attend(child, connection))
-                .map_or_else(|error| Answer::Refused(error.to_string()), Answer::Exited)
+        Question::Status => drop(say(&mut connection, &Answer::Status(Box::new(status(shared))))),
+        Question::Exec { instance, exec } => run_command(shared, instance, &exec, descriptors, (connection, asking)),
+        Question::Capture(order) => {
+            // It takes as long as it takes, and is handed over.
+            drop(asking);
+            let ended = capture::run(shared, &order, &connection, || streams(&connection));
+            // Else another process answers.
+            if let Some(result) = ended.transpose() {
+                let _ = say(&mut connection, &captured(result));
+            }
+        }
+        Question::EspKeys => {
+            drop(asking);
+            let result = capture::run_esp_keys(shared, &connection, || streams(&connection));
+            let _ = say(&mut connection, &captured(result));
         }
     }
 }
@@ -235,26 +293,31 @@ fn streams(mut connection: &UnixStream) -> io::Result<()> {
     connection.write_all(&frame(&Answer::Streams)?)
 }
 
-fn captured(result: io::Result<CaptureSummary>) -> Answer {
+pub(crate) fn captured(result: io::Result<CaptureSummary>) -> Answer {
     result.map_or_else(|error| Answer::Refused(error.to_string()), Answer::Captured)
 }
 
-/// Waits for the command; asks it to end when the client goes away.
-fn attend(mut child: Child, connection: &UnixStream) -> io::Result<i32> {
-    let mut is_asked = false;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status.code().unwrap_or(125));
-        }
-        if is_asked {
-            std::thread::sleep(LOOK);
-        } else if linux::poll::readable(connection, LOOK)? {
-            // The client says nothing more: this is its end. Dropping its terminal or pipe ends most commands anyway.
-            is_asked = true;
-            if let Some(pidfd) = linux::process::Birth::of(child.id())?.open()? {
-                linux::process::signal(&pidfd, linux::process::Signal::TERM)?;
+/// Begins a command and answers; then waits for it, since it is a child of this process for as long as there is this process.
+fn run_command(
+    shared: &Shared,
+    instance: InstanceId,
+    exec: &Exec,
+    given: Vec<OwnedFd>,
+    (mut connection, asking): (UnixStream, Asking),
+) {
+    let Ok([stdin, stdout, stderr, ending]) = <[OwnedFd; 4]>::try_from(given) else {
+        let why = "a command needs standard input, output and error, and a pipe to tell its end";
+        return drop(say(&mut connection, &Answer::Refused(why.into())));
+    };
+    match instances::exec(shared, instance, exec, [stdin, stdout, stderr], ending) {
+        Ok(mut child) => {
+            let _ = say(&mut connection, &Answer::Started);
+            drop((connection, asking));
+            if let Err(error) = child.wait() {
+                tracing::warn!(%instance, %error, "a command cannot be waited for");
             }
         }
+        Err(error) => drop(say(&mut connection, &Answer::Refused(error.to_string()))),
     }
 }
 
@@ -278,7 +341,8 @@ pub(crate) fn status(shared: &Shared) -> HostStatus {
         flows_per_interface_max: limits.flows_per_interface.into(),
     };
     let revisions = shared.force.intent().revisions.clone();
-    HostStatus { host, instances, links, path_mtu, strays: strays(plane), tracked, revisions }
+    let uplink = shared.uplink.as_ref().map(|uplink| uplink.status(plane));
+    HostStatus { host, instances, links, path_mtu, strays: strays(plane), tracked, uplink, revisions }
 }
 
 fn count(n: usize) -> u64 {
@@ -306,7 +370,14 @@ fn strays(plane: &dataplane::Shared) -> Vec<StrayStatus> {
         cause: "no interface".into(),
         packets: traffic.packets,
     });
-    datagrams.into_iter().chain(frames).filter(|stray| stray.packets > 0).collect()
+    let counters = plane.uplink_counters();
+    let outside = policy::Denied::ALL.iter().zip(&counters.denied).map(|(reason, traffic)| StrayStatus {
+        reason: reason.code.into(),
+        text: reason.text.into(),
+        cause: "at the uplink".into(),
+        packets: traffic.packets,
+    });
+    datagrams.into_iter().chain(frames).chain(outside).filter(|stray| stray.packets > 0).collect()
 }
 
 fn limits(confinement: linux::Confinement) -> String {
@@ -410,13 +481,26 @@ impl Stopper {
     }
 }
 
-/// Runs a command in an instance with this process's standard input, output and error; its exit code.
+/// Runs a command in an instance with this process's standard input, output and error; its exit code, or the agent's other answer. Once the
+/// command has begun, the agent may end without it.
 ///
 /// # Errors
 /// As [`ask`].
-pub fn exec(data: &Path, instance: InstanceId, exec: Exec) -> io::Result<Answer> {
+pub fn exec(data: &Path, instance: InstanceId, exec: Exec) -> io::Result<Result<u8, Answer>> {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    ask(data, &Question::Exec { instance, exec }, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+    let (mut told, ending) = io::pipe()?;
+    let lent = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), ending.as_fd()];
+    match ask(data, &Question::Exec { instance, exec }, &lent)? {
+        Answer::Started => {}
+        other => return Ok(Err(other)),
+    }
+    // The command has the only other end.
+    drop(ending);
+    let mut code = [COMMAND_KILLED];
+    match told.read_exact(&mut code) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        _ => Ok(Ok(code[0])),
+    }
 }
 
 fn hear(connection: &UnixStream) -> io::Result<(Question, Vec<OwnedFd>)> {
@@ -434,7 +518,7 @@ fn hear(connection: &UnixStream) -> io::Result<(Question, Vec<OwnedFd>)> {
     }
 }
 
-fn say(connection: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+pub(crate) fn say(connection: &mut UnixStream, answer: &Answer) -> io::Result<()> {
     connection.write_all(&frame(answer)?)
 }
 

@@ -31,6 +31,8 @@ const WRITES_MAX: usize = 3;
 const WAKER: u64 = u64::MAX;
 /// The token of the socket that other hosts send to.
 const UNDERLAY: u64 = u64::MAX - 1;
+/// The token of the uplink's queue, as of any port.
+const UPLINK: u64 = PortId::UPLINK.index() as u64;
 /// Messages of one receive: what a peer sends at once, several times over.
 const MESSAGES: usize = 32;
 /// Receives before devices have their turn.
@@ -225,6 +227,7 @@ impl Carrier {
                     WAKER if !self.obey() => return self.transmit(),
                     WAKER => {}
                     UNDERLAY => self.receive(),
+                    UPLINK => self.hear_outside(),
                     _ => self.turn(event),
                 }
             }
@@ -343,6 +346,35 @@ impl Carrier {
                 let _ = wire.links.try_send(Input::UnknownSpi(from, spi));
             }
         }
+    }
+
+    /// Delivers what came from outside of the cloud, up to a turn's share.
+    fn hear_outside(&mut self) {
+        let (worker, queues) = (&mut self.worker, &self.queues);
+        let Some(Some(uplink)) = queues.get(PortId::UPLINK.index()) else { return };
+        for _ in 0..TURN {
+            match uplink.read(&mut self.buffer[..FRAME_BUFFER_LEN]) {
+                Ok(len) => {
+                    let deliver = |to: PortId, frame: &[u8]| write(queues.get(to.index()), frame);
+                    worker.outside_frame(&mut self.buffer[..len], now(), deliver);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if is_gone(&error) => {
+                    tracing::error!(
+                        "somebody deleted the uplink's device: nothing leaves the cloud until the agent is restarted"
+                    );
+                    self.unplug(PortId::UPLINK);
+                    break;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the uplink was not read");
+                    break;
+                }
+            }
+        }
+        let (worker, queues) = (&mut self.worker, &self.queues);
+        worker.flush_deliveries(now(), |to, frame| write(queues.get(to.index()), frame));
+        self.transmit();
     }
 
     /// Sends what was sealed; without `flush` only what could not grow any more.

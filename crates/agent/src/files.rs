@@ -166,8 +166,25 @@ fn read_slot(path: &Path) -> Option<u32> {
 
 /// The whole file or the old one, whenever the process stops; only its owner may read it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::rename(write_fresh(path, bytes)?.1, path)
+}
+
+/// The same, whenever the machine stops.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (file, fresh) = write_fresh(path, bytes)?;
+    file.sync_all()?;
+    fs::rename(fresh, path)?;
+    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_fresh(path: &Path, bytes: &[u8]) -> io::Result<(fs::File, PathBuf)> {
     let fresh = path.with_extension("new");
-    let mut file = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    // One that was left there may have other rights.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
     file.write_all(bytes)?;
-    fs::rename(fresh, path)
+    Ok((file, fresh))
 }

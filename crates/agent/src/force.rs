@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dataplane::{Binding, Ports};
-use model::NetworkInterfaceId;
 use model::intent::Intent;
-use policy::{Internet, Tables};
+use model::{Cidr, NetworkInterfaceId};
+use policy::{Internet, Outside, Tables};
 
 pub(crate) struct Force {
     pub(crate) plane: Arc<dataplane::Shared>,
@@ -21,13 +21,24 @@ struct State {
     ports: Ports,
     bindings: Vec<Binding>,
     generation: u64,
+    /// What is not reached by the uplink of this host; `None`: nothing is, or that is not known.
+    closed: Option<Vec<Cidr>>,
     /// Flows of an earlier run whose interfaces are not here any more were looked for.
     is_cleared: bool,
 }
 
 impl Force {
-    pub(crate) fn new(plane: Arc<dataplane::Shared>) -> Force {
-        Force { plane, state: Mutex::default() }
+    pub(crate) fn new(plane: Arc<dataplane::Shared>, closed: Option<Vec<Cidr>>) -> Force {
+        Force { plane, state: Mutex::new(State { closed, ..State::default() }) }
+    }
+
+    /// Packets leave by the uplink from here on, except to these; `None`: they do not.
+    pub(crate) fn close(&self, closed: Option<Vec<Cidr>>) {
+        let mut state = self.state();
+        if state.closed != closed {
+            state.closed = closed;
+            self.apply(&mut state);
+        }
     }
 
     pub(crate) fn intent(&self) -> Arc<Intent> {
@@ -58,7 +69,8 @@ impl Force {
             Some(tables) => {
                 state.generation = tables.generation();
                 state.tables = tables;
-                self.swap(&mut state);
+                // They were compiled before the uplink was there.
+                if state.closed.is_some() { self.apply(&mut state) } else { self.swap(&mut state) }
             }
             None => self.apply(&mut state),
         }
@@ -73,10 +85,17 @@ impl Force {
 
     fn apply(&self, state: &mut State) {
         state.generation += 1;
-        let internet = Internet::new(&state.intent.public, &state.intent.public_ipv6);
+        let internet = Internet::new(&state.intent.public, &state.intent.public_ipv6).with_outside(self.outside(state));
         let tables = state.tables.recompile(state.intent.vpcs.values(), state.generation);
         state.tables = Arc::new(tables.with_internet(Arc::new(internet)));
         self.swap(state);
+    }
+
+    /// Neither this host nor another one is reached by the uplink: not even where hosts reach each other.
+    fn outside(&self, state: &State) -> Option<Arc<Outside>> {
+        let closed = state.closed.as_ref()?.iter().copied();
+        let underlay = state.intent.hosts.values().map(|host| Cidr::host(host.underlay.ip()));
+        Some(Arc::new(Outside::new(self.plane.config().host, closed.chain(underlay))))
     }
 
     fn swap(&self, state: &mut State) {

@@ -8,8 +8,11 @@
 //!     Quiet                             ──────────────▶ reads the intent, compiles the tables
 //!                                       ◀────────────── Ready
 //!     packet threads end                                            ┐
-//!     Wire, Queues, Keys, Done          ──────────────▶             │ the gap
-//!     ends                                              goes on     ┘
+//!     Desk, Capture, Wire, Queues,                                  │ the gap
+//!     Uplink, Keys, Done                ──────────────▶ goes on     ┘
+//!     captures write what they saw
+//!     Left                              ──────────────▶ captures go on
+//!     ends
 //! ```
 //!
 //! Frames that come meanwhile wait in the queues of the devices and in the sockets' buffers, which are handed over open. Keys travel in
@@ -27,6 +30,7 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::PortId;
 use linux::fds::DESCRIPTORS_MAX;
 use linux::tap::TapQueue;
 use model::NetworkInterfaceId;
@@ -37,17 +41,21 @@ use serde::{Deserialize, Serialize};
 use tunnel::Handover;
 use zeroize::Zeroizing;
 
+use crate::capture::{AnnouncedCapture, CaptureOrder, LeftCapture};
 use crate::links::Links;
 use crate::{Agent, Options, kept};
 
 /// Set in a successor's environment.
 const VARIABLE: &str = "PEERWAY_HANDOVER";
-/// Of what the two say to each other; a successor of another one starts as after a kill.
-const VERSION: u32 = 1;
+/// Of what the two say to each other. A successor goes on for a predecessor of an earlier one too, which says less.
+const VERSION: u32 = 2;
 /// How long the other one may take over one step.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same of a predecessor, which finishes first what it is about: to stop an instance, say. Packets go on meanwhile.
 const PREDECESSORS_PATIENCE: Duration = Duration::from_secs(300);
+/// How long captures may take to write what they saw; their clients' connections go over, so that a client that reads slowly holds up no more
+/// than itself.
+const CAPTURES_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest message, in bytes; beside it go the keys, which may be as long as these.
 const MESSAGE_MAX: usize = 1 << 16;
 const KEYS_MAX: usize = 256 << 20;
@@ -59,6 +67,13 @@ enum ToSuccessor {
         version: u32,
     },
     Quiet,
+    /// The open socket on which questions come in. Since version 2.
+    Desk,
+    /// A capture that runs, with its client's connection. Since version 2.
+    Capture {
+        number: u64,
+        order: CaptureOrder,
+    },
     /// A packet thread's sockets: for receiving and for sending.
     Wire,
     /// The next queues of an interface's device.
@@ -66,11 +81,15 @@ enum ToSuccessor {
         interface: NetworkInterfaceId,
         takes_uso: bool,
     },
+    /// The next queues of the uplink's device.
+    Uplink,
     /// As many bytes follow.
     Keys {
         bytes: usize,
     },
     Done,
+    /// After `Done`: that capture wrote what it saw, and is the other's now. Since version 2.
+    Left(LeftCapture),
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,14 +159,19 @@ impl Agent {
     pub fn hand_over(mut self, successor: &Successor) -> io::Result<()> {
         let Successor { connection, child } = successor;
         self.quiesce(true);
-        let Agent { shared, .. } = self;
+        let Agent { shared, desk, .. } = self;
         kept::store_intent(&shared.options, &shared.force.intent());
         say(connection, &ToSuccessor::Quiet, &[])?;
         successor.expect(&FromSuccessor::Ready)?;
         let bindings = shared.force.bindings();
+        let captures = shared.captures.close();
         let left = shared.engine.stop();
         shared.flows.close(true);
         let keys = shared.links.as_ref().and_then(Links::hand_over);
+        say(connection, &ToSuccessor::Desk, &[desk.as_fd()])?;
+        for (number, order, client) in &captures {
+            say(connection, &ToSuccessor::Capture { number: *number, order: *order }, &[client.as_fd()])?;
+        }
         for wire in left.wires() {
             say(connection, &ToSuccessor::Wire, &[wire.receiver.as_fd(), wire.sender.as_fd()])?;
         }
@@ -158,11 +182,28 @@ impl Agent {
                 say(connection, &message, some)?;
             }
         }
+        if let Some(uplink) = &shared.uplink {
+            uplink.stop();
+            let queues: Vec<BorrowedFd<'_>> = left.queues(PortId::UPLINK).map(AsFd::as_fd).collect();
+            for some in queues.chunks(DESCRIPTORS_MAX) {
+                say(connection, &ToSuccessor::Uplink, some)?;
+            }
+        }
         if let Some(keys) = keys {
             say(connection, &ToSuccessor::Keys { bytes: keys.reveal().len() }, &[])?;
             (&*connection).write_all(keys.reveal())?;
         }
         say(connection, &ToSuccessor::Done, &[])?;
+        for (_, _, client) in &captures {
+            let _ = client.set_write_timeout(Some(CAPTURES_PATIENCE));
+        }
+        for left in shared.captures.leave(CAPTURES_PATIENCE) {
+            // The packets are the other one's already: it is not ended for a capture.
+            if let Err(error) = say(connection, &ToSuccessor::Left(left), &[]) {
+                tracing::warn!(%error, "a capture was not handed over");
+            }
+        }
+        desk.settle();
         // What was counted is written while the successor carries on.
         shared.services.stop();
         shared.flow_logs.stop();
@@ -175,6 +216,7 @@ impl Agent {
 #[derive(Debug)]
 pub struct Predecessor {
     connection: UnixStream,
+    version: u32,
 }
 
 /// All that it hands over.
@@ -185,7 +227,27 @@ pub(crate) struct Received {
     /// Sockets for receiving and for sending, of each packet thread.
     pub(crate) wires: Vec<(OwnedFd, OwnedFd)>,
     pub(crate) devices: BTreeMap<NetworkInterfaceId, ReceivedDevice>,
+    /// The queues of the uplink's device, if it had one.
+    pub(crate) uplink: Vec<TapQueue>,
     pub(crate) keys: Option<Handover>,
+    pub(crate) desk: Option<OwnedFd>,
+    pub(crate) captures: Vec<AnnouncedCapture>,
+    /// What it still has to say.
+    pub(crate) rest: Option<Rest>,
+}
+
+/// What a predecessor says after it has let go of the packets.
+#[derive(Debug)]
+pub(crate) struct Rest(UnixStream);
+
+impl Rest {
+    /// How far the next capture came; `None`: it says no more.
+    pub(crate) fn next(&self) -> Option<LeftCapture> {
+        match hear(&self.0) {
+            Ok((ToSuccessor::Left(left), _)) => Some(left),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -206,12 +268,16 @@ impl Predecessor {
         }
         let connection = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        Predecessor::hear(connection).map(Some)
+    }
+
+    fn hear(connection: UnixStream) -> io::Result<(Predecessor, File)> {
         connection.set_read_timeout(Some(PREDECESSORS_PATIENCE))?;
         connection.set_write_timeout(Some(PATIENCE))?;
         match hear(&connection)? {
-            (ToSuccessor::Begin { version: VERSION }, descriptors) => {
+            (ToSuccessor::Begin { version: version @ 1..=VERSION }, descriptors) => {
                 let [lock] = <[OwnedFd; 1]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
-                Ok(Some((Predecessor { connection }, lock.into())))
+                Ok((Predecessor { connection, version }, lock.into()))
             }
             (other, _) => Err(unexpected(&other)),
         }
@@ -219,7 +285,7 @@ impl Predecessor {
 
     /// From here on the predecessor cannot go back. Returns when packets are this process's to carry.
     pub(crate) fn receive(self, options: &Options) -> io::Result<Received> {
-        say(&self.connection, &FromSuccessor::Hello { version: VERSION }, &[])?;
+        say(&self.connection, &FromSuccessor::Hello { version: self.version }, &[])?;
         match hear(&self.connection)? {
             (ToSuccessor::Quiet, _) => {}
             (other, _) => return Err(unexpected(&other)),
@@ -235,6 +301,11 @@ impl Predecessor {
         loop {
             let (message, descriptors) = hear(&self.connection)?;
             match message {
+                ToSuccessor::Desk => received.desk = descriptors.into_iter().next(),
+                ToSuccessor::Capture { number, order } => {
+                    let client = descriptors.into_iter().next().ok_or(io::ErrorKind::InvalidData)?.into();
+                    received.captures.push(AnnouncedCapture { number, order, client });
+                }
                 ToSuccessor::Wire => {
                     let [receiver, sender] =
                         <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| io::ErrorKind::InvalidData)?;
@@ -247,12 +318,20 @@ impl Predecessor {
                         device.queues.push(TapQueue::received(descriptor)?);
                     }
                 }
+                ToSuccessor::Uplink => {
+                    for descriptor in descriptors {
+                        received.uplink.push(TapQueue::received(descriptor)?);
+                    }
+                }
                 ToSuccessor::Keys { bytes } if bytes <= KEYS_MAX => {
                     let mut keys = Zeroizing::new(vec![0; bytes]);
                     (&self.connection).read_exact(&mut keys)?;
                     received.keys = Some(Handover::new(keys));
                 }
-                ToSuccessor::Done => return Ok(received),
+                ToSuccessor::Done => {
+                    received.rest = Some(Rest(self.connection));
+                    return Ok(received);
+                }
                 other => return Err(unexpected(&other)),
             }
         }
@@ -309,6 +388,17 @@ mod tests {
         assert!(matches!(hear(&theirs).unwrap(), (ToSuccessor::Done, none) if none.is_empty()));
         drop(ours);
         assert_eq!(hear::<ToSuccessor>(&theirs).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_successor_goes_on_for_an_earlier_version_and_not_for_a_later_one() {
+        for (version, is_taken) in [(0, false), (1, true), (VERSION, true), (VERSION + 1, false)] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let lock = tempfile::tempfile().unwrap();
+            say(&ours, &ToSuccessor::Begin { version }, &[lock.as_fd()]).unwrap();
+            let heard = Predecessor::hear(theirs);
+            assert_eq!(heard.is_ok_and(|(predecessor, _)| predecessor.version == version), is_taken, "{version}");
+        }
     }
 
     #[test]

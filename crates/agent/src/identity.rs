@@ -8,14 +8,17 @@
 //! The key is made once and stays through renewals, since the other hosts know this host by it. A host whose key may be known to
 //! others gets a new directory, joins anew, and the old key leaves the intent.
 //!
+//! Which roots are believed besides the certificate's own is the server's word, on a connection that it has proven by one of them: while
+//! the authority is rotated there are two.
+//!
 //! ```text
-//!   <data>/identity.json      key, certificate and root, mode 0600
+//!   <data>/identity.json      key, certificate and roots, mode 0600
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,9 +28,10 @@ use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
-use stream::Bytes;
+use stream::{Bytes, ROOTS_MAX};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::files;
 use crate::session::verify;
 
 /// Its name inside the agent's data directory.
@@ -40,25 +44,31 @@ pub struct Identity {
     /// `None`: in memory.
     path: Option<PathBuf>,
     certified: Option<Certified>,
+    /// The key of the root that certifies now, as the server said; `None`: it has not said so to this process.
+    signer: Option<KeyFingerprint>,
 }
 
+#[derive(Clone)]
 struct Certified {
     chain: Vec<Vec<u8>>,
     root: Vec<u8>,
+    /// Other roots that are believed.
+    others: Vec<Vec<u8>>,
     not_before: Time,
     not_after: Time,
 }
 
-/// What sessions are opened with: a certificate, its key in a form that only signs, and the root to believe.
+/// What sessions are opened with: a certificate, its key in a form that only signs, and the roots to believe.
 #[derive(Clone)]
 pub struct Credentials {
     pub host: HostId,
     pub expires: Time,
     pub(crate) certified: Arc<CertifiedKey>,
-    pub(crate) root: CertificateDer<'static>,
+    pub(crate) roots: Vec<CertificateDer<'static>>,
 }
 
-/// Which root a certificate may come with, where none is known yet. A root that is known already is never replaced.
+/// Which root a certificate may come with, where none is known yet. One that is known already is replaced only by one that is believed as
+/// well, or by the token's when the certificate has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// Only one with this key: the join token's.
@@ -97,6 +107,9 @@ struct Stored {
     /// X.509, DER. Empty: not certified yet.
     chain: Vec<Bytes>,
     root: Bytes,
+    /// Other roots that are believed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Bytes>,
 }
 
 impl Drop for Stored {
@@ -121,7 +134,7 @@ impl Identity {
             return Identity::load(&stored, path).ok_or_else(|| IdentityError::Broken { path: path.clone() });
         }
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(IdentityError::Make)?;
-        let identity = Identity { host, key, path, certified: None };
+        let identity = Identity { host, key, path, certified: None, signer: None };
         identity.store(None)?;
         Ok(identity)
     }
@@ -151,24 +164,71 @@ impl Identity {
     /// # Errors
     /// `AnotherRoot`, `Certificate`, `File`.
     pub fn accept(&mut self, chain: Vec<Vec<u8>>, root: Vec<u8>, trust: Trust, now: Time) -> Result<(), IdentityError> {
-        let given = verify::key_of(&root[..].into()).map_err(|why| IdentityError::Certificate(why.to_string()))?;
-        let before = self.certified.as_ref().map(|certified| verify::key_of(&certified.root[..].into()));
-        let known = match (before, trust) {
-            (Some(Ok(known)), _) | (_, Trust::Pinned(known)) => known,
-            (_, Trust::Connection) => given,
+        let given = key_of(&root)?;
+        let before = self.certified.as_ref().filter(|before| match trust {
+            Trust::Connection => true,
+            // Whoever gave the token gave the host another authority.
+            Trust::Pinned(_) => now < before.not_after,
+        });
+        let believed = before.map(Certified::roots).unwrap_or_default();
+        let is_believed = match (before, trust) {
+            (Some(_), _) => believed.contains(&root),
+            (None, Trust::Pinned(key)) => key == given,
+            (None, Trust::Connection) => true,
         };
-        if known != given {
+        if !is_believed {
+            let known = match (before, trust) {
+                (None, Trust::Pinned(key)) => key,
+                _ => before.map_or(Ok(given), |before| key_of(&before.root))?,
+            };
             return Err(IdentityError::AnotherRoot { known, given });
         }
+        let others = believed.into_iter().filter(|other| *other != root).collect();
         let certified = self.check(chain, root, now).map_err(IdentityError::Certificate)?;
+        self.take(Certified { others, ..certified })
+    }
+
+    /// Believes these roots from here on, the first of which certifies; whether that changes anything. The root of this host's own
+    /// certificate is believed in any case. Blocks on the disk.
+    ///
+    /// # Errors
+    /// `Certificate`, for what is no root or too many of them; `File`.
+    pub fn believe(&mut self, roots: Vec<Vec<u8>>) -> Result<bool, IdentityError> {
+        let refused = |why: &str| IdentityError::Certificate(why.into());
+        if roots.is_empty() || roots.len() > ROOTS_MAX {
+            return Err(refused("an authority has one root, and a few while it is rotated"));
+        }
+        let keys = roots.iter().map(|root| key_of(root)).collect::<Result<Vec<_>, _>>()?;
+        let certified = self.certified.as_ref().ok_or_else(|| refused("there is no certificate yet"))?;
+        let is_news = self.signer.replace(keys[0]) != Some(keys[0]);
+        let others: Vec<Vec<u8>> = roots.into_iter().filter(|root| *root != certified.root).collect();
+        if others == certified.others {
+            return Ok(is_news);
+        }
+        let certified = Certified { others, ..certified.clone() };
+        self.take(certified).map(|()| true)
+    }
+
+    fn take(&mut self, certified: Certified) -> Result<(), IdentityError> {
         self.store(Some(&certified))?;
         self.certified = Some(certified);
         Ok(())
     }
 
-    /// From when on to ask for the next certificate: half of this one's life. `None`: there is none, ask now.
+    /// The keys of the roots that are believed, and of the one that certified this host.
+    pub fn beliefs(&self) -> (BTreeSet<KeyFingerprint>, Option<KeyFingerprint>) {
+        let Some(certified) = &self.certified else { return (BTreeSet::new(), None) };
+        let roots = certified.roots();
+        (roots.iter().filter_map(|root| key_of(root).ok()).collect(), key_of(&certified.root).ok())
+    }
+
+    /// From when on to ask for the next certificate: half of this one's life, or at once when another root certifies. `None`: there is none,
+    /// ask now.
     pub fn renewal(&self) -> Option<Time> {
         let certified = self.certified.as_ref()?;
+        if self.signer.is_some_and(|signer| key_of(&certified.root).is_ok_and(|by| by != signer)) {
+            return Some(Time::EPOCH);
+        }
         let (from, to) = (certified.not_before.as_unix_millis(), certified.not_after.as_unix_millis());
         Some(Time::from_unix_millis(from.midpoint(to)))
     }
@@ -190,7 +250,7 @@ impl Identity {
             host: self.host,
             expires: certified.not_after,
             certified: Arc::new(CertifiedKey::new(chain, key.ok()?)),
-            root: certified.root.clone().into(),
+            roots: certified.roots().into_iter().map(CertificateDer::from).collect(),
         })
     }
 
@@ -210,17 +270,20 @@ impl Identity {
             ));
         }
         let (not_before, not_after) = validity(leaf).ok_or("its time cannot be read")?;
-        Ok(Certified { chain, root, not_before, not_after })
+        Ok(Certified { chain, root, others: Vec::new(), not_before, not_after })
     }
 
     fn load(stored: &Stored, path: &Path) -> Option<Identity> {
         let key = KeyPair::try_from(&stored.private_key.0[..]).ok()?;
-        let mut identity = Identity { host: stored.host, key, path: Some(path.to_owned()), certified: None };
+        let mut identity =
+            Identity { host: stored.host, key, path: Some(path.to_owned()), certified: None, signer: None };
         if let Some(leaf) = stored.chain.first() {
             // Its time may be over: then the host renews before it opens sessions. All else was right when it was written.
             let (not_before, _) = validity(&leaf.0)?;
             let chain: Vec<_> = stored.chain.iter().map(|der| der.0.clone()).collect();
-            identity.certified = Some(identity.check(chain, stored.root.0.clone(), not_before).ok()?);
+            let certified = identity.check(chain, stored.root.0.clone(), not_before).ok()?;
+            let others = stored.others.iter().map(|root| root.0.clone()).collect();
+            identity.certified = Some(Certified { others, ..certified });
         }
         Some(identity)
     }
@@ -232,10 +295,20 @@ impl Identity {
             private_key: Bytes(self.key.serialize_der()),
             chain: certified.map(|certified| certified.chain.iter().cloned().map(Bytes).collect()).unwrap_or_default(),
             root: Bytes(certified.map(|certified| certified.root.clone()).unwrap_or_default()),
+            others: certified
+                .map(|certified| certified.others.iter().cloned().map(Bytes).collect())
+                .unwrap_or_default(),
         };
         let json = serde_json::to_vec(&stored).map(Zeroizing::new).map_err(io::Error::from);
-        let written = json.and_then(|json| write_private(path, &json));
+        let written = json.and_then(|json| files::write_synced(path, &json));
         written.map_err(|source| IdentityError::File { what: "write", path: path.clone(), source })
+    }
+}
+
+impl Certified {
+    /// All roots that are believed, that of the certificate first.
+    fn roots(&self) -> Vec<Vec<u8>> {
+        std::iter::once(&self.root).chain(&self.others).cloned().collect()
     }
 }
 
@@ -276,18 +349,9 @@ fn validity(der: &[u8]) -> Option<(Time, Time)> {
     Some((moment(validity.not_before.timestamp())?, moment(validity.not_after.timestamp())?))
 }
 
-/// The whole file or the old one, whenever the machine stops; only its owner may read it.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+/// The key of a root certificate.
+fn key_of(root: &[u8]) -> Result<KeyFingerprint, IdentityError> {
+    verify::key_of(&root.into()).map_err(|why| IdentityError::Certificate(why.to_string()))
 }
 
 #[cfg(test)]
@@ -359,6 +423,56 @@ mod tests {
             let refused = identity.accept(certificate(&other), other.root(), trust, now);
             assert!(matches!(refused, Err(IdentityError::AnotherRoot { .. })), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn while_the_authority_is_rotated_both_roots_are_believed_and_then_the_new_one() {
+        let data = tempfile::tempdir().unwrap();
+        let (old, new, stranger, now) = (Authority::new(), Authority::new(), Authority::new(), now());
+        let key = |authority: &Authority| key_of(&authority.root()).unwrap();
+        let open = || Identity::open(host("a"), Some(data.path())).unwrap();
+        let roots = |identity: &Identity| identity.credentials(now).unwrap().roots.len();
+        let mut identity = open();
+        assert!(identity.believe(vec![old.root()]).is_err(), "it has no certificate yet");
+        old.certify(&mut identity, now);
+        for wrong in [vec![], vec![b"x".to_vec()], vec![old.root(); ROOTS_MAX + 1]] {
+            assert!(identity.believe(wrong).is_err());
+        }
+        assert!(identity.believe(vec![old.root(), new.root()]).unwrap());
+        assert!(!identity.believe(vec![old.root(), new.root()]).unwrap(), "nothing is new");
+        assert_ne!(identity.renewal(), Some(Time::EPOCH), "the old one still certifies");
+        // It is on disk before it is said.
+        let mut identity = open();
+        assert_eq!(identity.beliefs(), ([key(&old), key(&new)].into(), Some(key(&old))));
+        let csr = identity.csr().unwrap();
+        let forged = vec![stranger.issue(&csr, &[&stream::host_uri(host("a"))], now)];
+        let refused = identity.accept(forged, stranger.root(), Trust::Connection, now);
+        assert!(matches!(refused, Err(IdentityError::AnotherRoot { .. })), "{refused:?}");
+        assert!(identity.believe(vec![new.root(), old.root()]).unwrap());
+        assert_eq!(identity.renewal(), Some(Time::EPOCH), "another one certifies: ask now");
+        // Whatever it is told, it believes the root of its own certificate.
+        identity.believe(vec![new.root()]).unwrap();
+        assert_eq!(roots(&identity), 2);
+        new.certify(&mut identity, now);
+        assert_ne!(identity.renewal(), Some(Time::EPOCH));
+        assert_eq!(open().beliefs(), ([key(&old), key(&new)].into(), Some(key(&new))));
+        identity.believe(vec![new.root()]).unwrap();
+        assert_eq!((roots(&identity), open().beliefs()), (1, ([key(&new)].into(), Some(key(&new)))));
+        let back = vec![old.issue(&csr, &[&stream::host_uri(host("a"))], now)];
+        assert!(identity.accept(back, old.root(), Trust::Connection, now).is_err(), "the old one is nobody any more");
+    }
+
+    #[test]
+    fn a_host_whose_certificate_expired_joins_the_authority_of_its_new_token() {
+        let (old, new, now) = (Authority::new(), Authority::new(), now());
+        let mut identity = Identity::open(host("a"), None).unwrap();
+        old.certify(&mut identity, before(now, 3));
+        let csr = identity.csr().unwrap();
+        let certificate = || vec![new.issue(&csr, &[&stream::host_uri(host("a"))], now)];
+        assert!(identity.accept(certificate(), new.root(), Trust::Connection, now).is_err());
+        assert!(identity.accept(certificate(), new.root(), Trust::Pinned(key_of(&old.root()).unwrap()), now).is_err());
+        identity.accept(certificate(), new.root(), Trust::Pinned(key_of(&new.root()).unwrap()), now).unwrap();
+        assert_eq!(identity.credentials(now).unwrap().roots, [CertificateDer::from(new.root())]);
     }
 
     #[test]

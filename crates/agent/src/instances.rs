@@ -493,12 +493,13 @@ fn remove_files(shared: &Shared, id: InstanceId) -> bool {
     files::of_instance(&shared.options, id).remove().is_ok()
 }
 
-/// Starts a command inside an instance.
+/// Starts a command inside an instance; its caller is told by `ending` how it ended.
 pub(crate) fn exec(
     shared: &Shared,
     id: InstanceId,
     exec: &Exec,
     stdio: [std::os::fd::OwnedFd; 3],
+    ending: std::os::fd::OwnedFd,
 ) -> std::io::Result<std::process::Child> {
     let running = shared.instances.running();
     let instance = running.get(&id).ok_or_else(|| {
@@ -507,5 +508,5 @@ pub(crate) fn exec(
             format!("instance {id} does not run on this host; start it with aws ec2 start-instances"),
         )
     })?;
-    instance.sandbox.exec(exec, stdio)
+    instance.sandbox.exec_apart(exec, stdio, ending)
 }

@@ -124,8 +124,8 @@ async fn attempt(joining: &Joining, token: &JoinToken, identity: &mut Identity) 
             Ok(())
         }
         ToAgent::NoCertificate(source) => Err(JoinError::Refused { host: *host, source }),
-        ToAgent::Update(_) | ToAgent::Console { .. } => {
-            let source = io::Error::new(io::ErrorKind::InvalidData, "it tells an intent to a stranger");
+        _ => {
+            let source = io::Error::new(io::ErrorKind::InvalidData, "it tells a stranger what is for hosts");
             Err(JoinError::Answer { server: server.clone(), source })
         }
     }

@@ -6,7 +6,8 @@
 //!   guest ─TAP─▶ engine: one thread per queue, each with a `dataplane::Worker` ─▶ TAP ─▶ guest
 //!                  ├─ counted ─▶ flow_logs ─▶ files
 //!                  ├─ questions to the VPC's own addresses ─▶ services (`dns`, `metadata`) ─▶ TAP
-//!                  └─ sealed ─UDP─▶ other hosts; keys by links (`tunnel::Agreement`) over sessions (mutual TLS)
+//!                  ├─ sealed ─UDP─▶ other hosts; keys by links (`tunnel::Agreement`) over sessions (mutual TLS)
+//!                  └─ out of the cloud ─▶ uplink, if the operator wants one
 //!   `peerway exec`, `status` ─Unix socket─▶ desk
 //! ```
 //!
@@ -35,6 +36,7 @@ mod services;
 pub mod session;
 #[cfg(test)]
 mod testing;
+mod uplink;
 mod upstream;
 
 use std::io;
@@ -43,6 +45,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use dataplane::PortId;
 use linux::sandbox::Limits;
 use model::HostId;
 
@@ -55,6 +58,7 @@ pub use files::end_instances;
 pub use handover::{Predecessor, Successor};
 pub use links::{LinkDirection, LinkStatus, PORT, Underlay};
 pub use stream::{JoinToken, JoinTokenError};
+pub use uplink::{UplinkError, UplinkStatus};
 pub use upstream::{ServerError, Upstream};
 
 use engine::Engine;
@@ -65,6 +69,7 @@ use identity::{Identity, IdentityError};
 use link::Link;
 use links::Links;
 use services::Services;
+use uplink::Uplink;
 
 /// What an operator chose.
 #[derive(Clone, Debug)]
@@ -85,6 +90,8 @@ pub struct Options {
     pub allow_esp_keys: bool,
     /// Who is asked about names that are not this cloud's; `None`: nobody.
     pub dns_upstream: Option<SocketAddr>,
+    /// The device by which packets leave the cloud, made by the agent in this process's own network namespace; `None`: none leaves.
+    pub uplink: Option<String>,
     pub lifetime: Lifetime,
 }
 
@@ -115,6 +122,8 @@ pub enum StartError {
     NoUnderlay,
     #[error("cannot use {address} port {PORT} for the links to other hosts")]
     Underlay { address: IpAddr, source: io::Error },
+    #[error("no uplink")]
+    Uplink(#[from] UplinkError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("the process that this one is to go on for does not hand over")]
@@ -124,8 +133,8 @@ pub enum StartError {
 /// An agent that runs until [`Agent::stop`].
 pub struct Agent {
     shared: Arc<Shared>,
-    /// Ends the thread that answers questions.
-    desk: Arc<linux::poll::Waker>,
+    /// Where questions come in.
+    desk: Arc<desk::Desk>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -133,7 +142,9 @@ pub struct Agent {
 pub(crate) struct Shared {
     options: Options,
     engine: Arc<Engine>,
-    force: Force,
+    force: Arc<Force>,
+    /// `None`: no packet leaves the cloud here.
+    uplink: Option<Arc<Uplink>>,
     link: Link,
     /// `None`: there is no other host.
     links: Option<Links>,
@@ -185,18 +196,26 @@ impl Agent {
             Some(_) => Some(Mutex::new(Identity::open(options.host, Some(&options.data))?)),
             None => None,
         };
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|_| StartError::Randomness)?;
+        let seed = flows::seed_of_before(&options).unwrap_or(u64::from_ne_bytes(seed));
+        let mut config = dataplane::Config::new(options.host, seed);
+        config.workers = options.queues;
+        config.tunnel_mtu = options.underlay.as_ref().map(Underlay::tunnel_mtu);
+        let early = dataplane::Shared::new(config);
         // All that takes long is done. From here on until the devices are plugged in nobody carries a packet.
         let received = predecessor.map(|predecessor| predecessor.receive(&options));
         let received = received.transpose().map_err(StartError::Predecessor)?;
         let is_successor = received.is_some();
-        let Received { intent, wires, devices, keys } = received.unwrap_or_default();
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|_| StartError::Randomness)?;
-        let mut config = dataplane::Config::new(options.host, u64::from_ne_bytes(seed));
-        config.workers = options.queues;
-        config.tunnel_mtu = options.underlay.as_ref().map(Underlay::tunnel_mtu);
+        let received = received.unwrap_or_default();
+        let Received { intent, wires, devices, uplink, keys, desk, captures: announced, rest } = received;
+        let (uplink, uplink_queues) = match uplink::open(&options, uplink)? {
+            Some((uplink, queues)) => (Some(Arc::new(uplink)), queues),
+            None => (None, Vec::new()),
+        };
+        let closed = uplink.as_ref().map(|uplink| uplink.closed()).transpose().map_err(UplinkError::from)?;
         let flows = flows::open(&options, &mut config);
-        let plane = Arc::new(dataplane::Shared::new(config));
+        let plane = Arc::new(if config.seed == seed { early } else { dataplane::Shared::new(config) });
         flows.restore(&plane);
         let (links, wires) = match &options.underlay {
             Some(underlay) => {
@@ -212,25 +231,47 @@ impl Agent {
         let links = links.map(start).transpose()?;
         let flow_logs = FlowLogs::start(plane.clone(), options.host, &options.data).map_err(StartError::Thread)?;
         let services = Services::start(&plane, engine.clone(), options.dns_upstream).map_err(StartError::Thread)?;
-        let force = Force::new(plane);
-        let desk = desk::bind(&options)?;
-        let waker = desk.waker();
+        let force = Arc::new(Force::new(plane, closed));
+        if let Some(uplink) = &uplink {
+            uplink.warn_unless_forwarded();
+            engine.plug(PortId::UPLINK, uplink_queues);
+        }
+        let desk = Arc::new(desk::bind(&options, desk)?);
         let (instances, captures) = (instances::Board::default(), capture::Slots::default());
         let link = Link::default();
-        let shared =
-            Shared { options, engine, force, link, links, identity, instances, captures, flow_logs, flows, services };
+        let shared = Shared {
+            options,
+            engine,
+            force,
+            uplink,
+            link,
+            links,
+            identity,
+            instances,
+            captures,
+            flow_logs,
+            flows,
+            services,
+        };
         let shared = Arc::new(shared);
+        let waiting = capture::expect(&shared, announced);
         if takes_over {
             instances::take_over(&shared, intent, devices);
         }
         shared.engine.listen();
         let server = upstream::open(upstream, &shared.link).map_err(StartError::Connection)?;
+        shared.uplink.iter().try_for_each(|uplink| uplink.watch(shared.force.clone()))?;
+        if let Some(rest) = rest {
+            // It ends when the predecessor does.
+            thread("captures", &shared, move |shared| capture::go_on(shared, waiting, &rest))?;
+        }
+        let asked = desk.clone();
         let threads = [
             thread("instances", &shared, instances::run)?,
             thread("link", &shared, move |shared| upstream::run(shared, server))?,
-            thread("desk", &shared, move |shared| desk::run(shared, &desk))?,
+            thread("desk", &shared, move |shared| desk::run(shared, &asked))?,
         ];
-        Ok(Agent { shared, desk: waker, threads: threads.into() })
+        Ok(Agent { shared, desk, threads: threads.into() })
     }
 
     /// What reads this host's counters.
@@ -241,10 +282,12 @@ impl Agent {
     /// Ends every instance, unless they are to outlive it (their files stay in any case), then every thread.
     pub fn stop(mut self) {
         self.quiesce(self.shared.options.lifetime == Lifetime::OutliveAgent);
+        self.desk.close(&self.shared.options);
         if let Some(links) = &self.shared.links {
             links.stop();
         }
         self.shared.services.stop();
+        self.shared.uplink.iter().for_each(|uplink| uplink.stop());
         self.shared.engine.stop();
         self.shared.flows.close(self.shared.options.lifetime == Lifetime::OutliveAgent);
         self.shared.flow_logs.stop();
@@ -254,7 +297,7 @@ impl Agent {
     fn quiesce(&mut self, leaves: bool) {
         self.shared.instances.stop(leaves);
         self.shared.link.close();
-        if let Err(error) = self.desk.wake() {
+        if let Err(error) = self.desk.stop() {
             tracing::error!(%error, "the desk does not hear that the agent stops");
         }
         for thread in self.threads.drain(..) {

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use model::intent::Intent;
 use model::{Host, InstanceId};
-use stream::{Bytes, CONSOLE_MAX, Console, Digests, Report, ToAgent, ToServer};
+use stream::{Bytes, CONSOLE_MAX, Console, Digests, Heard, Report, ToAgent, ToServer};
 use tokio::sync::watch;
 
 use crate::engine::now;
 use crate::identity::{Identity, Trust};
 use crate::links::Input;
+use crate::upstream::{Backoff, random};
 use crate::{Lifetime, Shared, chain, files, kept};
 
 /// The sending half. While the server is out of reach it leads nowhere: what is in force stays in force, and the server learns from
@@ -84,27 +85,51 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Follows the server until the connection ends; whether the server was heard.
 pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Asked) -> bool {
     let mut digests = Digests::of(&shared.force.intent());
-    let mut is_heard = false;
+    let (mut is_heard, mut rotates) = (false, false);
+    let mut lost = Lost::default();
     certify_if_due(shared, asked);
     shared.link.send(&hello(shared, &digests));
     loop {
-        // Not readable in that time: only the certificate may want something.
-        if matches!(linux::poll::readable(&reader, LOOK), Ok(false)) {
+        // Not readable in that time: only the certificate may want something, or the hello is due.
+        if matches!(linux::poll::readable(&reader, lost.patience()), Ok(false)) {
+            if lost.is_due() {
+                shared.link.send(&hello(shared, &digests));
+            }
             certify_if_due(shared, asked);
             continue;
         }
         let update = match receive(&mut reader) {
-            Ok(ToAgent::Update(update)) => update,
-            Ok(ToAgent::Certificate { chain, root }) => {
-                accept(shared, chain.into_iter().map(|der| der.0).collect(), root.0);
-                continue;
-            }
-            Ok(ToAgent::NoCertificate(why)) => {
-                tracing::error!(%why, "the server gives this host no certificate");
-                continue;
-            }
-            Ok(ToAgent::Console { instance }) => {
-                shared.link.send(&ToServer::Console(console(shared, instance)));
+            Ok(Heard::Known(message)) => match message {
+                ToAgent::Update(update) => update,
+                ToAgent::Certificate { chain, root } => {
+                    accept(shared, chain.into_iter().map(|der| der.0).collect(), root.0);
+                    if rotates {
+                        tell_beliefs(shared);
+                    }
+                    continue;
+                }
+                ToAgent::NoCertificate(why) => {
+                    tracing::error!(%why, "the server gives this host no certificate");
+                    continue;
+                }
+                ToAgent::Console { instance } => {
+                    shared.link.send(&ToServer::Console(console(shared, instance)));
+                    continue;
+                }
+                ToAgent::Authority { roots } => {
+                    believe(shared, roots.into_iter().map(|der| der.0).collect(), asked);
+                    tell_beliefs(shared);
+                    rotates = true;
+                    continue;
+                }
+                ToAgent::Unsupported { message } => {
+                    tracing::warn!(message, "the server does not know what it was told; upgrade it");
+                    continue;
+                }
+            },
+            Ok(Heard::Unknown(message)) => {
+                tracing::info!(message, "the server says what this agent does not know; it may be newer");
+                shared.link.send(&ToServer::Unsupported { message });
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return is_heard,
@@ -118,8 +143,10 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Aske
         match update.apply(Intent::clone(&shared.force.intent())) {
             Ok((intent, has)) => {
                 digests = has;
+                lost = Lost::default();
                 let intent = Arc::new(intent);
                 shared.force.follow(intent.clone());
+                shared.uplink.iter().for_each(|uplink| uplink.follow(&intent));
                 shared.services.follow(&intent);
                 shared.flow_logs.follow(&intent);
                 tell(shared, Input::Follow(intent.clone()));
@@ -131,10 +158,35 @@ pub(crate) fn run(shared: &Arc<Shared>, mut reader: UnixStream, asked: &mut Aske
                 shared.instances.want(intent);
             }
             Err(error) => {
-                tracing::warn!(%error, "the host lost track");
-                shared.link.send(&hello(shared, &digests));
+                tracing::warn!(%error, "the host lost track; if that stays so, the server is newer than this agent: upgrade it");
+                lost.track();
             }
         }
+    }
+}
+
+/// Whether the host has lost track, and when it says so. An update that does not come out as the server says is told anew, which helps if
+/// something was missed, and does not if this agent knows less than the server: then neither must keep the other busy.
+#[derive(Default)]
+struct Lost {
+    hello_at: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Lost {
+    fn track(&mut self) {
+        if self.hello_at.is_none() {
+            self.hello_at = Instant::now().checked_add(self.backoff.next(random()));
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.hello_at.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Once for each time.
+    fn is_due(&mut self) -> bool {
+        self.hello_at.take_if(|at| Instant::now() >= *at).is_some()
     }
 }
 
@@ -161,7 +213,8 @@ fn hello(shared: &Shared, has: &Digests) -> ToServer {
         underlay: underlay.socket_address(),
         key: locked(identity).key(),
     });
-    ToServer::Hello { host: shared.options.host, has: has.clone(), place }
+    let knows = stream::known::<ToAgent>().iter().map(|name| (*name).to_owned()).collect();
+    ToServer::Hello { host: shared.options.host, has: has.clone(), place, knows }
 }
 
 /// When a certificate was asked for last.
@@ -202,6 +255,30 @@ fn accept(shared: &Shared, certificates: Vec<Vec<u8>>, root: Vec<u8>) {
     }
 }
 
+/// Takes the authority's roots from the server, which has proven itself by one that was believed before. Another one certifies: asks it at
+/// once.
+fn believe(shared: &Shared, roots: Vec<Vec<u8>>, asked: &mut Asked) {
+    let Some(identity) = &shared.identity else { return };
+    let mut identity = locked(identity);
+    match identity.believe(roots) {
+        Ok(false) => return,
+        Ok(true) => {}
+        Err(error) => return tracing::error!(error = %chain(&error), "the authority's roots are not taken"),
+    }
+    if let Some(credentials) = identity.credentials(now()) {
+        tell(shared, Input::Certified(credentials));
+    }
+    drop(identity);
+    asked.0 = None;
+    certify_if_due(shared, asked);
+}
+
+fn tell_beliefs(shared: &Shared) {
+    let Some(identity) = &shared.identity else { return };
+    let (roots, by) = locked(identity).beliefs();
+    shared.link.send(&ToServer::Believes { roots, by });
+}
+
 fn tell(shared: &Shared, input: Input) {
     if let Some(links) = &shared.links {
         links.tell(input);
@@ -212,10 +289,60 @@ pub(crate) fn locked(identity: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
     identity.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn receive(reader: &mut UnixStream) -> io::Result<ToAgent> {
+fn receive(reader: &mut UnixStream) -> io::Result<Heard<ToAgent>> {
     let mut header = [0; 4];
     reader.read_exact(&mut header)?;
     let mut json = vec![0; stream::length(header).map_err(io::Error::other)?];
     reader.read_exact(&mut json)?;
-    stream::decode(&json).map_err(io::Error::other)
+    stream::hear(&json).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Agent, Upstream, testing};
+    use model::ResourceId as _;
+
+    fn hear(server: &mut UnixStream) -> ToServer {
+        let mut header = [0; 4];
+        server.read_exact(&mut header).unwrap();
+        let mut json = vec![0; stream::length(header).unwrap()];
+        server.read_exact(&mut json).unwrap();
+        stream::decode(&json).unwrap()
+    }
+
+    #[test]
+    fn what_a_later_server_says_is_answered_and_the_rest_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut server, ours) = UnixStream::pair().unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let agent = Agent::start(testing::options(directory.path()), Upstream::Here(ours)).unwrap();
+        let ToServer::Hello { knows, .. } = hear(&mut server) else { panic!("no hello") };
+        assert!(knows.contains("Console") && !knows.contains("Pause"));
+        server.write_all(&stream::encode(&serde_json::json!({ "Pause": { "until": 7 } })).unwrap()).unwrap();
+        assert_eq!(hear(&mut server), ToServer::Unsupported { message: "Pause".into() });
+        let instance = InstanceId::from_random(1);
+        server.write_all(&stream::encode(&ToAgent::Console { instance }).unwrap()).unwrap();
+        assert!(matches!(hear(&mut server), ToServer::Console(console) if console.instance == instance));
+        agent.stop();
+    }
+
+    #[test]
+    fn a_host_that_lost_track_says_so_ever_later_and_once_each_time() {
+        let mut lost = Lost::default();
+        assert_eq!((lost.patience(), lost.is_due()), (LOOK, false));
+        lost.track();
+        let at = lost.hello_at;
+        lost.track();
+        assert_eq!(lost.hello_at, at, "what comes meanwhile does not put it off");
+        assert!(lost.patience() < Duration::from_secs(1) && !lost.is_due());
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            lost.hello_at = Some(Instant::now());
+            assert!(lost.is_due() && !lost.is_due());
+            lost.track();
+            longest = longest.max(lost.patience());
+        }
+        assert!(longest > Duration::from_secs(7) && longest <= Duration::from_secs(15), "{longest:?}");
+    }
 }

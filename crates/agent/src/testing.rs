@@ -22,6 +22,7 @@ pub(crate) fn options(data: &std::path::Path) -> crate::Options {
         underlay: None,
         allow_esp_keys: false,
         dns_upstream: None,
+        uplink: None,
         lifetime: crate::Lifetime::OutliveAgent,
     }
 }

@@ -89,7 +89,7 @@ fn dial(shared: &Shared, address: &str, runtime: &Runtime) -> Option<Result<Conn
     let credentials = shared.identity.as_ref().and_then(|identity| locked(identity).credentials(now()));
     let Some(credentials) = credentials else { return Some(Err(ServerError::NoCertificate)) };
     let certified: Arc<CertifiedKey> = credentials.certified;
-    let root = Root::Known(credentials.root);
+    let root = Root::Known(credentials.roots);
     runtime.block_on(async {
         tokio::select! {
             () = shared.link.closed() => None,

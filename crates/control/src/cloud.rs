@@ -16,6 +16,8 @@ pub struct Cloud<'a> {
     pub now: Time,
     pub draw: Draw,
     draft: Draft,
+    /// What is asked to go is due to: see [`Cloud::ends_later`].
+    pub(crate) is_due: bool,
     /// Digest of the request's parameters.
     parameters: u64,
 }
@@ -79,7 +81,13 @@ impl<'a> Cloud<'a> {
         parameters: u64,
     ) -> Cloud<'a> {
         let now = world.now(machine);
-        Cloud { caller, config, now, draw: Draw::new(seed), draft: Draft::new(world), parameters }
+        Cloud { caller, config, now, draw: Draw::new(seed), draft: Draft::new(world), is_due: false, parameters }
+    }
+
+    /// For what was asked for earlier.
+    #[must_use]
+    pub(crate) fn when_due(self) -> Self {
+        Cloud { is_due: true, ..self }
     }
 
     pub fn into_changes(self) -> Vec<Change> {
@@ -160,6 +168,11 @@ impl<'a> Cloud<'a> {
     /// Leaves a message for a region (this one too: both sides of a peering may live here), in this very transaction.
     pub fn send(&mut self, to: Region, message: Message) {
         self.draft.send(to, message);
+    }
+
+    /// The same, but it does not leave before its time.
+    pub(crate) fn send_held(&mut self, to: Region, message: Message, held: Option<Time>) {
+        self.draft.send_held(to, message, held);
     }
 
     /// What an earlier request with this client token made; `None`: this is the first (spec 1.3.12).

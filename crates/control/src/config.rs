@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use model::{AccountId, Duration, HostId, Ipv4Cidr, Ipv6Cidr, Region};
+use model::{AccountId, Duration, HostId, Ipv4Cidr, Ipv6Cidr, NameSuffixes, Region};
 
 use crate::ssh_key::PrivateKey;
+use crate::timing::Timing;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,6 +28,8 @@ pub struct Config {
     pub visibility: Visibility,
     /// Every account has a default VPC from its first use on.
     pub default_vpc: bool,
+    /// Things take time as they do on AWS; `None`: every change is there at once.
+    pub timing: Option<Timing>,
     /// What CreateKeyPair gives out: the shell makes it for that one request. `None`: no key pairs are made here.
     pub new_key: Option<Arc<PrivateKey>>,
     /// Whether the restriction table for added VPC blocks (spec 2.3.3) holds.
@@ -36,6 +39,8 @@ pub struct Config {
     pub ipv6_pool: Ipv6Cidr,
     /// Where public IPv4 addresses are taken from. Each region of a cloud has blocks of its own.
     pub public_pools: Vec<Ipv4Cidr>,
+    /// What the cloud's own names end with; the same in every region.
+    pub names: Arc<NameSuffixes>,
 }
 
 /// What public addresses are taken from unless an operator says otherwise: addresses that no network outside has (RFC 5737).
@@ -54,11 +59,13 @@ impl Config {
             others: None,
             visibility: Visibility::default(),
             default_vpc: false,
+            timing: None,
             new_key: None,
             restrict_cidr_associations: true,
             // RFC 3849: addresses that no network outside has. 2^24 blocks.
             ipv6_pool: Ipv6Cidr::new(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32).unwrap_or(Ipv6Cidr::ALL),
             public_pools: PUBLIC_POOLS.iter().filter_map(|(network, len)| Ipv4Cidr::new(*network, *len)).collect(),
+            names: Arc::default(),
         }
     }
 }
@@ -125,6 +132,7 @@ pub struct Quotas {
     pub nat_gateways_per_zone: usize,
     pub egress_only_internet_gateways: usize,
     pub elastic_ips: usize,
+    pub dhcp_options: usize,
     pub network_insights_paths: usize,
     pub network_insights_analyses: usize,
     pub active_peerings_per_vpc: usize,
@@ -161,6 +169,7 @@ impl Default for Quotas {
             nat_gateways_per_zone: 5,
             egress_only_internet_gateways: 5,
             elastic_ips: 5,
+            dhcp_options: 100,
             network_insights_paths: 100,
             network_insights_analyses: 1000,
             active_peerings_per_vpc: 50,
@@ -214,6 +223,7 @@ by_name! {
     nat_gateways_per_zone "nat-gateways-per-zone",
     egress_only_internet_gateways "egress-only-internet-gateways",
     elastic_ips "elastic-ips",
+    dhcp_options "dhcp-options",
     network_insights_paths "network-insights-paths",
     network_insights_analyses "network-insights-analyses",
     active_peerings_per_vpc "active-peerings-per-vpc",

@@ -35,7 +35,7 @@ impl Cloud<'_> {
     ///
     /// # Errors
     /// NotFound for the first id that is unknown or not visible; `InvalidParameterCombination` for ids with MaxResults;
-    /// what filters and pages refuse.
+    /// `InvalidNextToken` for a token of another kind; what filters and pages refuse.
     pub fn select<E: Describe>(
         &self,
         query: Query<'_, E::Id>,
@@ -45,6 +45,7 @@ impl Cloud<'_> {
         E::Id: IdCodes,
     {
         query.check(E::FILTERS)?;
+        query.page.check::<E::Id>()?;
         for id in query.ids {
             let found = self.world().find::<E>(id).is_some_and(|found| found.is_visible(self));
             if !found {

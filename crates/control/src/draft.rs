@@ -45,8 +45,13 @@ impl Draft {
 
     /// Leaves a message for a region (this one too: both sides of a peering may live here), in this very transaction.
     pub fn send(&mut self, to: Region, message: Message) {
+        self.send_held(to, message, None);
+    }
+
+    /// The same, but it does not leave before its time.
+    pub(crate) fn send_held(&mut self, to: Region, message: Message, held: Option<Time>) {
         let sequence = self.world.outbox.last().map_or(0, |(last, _)| last + 1);
-        self.put(OutboxEntry { sequence, to, message });
+        self.put(OutboxEntry { sequence, to, message, held });
     }
 
     pub(crate) fn change(&mut self, change: Change) {

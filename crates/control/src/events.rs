@@ -142,9 +142,22 @@ fn seen_peering(peering: &Peering, config: &Config, now: Time) -> Option<Seen> {
     accounts.retain(|account| is_visible(peering, *account, config, now));
     let first = *accounts.first()?;
     let state = Cow::Borrowed(peering.status.code());
-    let detail = Some(format!("{} to {}", peering.requester.vpc, peering.accepter.vpc));
+    let mut detail = format!("{} to {}", peering.requester.vpc, peering.accepter.vpc);
+    if let Some((own, other)) = overlap(peering) {
+        detail.push_str(&format!(": {own} overlaps {other}"));
+    }
+    let detail = Some(detail);
     let seen = Seen::new("vpc-peering-connection", &peering.id, first, state);
     Some(Seen { accounts, detail, has_ended: peering.status.has_ended(), ..seen })
+}
+
+/// Which blocks made a request fail, where one account has both VPCs: of another account's nothing may be learnt (spec 5.4.2).
+fn overlap(peering: &Peering) -> Option<(Cidr, Cidr)> {
+    let Peering { requester, accepter, .. } = peering;
+    if peering.status != PeeringStatus::Failed || requester.owner != accepter.owner {
+        return None;
+    }
+    requester.blocks().find_map(|own| accepter.blocks().find(|other| own.overlaps(other)).map(|other| (own, other)))
 }
 
 /// Public addresses that an interface got and lost.

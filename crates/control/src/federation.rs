@@ -48,13 +48,31 @@ pub const CHANGES_MAX: usize = 96;
 /// The oldest entries for each other region, in order, at most so many for each.
 pub fn outbox(world: &World, here: Region, most: usize) -> BTreeMap<Region, Vec<Arc<OutboxEntry>>> {
     let mut queues: BTreeMap<Region, Vec<Arc<OutboxEntry>>> = BTreeMap::new();
-    for entry in world.all::<OutboxEntry>().filter(|entry| entry.to != here) {
+    for entry in free(world).filter(|entry| entry.to != here) {
         let queue = queues.entry(entry.to).or_default();
         if queue.len() < most {
             queue.push(entry.clone());
         }
     }
     queues
+}
+
+/// The entries that may leave, in order: not those that are held, nor what was said later of the same peering.
+fn free(world: &World) -> impl Iterator<Item = &Arc<OutboxEntry>> {
+    let mut waiting = BTreeSet::new();
+    world.all::<OutboxEntry>().filter(move |entry| {
+        let peering = entry.message.peering();
+        let is_held = entry.held.is_some() || waiting.contains(&peering);
+        if is_held {
+            waiting.insert(peering);
+        }
+        !is_held
+    })
+}
+
+/// Some message of the region to itself may be heard.
+pub fn has_words(world: &World, here: Region) -> bool {
+    free(world).any(|entry| entry.to == here)
 }
 
 /// Takes delivered entries out of their outbox; what is no longer there as it was delivered stays untouched.
@@ -83,7 +101,7 @@ pub fn receive<'m>(
 /// [`CHANGES_MAX`] changes. None: nothing to deliver.
 pub fn deliver_here(world: &World, config: &Config, machine: Time) -> Vec<Change> {
     let mut draft = Draft::new(world);
-    for entry in world.all::<OutboxEntry>().filter(|entry| entry.to == config.region) {
+    for entry in free(world).filter(|entry| entry.to == config.region) {
         if draft.len() >= CHANGES_MAX {
             break;
         }

@@ -25,6 +25,7 @@ pub mod events;
 pub mod federation;
 pub mod foreign;
 mod insights;
+pub mod names;
 pub mod peering;
 pub mod plan;
 pub mod public;
@@ -35,6 +36,7 @@ pub mod rules;
 pub mod ssh_key;
 pub mod sts;
 pub mod tick;
+pub mod timing;
 
 pub use action::default_vpc::{first_use, is_first_use};
 pub use cloud::Cloud;
@@ -42,6 +44,7 @@ pub use config::{Config, Quotas};
 pub use draft::Draft;
 pub use draw::{Draw, Seed};
 pub use tick::tick;
+pub use timing::Timing;
 
 use ec2::{Caller, Error, Reply, Request};
 use model::{Change, Time, World};

@@ -13,6 +13,7 @@ use model::peering::{PeeringEvent, Side};
 use model::*;
 
 use crate::config::Visibility;
+use crate::timing::Wait;
 use crate::{Cloud, Config, Draft};
 
 // Codes that AWS does not document, each in one place (spec, open questions 1 and 3).
@@ -124,11 +125,36 @@ impl Peerings<'_> {
         }
     }
 
+    /// Takes the blocks and DNS switches that a VPC of this region has now into a live peering, and tells them to the other region.
+    pub(crate) fn follow(&mut self, peering: &Peering, now: &Vpc) {
+        let mut peering = peering.clone();
+        let Some(side) = peering.side_of(now.id) else { return };
+        // The requester may not know the accepter's blocks before the acceptance (spec 5.6.2), which takes them over. So
+        // requests that wait, of which there may be any number, stay out of this transaction.
+        let is_known = side == Side::Requester || peering.status.is_accepted();
+        if !is_known || !peering.side_mut(side).follow(now) {
+            return;
+        }
+        let side = Arc::new(peering.side(side).clone());
+        self.tell(&peering, Message::Changed { peering: peering.id, side });
+        self.keep(peering);
+    }
+
     /// Leaves a message for the other region of the peering; where there is none, the one record already says it.
     pub(crate) fn tell(&mut self, peering: &Peering, message: Message) {
+        self.tell_held(peering, message, None);
+    }
+
+    /// The same, but the message does not leave before its time.
+    fn tell_held(&mut self, peering: &Peering, message: Message, held: Option<Time>) {
         if let Some(to) = peering.other_region(self.here()) {
-            self.draft.send(to, message);
+            self.draft.send_held(to, message, held);
         }
+    }
+
+    /// Until when what begins now takes; `None`: no time.
+    pub(crate) fn held(&self, wait: Wait) -> Option<Time> {
+        Some(self.now + self.config.timing?.of(wait))
     }
 
     /// Ends a request that nobody accepted in time, if that is this region's to do.
@@ -144,11 +170,16 @@ impl Peerings<'_> {
 
     /// Closes this side at once; the peering is deleted when the other region has heard. `false`: not in this state.
     pub(crate) fn begin_deletion(&mut self, peering: &mut Peering, by: Option<AccountId>) -> bool {
-        let event = if peering.is_inter_region() { PeeringEvent::DeleteBegun } else { PeeringEvent::Gone };
+        let held = self.held(Wait::PeeringDelete);
+        let takes_time = peering.is_inter_region() || held.is_some();
+        let event = if takes_time { PeeringEvent::DeleteBegun } else { PeeringEvent::Gone };
         // `Gone` alone would also end what is provisioning, which is the other region's right only.
         let begun = peering.status.after(PeeringEvent::DeleteBegun).is_some() && peering.step(event, by, self.now);
         if begun {
-            self.tell(peering, Message::Deleted { peering: peering.id, by });
+            self.tell_held(peering, Message::Deleted { peering: peering.id, by }, held);
+            if takes_time && !peering.is_inter_region() {
+                self.draft.send_held(self.here(), Message::DeletedToo { peering: peering.id }, held);
+            }
             self.keep(peering.clone());
         }
         begun
@@ -263,17 +294,7 @@ pub fn blocks_changed(cloud: &mut Cloud<'_>, vpc: VpcId) {
     let live: Vec<Arc<Peering>> = cloud.peerings_of(vpc).filter(|peering| peering.status.is_live()).cloned().collect();
     let mut peerings = cloud.peerings();
     for peering in live {
-        let mut peering = Peering::clone(&peering);
-        let Some(side) = peering.side_of(vpc) else { continue };
-        // The requester may not know the accepter's blocks before the acceptance (spec 5.6.2), which takes them over. So
-        // requests that wait, of which there may be any number, stay out of this transaction.
-        let is_known = side == Side::Requester || peering.status.is_accepted();
-        if !is_known || !peering.side_mut(side).follow(&now) {
-            continue;
-        }
-        let side = Arc::new(peering.side(side).clone());
-        peerings.tell(&peering, Message::Changed { peering: peering.id, side });
-        peerings.keep(peering);
+        peerings.follow(&peering, &now);
     }
 }
 

@@ -16,7 +16,7 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
     for (region, world) in worlds {
         intent.revisions.insert(*region, world.revision);
         let carried = world.all::<Instance>().filter(|i| i.host == Some(host) && i.state != InstanceState::Terminated);
-        intent.instances.extend(carried.map(|instance| (instance.id, instance.clone())));
+        intent.instances.extend(carried.map(|instance| (instance.id, as_carried(world, instance))));
         let index = Index::new(world);
         let interfaces = world.all::<NetworkInterface>();
         let here =
@@ -26,6 +26,7 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
         intent.vpcs.extend(slices);
     }
     intent.public = public_places(worlds);
+    intent.names = crate::names::chosen(worlds.values()).unwrap_or_default();
     if intent.vpcs.values().any(|slice| gets_out(slice)) {
         intent.public_ipv6 = public_ipv6(worlds);
     }
@@ -39,13 +40,22 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
     intent
 }
 
+/// One that takes its time to start lies still until then.
+fn as_carried(world: &World, instance: &Arc<Instance>) -> Arc<Instance> {
+    let waits = instance.state == InstanceState::Pending && !world.is_settled(instance.id);
+    if waits {
+        return Arc::new(Instance { state: InstanceState::Stopped, ..Instance::clone(instance) });
+    }
+    instance.clone()
+}
+
 /// Where every public address of the cloud leads: what is mapped to an interface, and what is held without being mapped.
 pub fn public_places(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv4Addr, Arc<PublicPlace>> {
     let mut places = BTreeMap::new();
     for (&region, world) in worlds {
         let held = world.all::<ElasticAddress>().map(|address| address.public);
         places.extend(held.map(|public| (public, Arc::new(PublicPlace { region, holder: None }))));
-        let gateways: BTreeSet<VpcId> = world.all::<InternetGateway>().filter_map(|gateway| gateway.vpc).collect();
+        let gateways: BTreeSet<VpcId> = internet_gateways(world).filter_map(|gateway| gateway.vpc).collect();
         for interface in world.all::<NetworkInterface>() {
             places.extend(interface.public.iter().map(|association| {
                 let holder = PublicHolder {
@@ -62,11 +72,29 @@ pub fn public_places(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv4Addr, Arc
     places
 }
 
+/// What accounts have for the internet and do not use; `account`: only this one.
+pub fn spares(worlds: &BTreeMap<Region, World>, account: Option<AccountId>) -> reach::Spares {
+    let is_seen = |owner: AccountId| account.is_none_or(|account| account == owner);
+    let used: BTreeSet<Ipv4Addr> = worlds
+        .values()
+        .flat_map(World::all::<NetworkInterface>)
+        .flat_map(|interface| interface.public.iter().map(|mapped| mapped.public))
+        .collect();
+    let gateways = worlds.values().flat_map(World::all::<InternetGateway>);
+    let gateways = gateways.filter(|gateway| gateway.vpc.is_none() && is_seen(gateway.owner));
+    let addresses = worlds.values().flat_map(World::all::<ElasticAddress>);
+    let addresses = addresses.filter(|address| !used.contains(&address.public) && is_seen(address.owner));
+    reach::Spares {
+        gateways: gateways.map(|gateway| (gateway.id, gateway.owner)).collect(),
+        addresses: addresses.map(|address| (address.public, (address.owner, address.id))).collect(),
+    }
+}
+
 /// Who has which IPv6 address in the VPCs that have an Internet gateway, egress-only ones too. Where two have one, which no pool gives out, it is the first's.
 pub fn public_ipv6(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv6Addr, Arc<PublicIpv6>> {
     let mut places = BTreeMap::new();
     for world in worlds.values() {
-        let gateways = world.all::<InternetGateway>().filter_map(|gateway| gateway.vpc);
+        let gateways = internet_gateways(world).filter_map(|gateway| gateway.vpc);
         let egress_only = world.all::<EgressOnlyInternetGateway>().map(|gateway| gateway.vpc);
         let gateways: BTreeSet<VpcId> = gateways.chain(egress_only).collect();
         for interface in world.all::<NetworkInterface>().filter(|interface| gateways.contains(&interface.vpc)) {
@@ -131,14 +159,18 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
         host: host_of(world, interface),
         is_up: match interface.kind {
             InterfaceKind::Interface => {
-                instance_of(world, interface).is_some_and(|instance| instance.state.is_wanted())
+                is_attached(world, interface)
+                    && instance_of(world, interface).is_some_and(|instance| runs(world, instance))
             }
-            InterfaceKind::NatGateway => nat_gateway_of(world, interface).is_some(),
+            InterfaceKind::NatGateway => {
+                nat_gateway_of(world, interface).is_some_and(|gateway| world.is_settled(gateway.id))
+            }
         },
     };
     let nat_gateways = world.all::<NatGateway>().filter(|gateway| is_available(gateway) && gateway.vpc == id);
+    let nat_gateways = nat_gateways.filter(|gateway| world.is_settled(gateway.id));
     let egress_only = world.all::<EgressOnlyInternetGateway>().filter(|gateway| gateway.vpc == id);
-    let gateways = world.all::<InternetGateway>().filter(|gateway| gateway.vpc == Some(id));
+    let gateways = internet_gateways(world).filter(|gateway| gateway.vpc == Some(id));
     let route_tables: Vec<Arc<RouteTable>> =
         world.all::<RouteTable>().filter(|table| table.vpc == id).map(|table| whole(table, &vpc)).collect();
     let security_groups: Vec<Arc<SecurityGroup>> =
@@ -257,6 +289,21 @@ fn host_of(world: &World, interface: &NetworkInterface) -> Option<HostId> {
 /// The gateway that lives behind an interface.
 fn nat_gateway_of<'w>(world: &'w World, interface: &NetworkInterface) -> Option<&'w Arc<NatGateway>> {
     world.all::<NatGateway>().find(|gateway| is_available(gateway) && gateway.interface == Some(interface.id))
+}
+
+/// Those that packets may use.
+fn internet_gateways(world: &World) -> impl Iterator<Item = &Arc<InternetGateway>> {
+    world.all::<InternetGateway>().filter(|gateway| world.is_settled(gateway.id))
+}
+
+/// It is neither being attached nor being detached.
+fn is_attached(world: &World, interface: &NetworkInterface) -> bool {
+    interface.attachment.as_ref().is_some_and(|attachment| world.is_settled(attachment.id))
+}
+
+/// It is to run, and not only in a while.
+fn runs(world: &World, instance: &Instance) -> bool {
+    instance.state.is_wanted() && world.is_settled(instance.id)
 }
 
 fn is_available(gateway: &NatGateway) -> bool {

@@ -128,7 +128,7 @@ pub fn rested(address: &RestingAddress) -> Time {
 pub fn name(cloud: &Cloud<'_>, vpc: VpcId, public: Ipv4Addr) -> Option<String> {
     let vpc = cloud.world().find::<Vpc>(&vpc)?;
     let gives = vpc.enable_dns_support && vpc.enable_dns_hostnames;
-    gives.then(|| names::public_name(cloud.config.region, public))
+    gives.then(|| cloud.config.names.public_name(cloud.config.region, public))
 }
 
 #[cfg(test)]

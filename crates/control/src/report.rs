@@ -28,6 +28,11 @@ pub fn receive(world: &World, host: HostId, report: &Report, now: Time) -> Vec<C
         changes.extend(public::stopped(world, instance.id, now));
         changes
     };
+    // It is told again until it is heard: a host goes on saying what it did until it is asked for no more.
+    let is_early = !matches!(report.condition, Condition::Ended | Condition::Failed(_));
+    if is_early && !world.is_settled(instance.id) {
+        return Vec::new();
+    }
     let is_current = report.starts == instance.starts;
     match (&report.condition, instance.state) {
         (Condition::Running, InstanceState::Pending) if is_current => to(InstanceState::Running, None),

@@ -1,11 +1,12 @@
 //! What time alone does to a World: requests expire, ended things go (spec 5.3.3, 5.3.4, 8.6, 1.3.12, 2.7.3).
 
 use model::credential::{AccessKey, ClientToken};
+use model::federation::OutboxEntry;
 use model::*;
 
 use crate::addresses::forgotten;
 use crate::peering::{Peerings, expiry_time, purge_time};
-use crate::{Config, Draft, public};
+use crate::{Config, Draft, public, timing};
 
 /// What one tick may change: below the store's bound on one transaction. What is left over is due at once.
 pub const CHANGES_MAX: usize = 96;
@@ -38,6 +39,7 @@ pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
     purge::<FlowLog>(&mut draft, world, now, |log| orphan_time(log, world));
     purge::<ReleasedAddresses>(&mut draft, world, now, |note| Some(forgotten(note)));
     purge::<NetworkInsightsAnalysis>(&mut draft, world, now, |analysis| Some(analysis_time(analysis)));
+    pass(&mut draft, world, config, machine);
     draft.into_changes()
 }
 
@@ -52,10 +54,29 @@ pub fn next(world: &World, config: &Config) -> Option<Time> {
     let analyses = world.all::<NetworkInsightsAnalysis>().map(|analysis| analysis_time(analysis));
     let released = world.all::<ReleasedAddresses>().map(|note| forgotten(note));
     let resting = world.all::<RestingAddress>().map(|address| public::rested(address));
-    let purged = analyses.chain(released).chain(resting).chain(nat_gateways);
+    let passing = world.all::<Passage>().map(|passage| passage.until);
+    let held = world.all::<OutboxEntry>().filter_map(|entry| entry.held);
+    let purged = passing.chain(held).chain(analyses).chain(released).chain(resting).chain(nat_gateways);
     let first = peerings.chain(instances).chain(tokens).chain(keys).chain(orphans).chain(purged).min()?;
     let ahead = world.now(Time::EPOCH) - Time::EPOCH;
     Some(first + Duration::millis(ahead.as_millis().saturating_neg()))
+}
+
+/// What took its time arrives or goes, and messages that were held may leave. One passage changes a few records at most, but an
+/// instance's end all of its interfaces.
+fn pass(draft: &mut Draft, world: &World, config: &Config, machine: Time) {
+    let now = world.now(machine);
+    for passage in world.all::<Passage>().filter(|passage| passage.until <= now) {
+        if draft.len() >= CHANGES_MAX / 2 {
+            return;
+        }
+        timing::settle(draft.world(), config, passage, machine).into_iter().for_each(|change| draft.change(change));
+    }
+    let room = CHANGES_MAX.saturating_sub(draft.len());
+    let due = world.all::<OutboxEntry>().filter(|entry| entry.held.is_some_and(|held| held <= now));
+    for entry in due.take(room) {
+        draft.put(OutboxEntry { held: None, ..OutboxEntry::clone(entry) });
+    }
 }
 
 fn purge<E: Entity + 'static>(draft: &mut Draft, world: &World, now: Time, end: impl Fn(&E) -> Option<Time>) {

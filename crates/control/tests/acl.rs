@@ -228,8 +228,13 @@ fn a_subnet_has_one_acl_and_changes_it_under_a_new_association() {
 
     let other = vpc(&mut net.cloud, ALICE, "10.1.0.0/16");
     let far = acl(&mut net.cloud, &other);
+    assert_eq!(
+        text(&net.cloud.ok(ALICE, &replace(&old, &net.acl)), "newAssociationId"),
+        new,
+        "whoever lost the answer asks again"
+    );
     for (association, acl, code) in [
-        (old.as_str(), net.acl.clone(), "InvalidAssociationID.NotFound"),
+        (old.as_str(), net.default(), "InvalidAssociationID.NotFound"),
         ("x", net.acl.clone(), "InvalidAssociationID.Malformed"),
         (&new, format!("acl-{UNKNOWN}"), "InvalidNetworkAclID.NotFound"),
         (&new, far, "InvalidParameterValue"),
@@ -240,6 +245,7 @@ fn a_subnet_has_one_acl_and_changes_it_under_a_new_association() {
 
     let default = net.default();
     net.cloud.ok(ALICE, &replace(&new, &default));
+    assert_eq!(net.cloud.code(ALICE, &replace(&old, &net.acl)), "InvalidAssociationID.NotFound", "it is so no more");
     assert_eq!(
         net.cloud.code(BOB, &format!("Action=DeleteNetworkAcl&NetworkAclId={}", net.acl)),
         "InvalidNetworkAclID.NotFound"

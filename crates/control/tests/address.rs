@@ -127,6 +127,9 @@ fn an_address_is_held_mapped_moved_and_given_back() {
 
     assert_eq!(net.code(&format!("Action=ReleaseAddress&AllocationId={second}")), "InvalidIPAddress.InUse");
     net.ok(&format!("Action=DisassociateAddress&AssociationId={association}"));
+    net.ok(&format!("Action=DisassociateAddress&AssociationId={association}"));
+    let others = net.cloud.code(BOB, &format!("Action=DisassociateAddress&AssociationId={association}"));
+    assert_eq!(others, "InvalidAssociationID.NotFound", "said twice is said once, to its owner");
     net.ok(&format!("Action=ReleaseAddress&AllocationId={second}"));
     assert_eq!(net.code(&format!("Action=DescribeAddresses&AllocationId.1={second}")), "InvalidAllocationID.NotFound");
     assert!(texts(&net.ok("Action=DescribeAddresses"), "publicIp").is_empty());
@@ -365,7 +368,7 @@ fn names_follow_the_vpcs_switches() {
 #[test]
 fn an_address_that_leaves_its_interface_stands_for_nothing() {
     let mut net = net();
-    let (_, eni) = net.run("");
+    let (_, eni) = net.run("&PrivateIpAddress=10.0.1.20");
     let (allocation, public) = net.allocate();
     net.ok(&format!("Action=AssignPrivateIpAddresses&NetworkInterfaceId={eni}&PrivateIpAddress.1=10.0.1.50"));
     let map = format!("Action=AssociateAddress&AllocationId={allocation}&NetworkInterfaceId={eni}");

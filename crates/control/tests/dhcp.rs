@@ -95,3 +95,16 @@ fn options_that_no_host_could_use() {
         assert_eq!(cloud.code(ALICE, &format!("Action=CreateDhcpOptions&{query}")), code, "{query}");
     }
 }
+
+#[test]
+fn sets_are_counted() {
+    let mut cloud = Harness::new();
+    cloud.config.quotas.dhcp_options = 2;
+    vpc(&mut cloud, ALICE, "10.0.0.0/16");
+    let create = format!("Action=CreateDhcpOptions&{SERVERS}10.0.0.53");
+    let set = text(&cloud.ok(ALICE, &create), "dhcpOptionsId");
+    assert_eq!(cloud.code(ALICE, &create), "DhcpOptionsLimitExceeded");
+    cloud.ok(BOB, &create);
+    cloud.ok(ALICE, &format!("Action=DeleteDhcpOptions&DhcpOptionsId={set}"));
+    cloud.ok(ALICE, &create);
+}

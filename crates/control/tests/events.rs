@@ -161,3 +161,23 @@ fn an_interface_gets_and_loses_public_addresses() {
     let lost = events::of(&world, &[Change::put(plain)], &cloud.config, cloud.now);
     assert_eq!(lines(&lost), [format!("public-address associated disassociated {ALICE}")]);
 }
+
+/// AWS's status message does not say which blocks are in the way; whoever has both VPCs is told.
+#[test]
+fn the_owner_of_both_vpcs_is_told_which_blocks_overlap() {
+    for peer in [ALICE, BOB] {
+        let mut cloud = Harness::new();
+        let mut vpc = |account: &str, block: &str| {
+            text(&cloud.ok(account, &format!("Action=CreateVpc&CidrBlock={block}")), "vpcId")
+        };
+        let (mine, theirs) = (vpc(ALICE, "10.2.0.0/16"), vpc(peer, "10.3.0.0/16"));
+        cloud.ok(peer, &format!("Action=AssociateVpcCidrBlock&VpcId={theirs}&CidrBlock=10.2.128.0/24"));
+        let request = format!("Action=CreateVpcPeeringConnection&VpcId={mine}&PeerVpcId={theirs}&PeerOwnerId={peer}");
+        cloud.ok(ALICE, &request);
+        let heard = control::federation::deliver_here(&cloud.world, &cloud.config, cloud.now);
+        let told = events::of(&cloud.world, &heard, &cloud.config, cloud.now);
+        assert_eq!(lines(&told), [format!("vpc-peering-connection initiating-request failed {ALICE}")]);
+        let why = if peer == ALICE { ": 10.2.0.0/16 overlaps 10.2.128.0/24" } else { "" };
+        assert_eq!(told[0].detail.as_deref(), Some(format!("{mine} to {theirs}{why}").as_str()));
+    }
+}

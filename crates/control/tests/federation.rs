@@ -387,6 +387,34 @@ fn dns_switches_travel_to_the_other_region() {
     assert!(options.allow_dns_resolution_from_remote_vpc, "the option stays");
 }
 
+/// Records from before the switches travelled say that they are off. A start brings each region's own in line, and tells the other.
+#[test]
+fn a_start_tells_the_switches_that_nobody_was_told() {
+    let mut sim = Sim::new();
+    let (id, ..) = active(&mut sim);
+    let known = |sim: &Sim| {
+        let peerings = [US, EU].map(|at| sim.peering(at, &id).unwrap().clone());
+        peerings.map(|peering| (peering.requester.has_dns_names, peering.accepter.has_dns_names))
+    };
+    for at in [US, EU] {
+        let mut old = Peering::clone(&sim.peering(at, &id).unwrap());
+        (old.requester.has_dns_names, old.accepter.has_dns_names) = (false, false);
+        sim.commit(at, &[Change::put(old)]);
+    }
+    assert_eq!(known(&sim), [(false, false); 2]);
+    for at in [US, EU] {
+        let changes = control::names::settle(sim.world(at), &sim.places[at].config, sim.now);
+        sim.commit(at, &changes);
+    }
+    assert_eq!(known(&sim), [(true, false), (false, true)], "each its own");
+    sim.drain();
+    assert_eq!(known(&sim), [(true, true); 2]);
+    for at in [US, EU] {
+        assert_eq!(control::names::settle(sim.world(at), &sim.places[at].config, sim.now), []);
+    }
+    sim.check_agreement();
+}
+
 #[test]
 fn a_region_may_speak_for_itself_only() {
     let mut sim = Sim::new();
@@ -768,6 +796,7 @@ fn add_interface(sim: &mut Sim, at: usize, vpc: &str) {
         shutdown_behavior: "stop".into(),
         private_dns: Default::default(),
         options: InstanceOptions::default(),
+        volumes: Vec::new(),
         starts: 1,
         tags: Tags::new(),
     };

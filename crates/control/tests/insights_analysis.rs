@@ -202,6 +202,14 @@ impl Seen {
         })
     }
 
+    /// The components of one way, each by the paths of its texts.
+    fn components(&self, set: &str) -> Vec<BTreeMap<String, String>> {
+        self.read(|document| {
+            let set = document.descendants().find(|node| node.tag_name().name() == set).unwrap();
+            set.children().map(|item| flat(item, "")).collect()
+        })
+    }
+
     fn read<T>(&self, read: impl FnOnce(&roxmltree::Document<'_>) -> T) -> T {
         read(&roxmltree::Document::parse(&self.0).unwrap())
     }
@@ -705,28 +713,152 @@ fn a_reply_that_goes_to_another_peer() {
     );
 }
 
-#[test]
-fn a_way_out_needs_a_public_address_and_no_path_ends_at_a_gateway() {
-    let mut pair = pair(ALICE);
+/// The client's VPC has an Internet gateway and a route to it.
+fn with_gateway(pair: &mut Pair) -> String {
     let client = pair.client.clone();
     let gateway = text(&pair.ok(ALICE, "Action=CreateInternetGateway"), "internetGatewayId");
     pair.ok(ALICE, &format!("Action=AttachInternetGateway&InternetGatewayId={gateway}&VpcId={}", client.vpc));
     pair.route(&client, "0.0.0.0/0", &format!("GatewayId={gateway}"));
+    gateway
+}
+
+/// Maps a new Elastic IP address to an interface.
+fn with_address(pair: &mut Pair, interface: &str) -> String {
+    let made = pair.ok(ALICE, "Action=AllocateAddress&Domain=vpc");
+    let (allocation, public) = (text(&made, "allocationId"), text(&made, "publicIp"));
+    pair.ok(ALICE, &format!("Action=AssociateAddress&AllocationId={allocation}&NetworkInterfaceId={interface}"));
+    public
+}
+
+#[test]
+fn a_way_out_needs_a_public_address() {
+    let mut pair = pair(ALICE);
+    let client = pair.client.clone();
+    let gateway = with_gateway(&mut pair);
     let out = format!("Source={}&Protocol=tcp&FilterAtSource.DestinationAddress=1.1.1.1", client.interface);
     let seen = pair.ask_for(&out, "");
-    assert_eq!(seen.codes(), ["IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS"]);
+    // With an address, it would find nobody: that one is none of this cloud.
+    assert_eq!(seen.codes(), ["IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS", "NO_POSSIBLE_DESTINATION"]);
     holds(&seen.explanations()[0], &[("internetGateway.id", &gateway)]);
-    for path in [
-        format!("Source={gateway}&Destination={}&Protocol=tcp", client.instance),
-        format!("Source={}&Destination={gateway}&Protocol=tcp", client.instance),
-    ] {
-        let seen = pair.ask_for(&path, "");
-        assert!(!seen.is_found());
-        holds(
-            &seen.explanations()[0],
-            &[("explanationCode", "UNSUPPORTED_COMPONENT"), ("internetGateway.id", &gateway)],
-        );
-    }
+    // To the gateway itself, whoever is behind it.
+    let out = format!("Source={}&Destination={gateway}&Protocol=tcp&DestinationPort=443", client.instance);
+    let seen = pair.ask_for(&out, "");
+    assert_eq!(seen.codes(), ["IGW_PUBLIC_IP_ASSOCIATION_FOR_EGRESS"]);
+    let public = with_address(&mut pair, &client.interface);
+    let seen = pair.ask_for(&out, "");
+    assert!(seen.is_found(), "{}", seen.0);
+    let Side { instance, interface, group, acl, table, .. } = client.clone();
+    assert_eq!(
+        seen.ids("forwardPathComponentSet"),
+        [&instance, &interface, &group, &acl, &table, &gateway].map(Clone::clone)
+    );
+    assert_eq!(seen.ids("returnPathComponentSet"), [&gateway, &acl, &interface, &instance].map(Clone::clone));
+    let last = seen.components("forwardPathComponentSet").pop().unwrap();
+    holds(
+        &last,
+        &[
+            ("inboundHeader.sourceAddressSet.item", "10.0.1.10/32"),
+            ("outboundHeader.sourceAddressSet.item", &format!("{public}/32")),
+        ],
+    );
+    let home = seen.components("returnPathComponentSet").remove(0);
+    holds(
+        &home,
+        &[
+            ("inboundHeader.destinationAddressSet.item", &format!("{public}/32")),
+            ("outboundHeader.destinationAddressSet.item", "10.0.1.10/32"),
+        ],
+    );
+    // The sender may be named by its public address, and the way must lead there.
+    let named = format!("{out}&SourceIp={public}");
+    assert!(pair.ask_for(&named, "").is_found());
+    pair.unroute(&client, "0.0.0.0/0");
+    let seen = pair.ask_for(&out, "");
+    assert_eq!(seen.codes(), ["NO_ROUTE_TO_DESTINATION"]);
+    // Detached, nothing leads anywhere.
+    let mapped = text(&pair.ok(ALICE, &format!("Action=DescribeAddresses&PublicIp.1={public}")), "associationId");
+    pair.ok(ALICE, &format!("Action=DisassociateAddress&AssociationId={mapped}"));
+    pair.ok(ALICE, &format!("Action=DetachInternetGateway&InternetGatewayId={gateway}&VpcId={}", client.vpc));
+    let seen = pair.ask_for(&out, "");
+    assert_eq!(seen.codes(), ["UNASSOCIATED_COMPONENT"]);
+    holds(&seen.explanations()[0], &[("internetGateway.id", &gateway)]);
+}
+
+#[test]
+fn a_way_in_by_a_gateway_asks_the_receivers_rules() {
+    let mut pair = pair(ALICE);
+    let client = pair.client.clone();
+    let gateway = with_gateway(&mut pair);
+    let into = format!("Source={gateway}&Destination={}&Protocol=tcp&DestinationPort=22", client.instance);
+    let seen = pair.ask_for(&into, "");
+    assert_eq!(seen.codes(), ["IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS"]);
+    holds(
+        &seen.explanations()[0],
+        &[("internetGateway.id", &gateway), ("networkInterface.id", &client.interface), ("direction", "ingress")],
+    );
+    let public = with_address(&mut pair, &client.interface);
+    let seen = pair.ask_for(&into, "");
+    assert_eq!(seen.codes(), ["SG_HAS_NO_RULES"], "{}", seen.0);
+    pair.allow(&client, "tcp", 22, "198.51.100.0/24");
+    // Some of the internet is let in: the path is found, and shows who.
+    let seen = pair.ask_for(&into, "");
+    assert!(seen.is_found(), "{}", seen.0);
+    let Side { instance, interface, group, acl, table, .. } = client.clone();
+    assert_eq!(seen.ids("forwardPathComponentSet"), [&gateway, &acl, &group, &interface, &instance].map(Clone::clone));
+    assert_eq!(seen.ids("returnPathComponentSet"), [&instance, &interface, &acl, &table, &gateway].map(Clone::clone));
+    let first = seen.components("forwardPathComponentSet").remove(0);
+    holds(
+        &first,
+        &[
+            ("inboundHeader.destinationAddressSet.item", &format!("{public}/32")),
+            ("outboundHeader.destinationAddressSet.item", "10.0.1.10/32"),
+        ],
+    );
+    assert!(format!("{first:?}").contains("198.51.100."), "{first:?}");
+    // Who is named is meant.
+    let seen = pair.ask_for(&format!("{into}&SourceIp=8.8.8.8"), "");
+    assert_eq!(seen.codes(), ["ENI_SG_RULES_MISMATCH"]);
+    let seen = pair.ask_for(&format!("{into}&SourceIp=10.9.9.9"), "");
+    assert_eq!(seen.codes(), ["IGW_SOURCE_ADDRESS_NOT_IN_RFC1918_INGRESS"]);
+    // The reply must get out again.
+    pair.unroute(&client, "0.0.0.0/0");
+    assert_eq!(pair.ask_for(&into, "").codes(), ["NO_ROUTE_TO_DESTINATION"]);
+    // Another VPC's interface is not behind this gateway.
+    let web = pair.web.clone();
+    let seen = pair.ask_for(&format!("Source={gateway}&Destination={}&Protocol=tcp", web.instance), "");
+    assert_eq!(seen.codes(), ["CANNOT_ROUTE"]);
+}
+
+#[test]
+fn a_way_through_a_nat_gateway_shows_it_with_both_headers() {
+    let mut pair = pair(ALICE);
+    let client = pair.client.clone();
+    let gateway = with_gateway(&mut pair);
+    let public = things::subnet(&mut pair.cloud, ALICE, &client.vpc, "10.0.9.0/24");
+    let table = text(&pair.ok(ALICE, &format!("Action=CreateRouteTable&VpcId={}", client.vpc)), "routeTableId");
+    pair.ok(ALICE, &format!("Action=AssociateRouteTable&RouteTableId={table}&SubnetId={public}"));
+    let default = "DestinationCidrBlock=0.0.0.0/0";
+    pair.ok(ALICE, &format!("Action=CreateRoute&RouteTableId={table}&{default}&GatewayId={gateway}"));
+    let allocation = text(&pair.ok(ALICE, "Action=AllocateAddress&Domain=vpc"), "allocationId");
+    let made = pair.ok(ALICE, &format!("Action=CreateNatGateway&SubnetId={public}&AllocationId={allocation}"));
+    let (nat, eni) = (text(&made, "natGatewayId"), text(&made, "networkInterfaceId"));
+    pair.unroute(&client, "0.0.0.0/0");
+    pair.route(&client, "0.0.0.0/0", &format!("NatGatewayId={nat}"));
+    let out = format!("Source={}&Destination={gateway}&Protocol=tcp&DestinationPort=443", client.instance);
+    let seen = pair.ask_for(&out, "");
+    assert!(seen.is_found(), "{}", seen.0);
+    let Side { instance, interface, group, acl, table: private, .. } = client.clone();
+    assert_eq!(
+        seen.ids("forwardPathComponentSet"),
+        [&instance, &interface, &group, &acl, &private, &acl, &eni, &nat, &eni, &acl, &table, &gateway]
+            .map(Clone::clone)
+    );
+    let at = seen.components("forwardPathComponentSet").into_iter().find(|at| at["component.id"] == nat);
+    holds(&at.unwrap(), &[("inboundHeader.sourceAddressSet.item", "10.0.1.10/32"), ("attachedTo.id", &eni)]);
+    assert_eq!(
+        seen.ids("returnPathComponentSet"),
+        [&gateway, &acl, &eni, &nat, &eni, &acl, &table, &acl, &interface, &instance].map(Clone::clone)
+    );
 }
 
 #[test]

@@ -356,3 +356,102 @@ fn filters_reach_into_interfaces() {
         "InvalidParameterValue"
     );
 }
+
+/// Every filter finds what answers show under its name, and nothing else.
+#[test]
+fn instances_are_found_by_what_they_have() {
+    let (mut cloud, vpc, subnet) = cloud();
+    let tags = "TagSpecification.1.ResourceType=network-interface&TagSpecification.1.Tag.1.Key=nic&TagSpecification.1.Tag.1.Value=a";
+    let id = run(
+        &mut cloud,
+        &subnet,
+        &format!("&{tags}&PrivateDnsNameOptions.HostnameType=resource-name&EbsOptimized=true"),
+    );
+    run(&mut cloud, &subnet, "");
+    let found = |cloud: &mut Harness, name: &str, value: &str| {
+        let query = format!("Action=DescribeInstances&Filter.1.Name={name}&Filter.1.Value.1={value}");
+        texts(&cloud.ok(ALICE, &query), "instanceId")
+    };
+    for (name, value) in [
+        ("ebs-optimized", "true"),
+        ("private-dns-name-options.hostname-type", "resource-name"),
+        ("network-interface.tag-key", "nic"),
+        ("network-interface.tag-value", "a"),
+    ] {
+        assert_eq!(found(&mut cloud, name, value), std::slice::from_ref(&id), "{name}");
+    }
+    for (name, value) in [
+        ("block-device-mapping.status", "attached"),
+        ("enclave-options.enabled", "false"),
+        ("ena-support", "true"),
+        ("hibernation-options.configured", "false"),
+        ("maintenance-options.auto-recovery", "default"),
+        ("metadata-options.state", "applied"),
+        ("network-interface.attachment.instance-id", "i-*"),
+        ("network-interface.attachment.network-card-index", "0"),
+        ("network-interface.operator.managed", "false"),
+        ("operator.managed", "false"),
+        ("platform-details", "Linux*"),
+        ("subnet-id", &subnet),
+        ("vpc-id", &vpc),
+    ] {
+        assert_eq!(found(&mut cloud, name, value).len(), 2, "{name}");
+    }
+    for name in ["instance-lifecycle", "spot-instance-request-id", "iam-instance-profile.arn"] {
+        assert!(found(&mut cloud, name, "*").is_empty(), "{name}");
+    }
+    // What ended is in no subnet any more, as its answer says.
+    cloud.ok(ALICE, &format!("Action=TerminateInstances&InstanceId.1={id}"));
+    assert_eq!(found(&mut cloud, "instance-id", &id), std::slice::from_ref(&id));
+    assert_eq!((found(&mut cloud, "subnet-id", &subnet).len(), found(&mut cloud, "vpc-id", &vpc).len()), (1, 1));
+}
+
+/// Pages are of what is shown, and the filters are the action's own.
+#[test]
+fn the_status_of_instances() {
+    let (mut cloud, _, subnet) = cloud();
+    let ids: Vec<String> = (0..8).map(|_| run(&mut cloud, &subnet, "")).collect();
+    let mut sorted = ids.clone();
+    sorted.sort();
+    sorted[..6].iter().for_each(|id| drop(cloud.ok(ALICE, &format!("Action=StopInstances&InstanceId.1={id}"))));
+    let status = |cloud: &mut Harness, more: &str| cloud.ok(ALICE, &format!("Action=DescribeInstanceStatus{more}"));
+    let first = status(&mut cloud, "&MaxResults=5");
+    assert_eq!(texts(&first, "instanceId"), sorted[6..]);
+    assert!(texts(&first, "nextToken").is_empty());
+    let all = "&IncludeAllInstances=true";
+    assert_eq!(texts(&status(&mut cloud, all), "instanceId"), sorted);
+    for (name, value, count) in [
+        ("instance-status.status", "ok", 2),
+        ("system-status.status", "not-applicable", 6),
+        ("instance-status.reachability", "passed", 2),
+        ("instance-state-name", "stopped", 6),
+        ("availability-zone", "us-east-1a", 8),
+        ("event.code", "*", 0),
+    ] {
+        let shown = status(&mut cloud, &format!("{all}&Filter.1.Name={name}&Filter.1.Value.1={value}"));
+        assert_eq!(texts(&shown, "instanceId").len(), count, "{name}");
+    }
+    let foreign = format!("Action=DescribeInstanceStatus&InstanceId.1={}", ids[0]);
+    assert_eq!(cloud.code(BOB, &foreign), "InvalidInstanceID.NotFound");
+    let wrong = "Action=DescribeInstanceStatus&Filter.1.Name=instance-type&Filter.1.Value.1=x";
+    assert_eq!(cloud.code(ALICE, wrong), "InvalidParameterValue");
+}
+
+/// A token goes on with the list that it came from.
+#[test]
+fn a_token_of_another_action_is_none() {
+    let (mut cloud, _, subnet) = cloud();
+    (0..8).for_each(|_| drop(run(&mut cloud, &subnet, "")));
+    let token = text(&cloud.ok(ALICE, "Action=DescribeInstances&MaxResults=5"), "nextToken");
+    let rest = |action: &str| format!("Action={action}&NextToken={token}");
+    assert_eq!(texts(&cloud.ok(ALICE, &rest("DescribeInstances")), "reservationId").len(), 3);
+    for action in [
+        "DescribeVpcs",
+        "DescribeNetworkInterfaces",
+        "DescribeSecurityGroupRules",
+        "DescribeSubnets",
+        "DescribeVpcPeeringConnections",
+    ] {
+        assert_eq!(cloud.code(ALICE, &rest(action)), "InvalidNextToken", "{action}");
+    }
+}

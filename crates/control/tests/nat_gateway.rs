@@ -214,7 +214,10 @@ fn five_in_a_zone_and_those_that_ended_do_not_count() {
     );
     assert_eq!(texts(&net.cloud.ok(ALICE, &filter), "natGatewayId").len(), 5);
     net.cloud.now = net.cloud.now + Duration::seconds(59 * 60);
-    assert_eq!(control::tick(&net.cloud.world, &net.cloud.config, net.cloud.now).len(), 0, "visible for an hour");
+    let changes = control::tick(&net.cloud.world, &net.cloud.config, net.cloud.now);
+    net.cloud.world = net.cloud.world.apply(&changes);
+    // Visible for an hour.
+    net.delete(&made[0]);
     net.cloud.now = net.cloud.now + Duration::seconds(60);
     let changes = control::tick(&net.cloud.world, &net.cloud.config, net.cloud.now);
     net.cloud.world = net.cloud.world.apply(&changes);
@@ -347,4 +350,23 @@ fn an_egress_only_gateway_lives_in_its_vpc() {
         net.cloud.ok(ALICE, &foreign);
     }
     assert_eq!(net.cloud.code(ALICE, &foreign), "EgressOnlyInternetGatewayLimitExceeded");
+}
+
+/// The addresses of a gateway rest like those of any interface (decision 0039).
+#[test]
+fn what_a_gateway_gives_back_goes_to_others_last() {
+    let mut net = Net::new();
+    let resting = |net: &Net| -> Vec<String> {
+        let notes = net.cloud.world.all::<ReleasedAddresses>();
+        notes.flat_map(|note| note.addresses.keys()).map(ToString::to_string).collect()
+    };
+    let id = net.private();
+    let assign = "Action=AssignPrivateNatGatewayAddress&PrivateIpAddress.1=10.0.1.50";
+    net.cloud.ok(ALICE, &format!("{assign}&NatGatewayId={id}"));
+    let unassign = "Action=UnassignPrivateNatGatewayAddress&PrivateIpAddress.1=10.0.1.50";
+    net.cloud.ok(ALICE, &format!("{unassign}&NatGatewayId={id}"));
+    assert_eq!(resting(&net), ["10.0.1.50"]);
+    let primary = text(&net.describe(&id), "privateIp");
+    net.delete(&id);
+    assert!(resting(&net).contains(&primary));
 }

@@ -102,5 +102,7 @@ fn account_attributes() {
     assert_eq!((one(&mut cloud, "supported-platforms"), one(&mut cloud, "default-vpc")), ("VPC".into(), "none".into()));
     cloud.config.quotas.instances = 7;
     assert_eq!(one(&mut cloud, "max-instances"), "7");
+    cloud.config.quotas.elastic_ips = 8;
+    assert_eq!((one(&mut cloud, "vpc-max-elastic-ips"), one(&mut cloud, "max-elastic-ips")), ("8".into(), "8".into()));
     assert_eq!(cloud.code(ALICE, "Action=DescribeAccountAttributes&AttributeName.1=x"), "InvalidParameterValue");
 }

@@ -105,6 +105,10 @@ fn a_client_token_makes_one_table() {
     let query = format!("Action=CreateRouteTable&VpcId={}&ClientToken=t1", net.vpc);
     let (first, again) = (net.cloud.ok(ALICE, &query), net.cloud.ok(ALICE, &query));
     assert_eq!(first, again);
+    // A query that is sent again is signed again.
+    for signed in ["X-Amz-Date=1&X-Amz-Signature=1", "X-Amz-Date=2&X-Amz-Signature=2&DryRun=false"] {
+        assert_eq!(net.cloud.ok(ALICE, &format!("{query}&{signed}")), first, "{signed}");
+    }
     assert_eq!(text(&first, "clientToken"), "t1");
     assert_eq!(
         net.cloud.code(ALICE, &format!("Action=CreateRouteTable&VpcId={other}&ClientToken=t1")),

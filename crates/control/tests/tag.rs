@@ -176,3 +176,30 @@ fn pages_and_filters_of_describe_tags() {
     );
     assert_eq!(cloud.code(ALICE, "Action=DescribeTags&MaxResults=4"), "InvalidParameterValue");
 }
+
+/// Tags at creation count together, however many specifications they come in.
+#[test]
+fn specifications_of_one_type_are_one_set_of_tags() {
+    let mut cloud = Harness::new();
+    let specification = |number: usize, keys: std::ops::Range<usize>| {
+        let tags = keys.enumerate().map(|(n, key)| format!("&TagSpecification.{number}.Tag.{}.Key=k{key}", n + 1));
+        format!("&TagSpecification.{number}.ResourceType=vpc{}", tags.collect::<String>())
+    };
+    let create = |a, b| format!("Action=CreateVpc&CidrBlock=10.0.0.0/16{}{}", specification(1, a), specification(2, b));
+    assert_eq!(texts(&cloud.ok(ALICE, &create(0..30, 30..50)), "key").len(), 50);
+    assert_eq!(cloud.code(ALICE, &create(0..30, 30..51)), "TagLimitExceeded");
+    let twice = cloud.error(ALICE, &create(0..2, 1..3));
+    assert_eq!(
+        (twice.code.as_ref(), twice.message.as_str()),
+        ("InvalidParameterValue", "Duplicate tag key 'k1' specified.")
+    );
+}
+
+/// A line break of DOS in a value is the user's.
+#[test]
+fn a_carriage_return_comes_back() {
+    let mut cloud = Harness::new();
+    let vpc = vpc(&mut cloud, ALICE, "10.0.0.0/16");
+    cloud.ok(ALICE, &format!("Action=CreateTags&ResourceId.1={vpc}&Tag.1.Key=note&Tag.1.Value=a%0D%0Ab%09c"));
+    assert_eq!(text(&cloud.ok(ALICE, "Action=DescribeTags"), "value"), "a\r\nb\tc");
+}

@@ -51,6 +51,7 @@ fn instance(cloud: &Harness, state: InstanceState, terminated: Option<Time>) -> 
         shutdown_behavior: "stop".into(),
         private_dns: Default::default(),
         options: InstanceOptions::default(),
+        volumes: Vec::new(),
         starts: 1,
         tags: Tags::new(),
     }

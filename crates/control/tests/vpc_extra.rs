@@ -146,3 +146,14 @@ fn the_life_of_a_vpn_gateway() {
         "InvalidVpnGatewayID.NotFound"
     );
 }
+
+#[test]
+fn classic_link_is_told_in_order_whatever_the_order_of_the_question() {
+    let mut cloud = Harness::new();
+    let mut all: Vec<String> = (0..5).map(|n| vpc(&mut cloud, ALICE, &format!("10.{n}.0.0/16"))).collect();
+    all.sort();
+    let backwards: String = all.iter().rev().enumerate().map(|(n, id)| format!("&VpcIds.{}={id}", n + 1)).collect();
+    let twice = format!("{backwards}&VpcIds.6={}", all[0]);
+    let shown = cloud.ok(ALICE, &format!("Action=DescribeVpcClassicLinkDnsSupport{twice}"));
+    assert_eq!(texts(&shown, "vpcId"), all);
+}

@@ -18,6 +18,7 @@ use wire::{Addresses, Ip, MacAddr, Packet, Transport, emit, tcp};
 
 use crate::counters::Event;
 use crate::flow::{flow_of, piece_of};
+use crate::flow_log::{Amount, Passage};
 use crate::fragment::Arrival;
 use crate::inbound::Sender;
 use crate::judge::admit;
@@ -26,6 +27,7 @@ use crate::ruling::{Hop, Refused, Ruling, Size, Way};
 use crate::shared::{Plug, Side, lock};
 use crate::step::Step;
 use crate::translate::translate;
+use crate::uplink;
 use crate::watch::Fate;
 use crate::worker::{Transmit, has_room};
 
@@ -50,8 +52,9 @@ impl<'a> Step<'a> {
     ///
     /// # Errors
     /// Why a gateway does not let it through, and the packet as it came there.
-    pub(crate) fn onward(&self, next: Next, flow: &Flow, size: Size) -> Result<Onward, (Denied, Flow)> {
-        let (tables, here) = (&self.view.tables, Some(self.shared.config.host));
+    pub(crate) fn onward(&mut self, next: Next, flow: &Flow, size: Size) -> Result<Onward, (Denied, Flow)> {
+        let (view, here) = (self.view, Some(self.shared.config.host));
+        let tables = &view.tables;
         let mut onward = Onward { flow: *flow, next, is_translated: false };
         for _ in 0..GATEWAYS_MAX {
             let Onward { next, flow, .. } = onward;
@@ -63,7 +66,9 @@ impl<'a> Step<'a> {
             }
             let arrived = translation.flow(&flow);
             let refused = |denied| (denied, arrived);
-            ingress(tables, to, &next.origin, &arrived, None, &mut ()).map_err(refused)?;
+            let admitted = ingress(tables, to, &next.origin, &arrived, None, &mut ()).map(|_| Passage::None);
+            self.note_passing(to, Direction::Ingress, &arrived, admitted);
+            admitted.map_err(refused)?;
             let (next, flow) = self.pass_gateway(to, &arrived, size).map_err(refused)?;
             onward = Onward { flow, next, is_translated: true };
         }
@@ -72,7 +77,7 @@ impl<'a> Step<'a> {
     }
 
     /// A packet that a gateway has taken in: as it goes on, and to whom.
-    fn pass_gateway(&self, gateway: NetworkInterfaceId, flow: &Flow, size: Size) -> Result<(Next, Flow), Denied> {
+    fn pass_gateway(&mut self, gateway: NetworkInterfaceId, flow: &Flow, size: Size) -> Result<(Next, Flow), Denied> {
         let refuse = |cause| Denied::NatExhausted { gateway, cause };
         let own = self.view.tables.nat_gateway(gateway).unwrap_or_default();
         if size.is_piece && flow.protocol != protocol::UDP {
@@ -86,8 +91,14 @@ impl<'a> Step<'a> {
             }
         };
         let translated = translated.map_err(refuse)?;
-        let next = egress(&self.view.tables, gateway, &translated, L2::Router, None, &mut ())?;
-        Ok((next, translated))
+        let next = egress(&self.view.tables, gateway, &translated, L2::Router, None, &mut ());
+        self.note_passing(
+            gateway,
+            Direction::Egress,
+            &translated,
+            next.as_ref().map(Passage::of).map_err(|denied| *denied),
+        );
+        Ok((next?, translated))
     }
 
     /// A packet of another host for a gateway of this one; `bytes` is room for virtio-net and Ethernet header, and the packet.
@@ -179,15 +190,20 @@ impl<'a> Step<'a> {
         let packet = Packet::parse(frame).map_err(|_| Denied::Malformed)?;
         let ip = packet.ip().ok_or(Denied::Malformed)?;
         let (flow, size) = (flow_of(ip).ok_or(Denied::Malformed)?, Size::of_packet(ip));
+        self.passing.clear();
+        self.note_passing(gateway, Direction::Ingress, &flow, Ok(Passage::None));
         let outcome = self.judge_onward(gateway, &flow, size);
         self.unkeyed = None;
-        let ruling = Ruling { generation: self.view.generation, flow, l2: L2::Router, outcome };
+        let passing = *self.passing;
+        let ruling = Ruling { generation: self.view.generation, flow, l2: L2::Router, outcome, passing };
         self.carry_on(&ruling, bytes, write)
     }
 
     fn rule_transit(&mut self, sender: &Sender, gateway: NetworkInterfaceId, flow: &Flow, size: Size) -> Ruling {
+        self.passing.clear();
         let outcome = self.judge_transit(sender, gateway, flow, size);
-        Ruling { generation: self.view.generation, flow: *flow, l2: L2::Router, outcome }
+        let passing = *self.passing;
+        Ruling { generation: self.view.generation, flow: *flow, l2: L2::Router, outcome, passing }
     }
 
     fn judge_transit(
@@ -197,7 +213,9 @@ impl<'a> Step<'a> {
         flow: &Flow,
         size: Size,
     ) -> Result<Way, Refused> {
-        admit(self.view, gateway, sender, flow, None)?;
+        let admitted = admit(self.view, gateway, sender, flow, None).map(|_| Passage::None);
+        self.note_passing(gateway, Direction::Ingress, flow, admitted);
+        admitted?;
         self.judge_onward(gateway, flow, size)
     }
 
@@ -216,6 +234,9 @@ impl<'a> Step<'a> {
             let way = self.tunnel(u16::MAX, next, host, size)?;
             return Ok(Way { translation: Translation::between(flow, &way.translation.flow(sent)), ..way });
         }
+        if next.is_outside() {
+            return Ok(uplink::way(Translation::between(flow, &next.translation.flow(sent)), u16::MAX));
+        }
         let (to, translation) = view.tables.arriving(next, sent)?;
         let arrived = translation.flow(sent);
         let down = Denied::DestinationDown { interface: to };
@@ -228,7 +249,7 @@ impl<'a> Step<'a> {
         shared.commit(&side, &arrived, admit.track, now).map_err(there)?;
         let link = Link { src: target.port.router_mac, dst: target.port.mac };
         let hop = Hop::Port { to: target.port.id, link };
-        Ok(Way { hop, mtu: target.port.mtu, peering: None, translation: Translation::between(flow, &arrived) })
+        Ok(Way { hop, mtu: target.port.mtu, passage: Passage::None, translation: Translation::between(flow, &arrived) })
     }
 
     /// Gives a packet that came from another host to whom the ruling says.
@@ -238,6 +259,9 @@ impl<'a> Step<'a> {
         bytes: &mut [u8],
         write: &mut impl FnMut(PortId, &[u8]) -> bool,
     ) -> Result<(), Refused> {
+        if self.view.is_logging {
+            self.log_transit(ruling, bytes);
+        }
         let way = ruling.outcome?;
         let (header, _) = VnetHeader::split(bytes).map_err(|_| Denied::Malformed)?;
         let packet = Packet::parse(bytes.get(vnet::LEN..).unwrap_or_default()).map_err(|_| Denied::Malformed)?;
@@ -248,6 +272,11 @@ impl<'a> Step<'a> {
             Hop::Tunnel(tunnel) => return self.seal(tunnel, way.mtu, &header, &ip, &bytes[vnet::LEN..]),
         };
         ethernet::set_link(&mut bytes[vnet::LEN..], link);
+        if to == PortId::UPLINK {
+            let event = if write(to, bytes) { Event::Delivered } else { Event::Denied(Denied::QueueFull) };
+            self.shared.uplink.count(self.lane, event, bytes.len() - vnet::LEN);
+            return Ok(());
+        }
         let Some(plug) = self.view.plug(to) else { return Err(Denied::QueueFull.into()) };
         self.log_arrival(plug, &way.translation.flow(&ruling.flow), &ruling.outcome, &ip);
         let event = if write(to, bytes) { Event::Delivered } else { Event::Denied(Denied::QueueFull) };
@@ -256,6 +285,17 @@ impl<'a> Step<'a> {
             self.view.show(plug, Direction::Ingress, Fate::Passed, &bytes[vnet::LEN..]);
         }
         Ok(())
+    }
+
+    /// Counts what came from another host at the gateways of this one; what waits for keys is counted when it goes.
+    #[inline(never)]
+    fn log_transit(&mut self, ruling: &Ruling, bytes: &[u8]) {
+        let waits = matches!(ruling.outcome, Err(Refused { denied: Denied::NoSecureChannel, .. }));
+        let packet = Packet::parse(bytes.get(vnet::LEN..).unwrap_or_default());
+        if let (false, Ok(Some(ip))) = (waits, packet.as_ref().map(Packet::ip)) {
+            *self.passing = ruling.passing;
+            self.log_passing(Amount::of_packet(ip));
+        }
     }
 
     /// Writes the reset over a guest's packet that goes on with a connection which its gateway has forgotten (AWS answers so); its length.

@@ -4,6 +4,7 @@
 //! follow from this host's own tables.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use model::{Direction, Domain, HostId, NetworkInterfaceId, Scope};
 use policy::{Denied, Flow, FlowKey, L2};
@@ -17,7 +18,7 @@ use wire::vnet::{self, VnetHeader};
 use wire::{Ip, Kind, Packet};
 
 use crate::coalescer::{Append, FRONT};
-use crate::counters::Event;
+use crate::counters::{Event, Meter};
 use crate::flow::{flow_of, piece_of};
 use crate::fragment::Arrival;
 use crate::port::PortId;
@@ -108,20 +109,32 @@ impl<'a> Step<'a> {
             let meter = &self.shared.stray;
             return meter.count(self.lane, Event::Denied(denied), opened.inner.len() + ethernet::HEADER_LEN);
         }
+        let Some(start) = opened.inner.start.checked_sub(FRONT) else {
+            return self.shared.strays.count_not_esp();
+        };
+        let stray = &self.shared.stray;
+        self.take_in(sender, opened.next_header, &mut buffer[start..opened.inner.end], stray, write);
+    }
+
+    /// A packet behind room for both headers, in through whatever stands before its VPC. What is refused and nobody's is counted in `nobodys`.
+    pub(crate) fn take_in(
+        &mut self,
+        sender: &Sender,
+        next_header: u8,
+        frame: &mut [u8],
+        nobodys: &Arc<Meter>,
+        write: &mut impl FnMut(PortId, &[u8]) -> bool,
+    ) {
         // A packet that continues a stream shares its verdict: same flow, same generation, same batch.
-        match self.coalescer.append(sender.spi, &buffer[opened.inner.clone()], esp::sums_of(opened.next_header)) {
+        match self.coalescer.append(sender.spi, &frame[FRONT..], esp::sums_of(next_header)) {
             Append::Done => return,
             Append::Full(at) => return self.end_stream(at, write),
             Append::Follows(at) => self.end_stream(at, write),
             Append::Stranger => {}
         }
-        let Some(start) = opened.inner.start.checked_sub(FRONT) else {
-            return self.shared.strays.count_not_esp();
-        };
-        let frame = &mut buffer[start..opened.inner.end];
-        if let Err(refused) = self.arrive(sender, opened.next_header, frame, write) {
+        if let Err(refused) = self.arrive(sender, next_header, frame, write) {
             let there = refused.at.and_then(|id| self.view.plug(id));
-            let meter = there.map_or(&self.shared.stray, |plug| &plug.meter);
+            let meter = there.map_or(nobodys, |plug| &plug.meter);
             meter.count(self.lane, Event::Denied(refused.denied), frame.len() - vnet::LEN);
             if !self.view.watches.is_empty()
                 && let Some(plug) = there
@@ -247,7 +260,7 @@ impl<'a> Step<'a> {
 
     fn rule_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Ruling {
         let outcome = self.judge_arrival(plug, sender, flow);
-        Ruling { generation: self.view.generation, flow: *flow, l2: L2::Router, outcome }
+        Ruling { generation: self.view.generation, flow: *flow, l2: L2::Router, outcome, passing: *self.passing }
     }
 
     /// Gives a whole frame to the guest, or counts why not.

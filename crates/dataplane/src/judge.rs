@@ -11,11 +11,13 @@ use wire::Ip;
 use wire::ethernet::Link;
 
 use crate::flow::flow_of;
+use crate::flow_log::Passage;
 use crate::gateway::Onward;
 use crate::inbound::{Sender, disagrees};
 use crate::ruling::{CacheKey, End, Hop, Left, Line, Refused, Size, Source, Way};
 use crate::shared::{Plug, Side, View};
 use crate::step::Step;
+use crate::uplink;
 use crate::waiting::Want;
 
 /// Whose turn it was last at each end of each flow: a number per hash, moved on by every packet that connection tracking is told of.
@@ -62,6 +64,7 @@ impl Step<'_> {
         (source, flow, l2, size): (Source, &Flow, L2, Size),
         ask: impl FnOnce(&mut Self) -> Result<Line, Refused>,
     ) -> Result<Way, Refused> {
+        self.passing.clear();
         let key = remembered(flow).map(|key| (source, key));
         let known = key.and_then(|key| self.recall(plug, &key, flow, l2, size));
         plug.meter.count_lookup(self.lane, known.is_some());
@@ -121,12 +124,12 @@ impl Step<'_> {
         let side = shared.side(from, Direction::Egress, flow);
         let seen = shared.lookup(&side, flow, now);
         let first = egress(&view.tables, from, flow, l2, seen, &mut ())?;
-        let (track, peering) = (first.track, first.peering);
+        let (track, passage) = (first.track, Passage::of(&first));
         let Onward { flow: sent, next, is_translated } = match self.onward(first, flow, size) {
             Ok(onward) => onward,
             Err((denied, arrived)) => {
                 shared.commit(&side, flow, track, now)?;
-                let left = Some(Left { peering, translation: Translation::between(flow, &arrived) });
+                let left = Some(Left { passage, translation: Translation::between(flow, &arrived) });
                 return Err(Refused { denied, at: None, left });
             }
         };
@@ -142,7 +145,7 @@ impl Step<'_> {
                 way.translation = Translation::between(flow, &way.translation.flow(&sent));
             }
             let out = Some(End { hash: side.hash, seen, track, turn: self.turns.next(side.hash), hint });
-            return Ok(Line { way: Way { peering, ..way }, l2, out, into: None, is_once: is_translated, told: now });
+            return Ok(Line { way: Way { passage, ..way }, l2, out, into: None, is_once: is_translated, told: now });
         }
         let hint = shared.commit(&side, flow, track, now)?;
         let out = Some(End { hash: side.hash, seen, track, turn: self.turns.next(side.hash), hint });
@@ -150,7 +153,11 @@ impl Step<'_> {
             true => Translation::between(flow, &translation.flow(&sent)),
             false => translation,
         };
-        let left = |translation| Some(Left { peering, translation });
+        if next.is_outside() {
+            let way = uplink::way(whole(next.translation), plug.port.mtu);
+            return Ok(Line { way, l2, out, into: None, is_once: is_translated, told: now });
+        }
+        let left = |translation| Some(Left { passage, translation });
         let down = |interface| Denied::DestinationDown { interface };
         if next.host.is_none() {
             return Err(Refused { denied: down(next.interface), at: None, left: left(whole(next.translation)) });
@@ -179,7 +186,7 @@ impl Step<'_> {
         let is_neighbour = target.port.subnet == plug.port.subnet && is_direct;
         let src = if is_neighbour { plug.port.mac } else { target.port.router_mac };
         let hop = Hop::Port { to: target.port.id, link: Link { src, dst: target.port.mac } };
-        let way = Way { hop, mtu, peering, translation };
+        let way = Way { hop, mtu, passage, translation };
         Ok(Line { way, l2, out, into, is_once: is_translated, told: now })
     }
 
@@ -197,7 +204,7 @@ impl Step<'_> {
             self.unkeyed = Some(want);
             return Err(Denied::NoSecureChannel.into());
         };
-        Ok(Way { hop: Hop::Tunnel(tunnel), mtu, peering: next.peering, translation: next.translation })
+        Ok(Way { hop: Hop::Tunnel(tunnel), mtu, passage: Passage::of(next), translation: next.translation })
     }
 
     /// Why an interface that is not plugged in gets no packet from another host: its own side still names the first reason (spec 11.2,
@@ -223,7 +230,7 @@ impl Step<'_> {
 
         let src = plug.port.neighbour(flow.src).unwrap_or(plug.port.router_mac);
         let hop = Hop::Port { to: plug.port.id, link: Link { src, dst: plug.port.mac } };
-        let way = Way { hop, mtu: plug.port.mtu, peering: None, translation: Translation::NONE };
+        let way = Way { hop, mtu: plug.port.mtu, passage: Passage::None, translation: Translation::NONE };
         Ok(Line { way, l2: L2::Router, out: None, into, is_once: false, told: now })
     }
 }

@@ -16,6 +16,7 @@
 //!                   its VPC's Internet gateway                D30
 //!                   path MTU      and the router says so      D16            ─▶ Reply
 //!                   on another host: cut, seal, lay out       D15            ─▶ Sealed, or Held until there are keys
+//!                 outside of the cloud: by the uplink                        ─▶ Forward
 //!                   here: ingress at Y (claim, ACL, groups)   D18-D23
 //!                 other addresses, of what Internet gateways translate
 //!                 new MAC addresses in place                                 ─▶ Forward
@@ -26,6 +27,8 @@
 //!                 Packet::parse, whose it is, who sealed it   D32 D14 D18
 //!                 cache, or ingress at Y                      D18-D23
 //!                 a stream begins, or it goes by itself                      ─▶ written
+//!
+//!  outside_frame ▶ who here has the address, its gateway       D30 D29        ─▶ as a datagram that was opened
 //! ```
 //!
 //! What holds here:
@@ -65,6 +68,7 @@ mod span;
 mod step;
 mod translate;
 mod tunnels;
+mod uplink;
 mod waiting;
 mod watch;
 mod worker;
@@ -73,7 +77,7 @@ pub use counters::{Counters, Traffic};
 pub use describe::describe;
 pub use dhcp::DhcpSettings;
 pub use entitled::Entitled;
-pub use flow_log::{Evidence, FlowId, FlowRecord, Line, LogSubject, Logged, Records, Taken};
+pub use flow_log::{Evidence, FlowId, FlowRecord, Line, LogSubject, Logged, Passage, Records, Taken};
 pub use fragment::{DATAGRAMS_MAX, DATAGRAMS_PER_PORT, HELD_BYTES_PER_PORT, HELD_PER_DATAGRAM, LIFE as FRAGMENT_LIFE};
 pub use inbound::HEADROOM;
 pub use limit::{ANSWERS_AT_ONCE, ANSWERS_PER_SECOND};
@@ -87,6 +91,7 @@ pub use router::{METADATA_V4, METADATA_V6, RESOLVER_V4, RESOLVER_V6, TIME_V4, TI
 pub use service::{Asker, DATAGRAM_MAX, DNS_PORT, Late, METADATA_PORT, Served, Services};
 pub use shared::{Config, Shared, StrayDatagrams};
 pub use tunnels::Tunnels;
+pub use uplink::UPLINK_MAC;
 pub use waiting::Want;
 pub use watch::{Fate, Seen, WATCHES_MAX, Watch, WatchId};
 pub use worker::{Action, Transmit, Wake, Worker};

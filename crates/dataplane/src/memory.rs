@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use policy::{Limits, Mirror, RECORD_LAYOUT, RECORD_WORDS};
+use policy::{Limits, Mirror, NAT_RECORD_LAYOUT, NatLimits, RECORD_LAYOUT, RECORD_WORDS};
 
 use crate::shared::{Config, shards_and_limits};
 
@@ -57,6 +57,21 @@ impl Config {
         let (shards, Limits { flows, .. }) = shards_and_limits(self);
         RECORD_LAYOUT << 56 | u64::from(shards) << 32 | u64::from(flows)
     }
+
+    /// The words that [`Shared::remember_translations`](crate::Shared::remember_translations) wants: one part.
+    pub fn translations_words(&self) -> usize {
+        part_words(of_nat(&self.nat))
+    }
+
+    /// As [`Config::memory_layout`], of the translations.
+    pub fn translations_layout(&self) -> u64 {
+        NAT_RECORD_LAYOUT << 56 | u64::from(self.nat.mappings)
+    }
+}
+
+/// The one part of the translations.
+pub(crate) fn of_nat(limits: &NatLimits) -> Limits {
+    Limits { flows: limits.mappings, flows_per_interface: limits.mappings_per_gateway }
 }
 
 fn part_words(limits: Limits) -> usize {

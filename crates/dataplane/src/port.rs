@@ -35,13 +35,16 @@ impl PortId {
     /// Stands for the NAT gateways of this host, which have no device; no port has this number.
     pub(crate) const GATEWAYS: PortId = PortId(PORTS_MAX as u32);
 
+    /// The device by which packets leave the cloud and come in, if this host has one; no interface's port has this number.
+    pub const UPLINK: PortId = PortId(PORTS_MAX as u32 + 1);
+
     /// `None`: the number is [`PORTS_MAX`] or more.
     pub fn new(number: u32) -> Option<PortId> {
         (usize::try_from(number).ok()? < PORTS_MAX).then_some(PortId(number))
     }
 
     /// For tables with a place per port.
-    pub fn index(self) -> usize {
+    pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -136,6 +139,8 @@ impl Port {
 pub struct Ports {
     by_id: Vec<Option<Arc<Port>>>,
     by_interface: BTreeMap<NetworkInterfaceId, PortId>,
+    /// What flow logs want to know of interfaces that are no ports: those of NAT gateways.
+    gateways: BTreeMap<NetworkInterfaceId, Logged>,
     made: Arc<Made>,
 }
 
@@ -154,6 +159,7 @@ impl Ports {
         let mut ports = Ports::default();
         for slice in slices {
             of_slice(slice, &wanted).into_iter().for_each(|port| ports.insert(Arc::new(port)));
+            ports.gateways.extend(gateways_of(slice));
         }
         ports
     }
@@ -171,6 +177,7 @@ impl Ports {
                 None => of_slice(slice, &wanted).into_iter().map(Arc::new).collect(),
             };
             of_vpc.iter().for_each(|port| ports.insert(port.clone()));
+            ports.gateways.extend(gateways_of(slice));
             vpcs.insert(slice.vpc.id, (slice.clone(), of_vpc));
         }
         ports.made = Arc::new(Made { bindings: bindings.into(), vpcs });
@@ -191,6 +198,16 @@ impl Ports {
         self.by_id.iter().flatten()
     }
 
+    /// What flow logs want to know of a NAT gateway's interface.
+    pub(crate) fn logged_gateway(&self, interface: NetworkInterfaceId) -> Logged {
+        self.gateways.get(&interface).copied().unwrap_or_default()
+    }
+
+    /// Some interface is covered by a flow log.
+    pub(crate) fn is_any_logged(&self) -> bool {
+        self.iter().any(|port| port.logged.any()) || !self.gateways.is_empty()
+    }
+
     fn insert(&mut self, port: Arc<Port>) {
         let at = port.id.index();
         if self.by_id.len() <= at {
@@ -204,6 +221,14 @@ impl Ports {
 /// By interface; of two bindings of one the later.
 fn wanted(bindings: &[Binding]) -> BTreeMap<NetworkInterfaceId, &Binding> {
     bindings.iter().map(|binding| (binding.interface, binding)).collect()
+}
+
+/// The interfaces of a VPC's NAT gateways that some flow log covers.
+fn gateways_of(slice: &VpcSlice) -> impl Iterator<Item = (NetworkInterfaceId, Logged)> {
+    let endpoints = slice.endpoints.iter().filter(|_| !slice.flow_logs.is_empty());
+    let gateways = endpoints.filter(|endpoint| !endpoint.interface.kind.is_ordinary());
+    let logged = gateways.map(|endpoint| (endpoint.interface.id, Logged::of(slice, &endpoint.interface)));
+    logged.filter(|(_, logged)| logged.any())
 }
 
 /// The ports of one VPC.

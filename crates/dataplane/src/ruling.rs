@@ -2,12 +2,13 @@
 
 use std::hash::{Hash, Hasher};
 
-use model::{PeeringId, Time};
+use model::Time;
 use policy::{Denied, Flow, FlowKey, Hint, L2, Track, Tracked, Translation};
 use wire::ethernet::Link;
 use wire::vnet::{GsoType, VnetHeader};
 
 use crate::flow::packet_len;
+use crate::flow_log::{Passage, Passing};
 use crate::port::PortId;
 use crate::tunnels::TunnelId;
 
@@ -17,8 +18,8 @@ pub(crate) struct Way {
     pub(crate) hop: Hop,
     /// The largest IP packet that fits, in bytes.
     pub(crate) mtu: u16,
-    /// The peering that is crossed, of a packet that starts here.
-    pub(crate) peering: Option<PeeringId>,
+    /// How it leaves its VPC, of a packet that starts here.
+    pub(crate) passage: Passage,
     /// What the packet is changed to before it goes.
     pub(crate) translation: Translation,
 }
@@ -106,8 +107,8 @@ pub(crate) struct Refused {
 /// That a packet has left its interface.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Left {
-    /// The peering that is crossed.
-    pub(crate) peering: Option<PeeringId>,
+    /// How it leaves its VPC.
+    pub(crate) passage: Passage,
     /// What it is changed to.
     pub(crate) translation: Translation,
 }
@@ -125,6 +126,8 @@ pub(crate) struct Ruling {
     pub(crate) flow: Flow,
     pub(crate) l2: L2,
     pub(crate) outcome: Result<Way, Refused>,
+    /// What flow logs count of it at NAT gateways of this host.
+    pub(crate) passing: Passing,
 }
 
 /// What the cache remembers of a flow that passes: the verdict, and what connection tracking must have known for it to hold.

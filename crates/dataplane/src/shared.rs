@@ -17,9 +17,9 @@ use policy::{
 };
 
 use crate::counters::{Counters, Meter};
-use crate::flow_log::{Accounts, Taken};
+use crate::flow_log::{Accounts, Logged, Taken};
 use crate::fragment::Fragments;
-use crate::memory::{Memory, Part};
+use crate::memory::{Memory, Part, of_nat};
 use crate::port::{Port, PortId, Ports};
 use crate::ruling::{End, Ruling};
 use crate::service::Services;
@@ -85,9 +85,13 @@ pub struct Shared {
     accounts: OnceLock<Box<[AccountsOf]>>,
     /// What NAT gateways translate; nothing until this host carries one.
     nat: OnceLock<Mutex<NatTable>>,
+    /// Where that is kept, once there is something.
+    nat_memory: OnceLock<Arc<dyn Memory>>,
     pub(crate) strays: Strays,
     /// Frames of ports that nothing is known of.
     pub(crate) stray: Arc<Meter>,
+    /// What came from outside of the cloud, what went there, and what was refused of the former.
+    pub(crate) uplink: Arc<Meter>,
     workers: AtomicUsize,
     watches: AtomicU64,
     /// Who answers at the VPC's own addresses; nobody, until somebody is lent.
@@ -150,8 +154,10 @@ impl Shared {
             arrivals: Mutex::new(Fragments::new(config.seed)),
             accounts: OnceLock::new(),
             nat: OnceLock::new(),
+            nat_memory: OnceLock::new(),
             strays: Strays::default(),
             stray: Arc::new(Meter::new(config.workers)),
+            uplink: Arc::new(Meter::new(config.workers)),
             workers: AtomicUsize::new(0),
             watches: AtomicU64::new(0),
             services: OnceLock::new(),
@@ -174,10 +180,7 @@ impl Shared {
         let (mut all, mut strays) = (Restored::default(), Vec::new());
         for (n, (shard, part)) in self.shards.iter().zip(parts).enumerate() {
             let is_mine = |interface, flow: &FlowKey| self.shard_of(self.hasher.hash_one((interface, *flow))) == n;
-            let Config { timeouts, seed, .. } = self.config;
-            let (table, restored, elsewhere) =
-                Conntrack::restore(limits, timeouts, seed ^ n as u64, Box::new(part), now, is_mine);
-            *lock(&shard.0) = table;
+            let (restored, elsewhere) = lock(&shard.0).restore(Box::new(part), now, is_mine);
             all.flows += restored.flows;
             all.ended += restored.ended;
             all.refused += restored.refused;
@@ -193,12 +196,35 @@ impl Shared {
         all
     }
 
-    /// Forgets the tracked flows of all interfaces but these.
+    /// The same for what NAT gateways translate, in memory of [`Config::translations_words`]. Mappings of gateways that are not here any
+    /// more are forgotten with [`Shared::keep_only`], not by the first tables.
+    pub fn remember_translations(&self, memory: &Arc<dyn Memory>, now: Time) -> Restored {
+        let _one_at_a_time = lock(&self.applying);
+        let part = Part::new(memory, 0, of_nat(&self.config.nat));
+        let Some(part) = part.filter(|_| self.nat_memory.set(memory.clone()).is_ok()) else {
+            return Restored::default();
+        };
+        if policy::Mirror::used(&part) == 0 {
+            // A host that carries no gateway needs no table.
+            return Restored::default();
+        }
+        let (table, restored) = NatTable::restore(self.config.nat, self.config.seed, Box::new(part), now);
+        if self.nat.set(Mutex::new(table)).is_err() {
+            return Restored::default();
+        }
+        restored
+    }
+
+    /// Forgets the tracked flows of all interfaces but these, and what gateways translate that are not among these or not here.
     pub fn keep_only(&self, keeps: impl Fn(NetworkInterfaceId) -> bool) {
         for shard in &self.shards {
             let mut table = lock(&shard.0);
             let gone: Vec<NetworkInterfaceId> = table.interfaces().filter(|interface| !keeps(*interface)).collect();
             gone.into_iter().for_each(|interface| table.flush(interface));
+        }
+        let here = self.gateways_of(&self.view.load().tables);
+        if let Some(mut table) = self.nat_table() {
+            table.keep_only(|gateway| keeps(gateway) && here.contains(&gateway));
         }
     }
 
@@ -218,7 +244,7 @@ impl Shared {
                 (0..self.config.workers.max(1)).map(|_| AccountsOf(Mutex::new(self.no_flows()))).collect()
             });
         }
-        self.keep_gateways(&view.tables);
+        self.keep_gateways(&old.tables, &view.tables);
         let generation = view.generation;
         let own_timeouts = view.tables.own_timeouts();
         if old.tables.own_timeouts() != own_timeouts {
@@ -293,6 +319,16 @@ impl Shared {
         self.stray.read()
     }
 
+    /// What was counted at the uplink: received is what came from outside, delivered what went there.
+    pub fn uplink_counters(&self) -> Counters {
+        self.uplink.read()
+    }
+
+    /// Where a frame of a port without an interface is counted.
+    pub(crate) fn nobodys(&self, port: PortId) -> &Arc<Meter> {
+        if port == PortId::UPLINK { &self.uplink } else { &self.stray }
+    }
+
     /// Datagrams of other hosts that no association opens.
     pub fn stray_datagrams(&self) -> StrayDatagrams {
         self.strays.read()
@@ -316,14 +352,30 @@ impl Shared {
         Taken(lanes.iter().map(take).collect())
     }
 
-    /// Forgets what gateways translated that are not here any more, and makes room for the first ones.
-    fn keep_gateways(&self, tables: &Tables) {
-        let here: Vec<NetworkInterfaceId> = tables.nat_gateways_on(self.config.host).collect();
+    /// Forgets what gateways translated that are not here any more, and makes room for the first ones. The first tables may be those of an
+    /// agent that knows nothing yet.
+    fn keep_gateways(&self, old: &Tables, tables: &Tables) {
+        let here = self.gateways_of(tables);
         if !here.is_empty() {
-            self.nat.get_or_init(|| Mutex::new(NatTable::new(self.config.nat, self.config.seed)));
+            self.nat.get_or_init(|| Mutex::new(self.no_translations()));
         }
-        if let Some(mut table) = self.nat_table() {
+        if old.generation() > 0
+            && let Some(mut table) = self.nat_table()
+        {
             table.keep_only(|gateway| here.contains(&gateway));
+        }
+    }
+
+    fn gateways_of(&self, tables: &Tables) -> Vec<NetworkInterfaceId> {
+        tables.nat_gateways_on(self.config.host).collect()
+    }
+
+    fn no_translations(&self) -> NatTable {
+        let Config { nat, seed, .. } = self.config;
+        let part = self.nat_memory.get().and_then(|memory| Part::new(memory, 0, of_nat(&nat)));
+        match part {
+            Some(part) => NatTable::restore(nat, seed, Box::new(part), Time::EPOCH).0,
+            None => NatTable::new(nat, seed),
         }
     }
 
@@ -440,7 +492,7 @@ impl View {
             plugs[at] = Some(Plug { port: Arc::clone(port), meter });
         }
         let (tunnels, watches) = (Arc::clone(&old.tunnels), old.watches.clone());
-        let is_logging = ports.iter().any(|port| port.logged.any());
+        let is_logging = ports.is_any_logged();
         View { generation: old.generation + 1, tables, ports, plugs, tunnels, watches, is_logging }
     }
 
@@ -450,6 +502,11 @@ impl View {
 
     pub(crate) fn plug_of(&self, interface: NetworkInterfaceId) -> Option<&Plug> {
         self.plug(self.ports.of_interface(interface)?.id)
+    }
+
+    /// What flow logs want to know of a NAT gateway's interface.
+    pub(crate) fn logged_gateway(&self, interface: NetworkInterfaceId) -> Logged {
+        self.ports.logged_gateway(interface)
     }
 
     pub(crate) fn plugs(&self) -> impl Iterator<Item = &Plug> {

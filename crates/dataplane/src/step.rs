@@ -13,7 +13,7 @@ use crate::cache::Cache;
 use crate::coalescer::Coalescer;
 use crate::counters::Event;
 use crate::flow::{flow_of, l2_of, piece_of};
-use crate::flow_log::Amount;
+use crate::flow_log::{Amount, Passing};
 use crate::fragment::{Arrival, Key, Piece};
 use crate::gateway::is_over;
 use crate::judge::Turns;
@@ -44,6 +44,8 @@ pub(crate) struct Step<'a> {
     pub(crate) unknown: &'a mut VecDeque<(SocketAddr, u32)>,
     /// The link whose keys the last refusal was for want of.
     pub(crate) unkeyed: Option<Want>,
+    /// What flow logs count of this packet at NAT gateways.
+    pub(crate) passing: &'a mut Passing,
     pub(crate) scratch: &'a mut [u8],
     pub(crate) lane: usize,
     /// Of the security associations that this worker seals with.
@@ -313,6 +315,7 @@ impl Step<'_> {
                 Ok(Fragment::Judged((flow, ruling.outcome)))
             }
             Arrival::Inherit(ruling) if ruling.generation == self.view.generation => {
+                *self.passing = ruling.passing;
                 Ok(Fragment::Judged((ruling.flow, self.inherit(&ruling, ip))))
             }
             Arrival::Inherit(old) => {
@@ -343,7 +346,7 @@ impl Step<'_> {
 
     fn rule(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: Size) -> Ruling {
         let outcome = self.judge(plug, flow, l2, size);
-        Ruling { generation: self.view.generation, flow: *flow, l2, outcome }
+        Ruling { generation: self.view.generation, flow: *flow, l2, outcome, passing: *self.passing }
     }
 
     /// The first fragment's fate, if this one is not too long for the way.
@@ -356,6 +359,7 @@ impl Step<'_> {
 
     /// A fragment that waited meets its first one's fate.
     fn release(&mut self, plug: &Plug, ruling: &Ruling, mut bytes: Box<[u8]>) {
+        *self.passing = ruling.passing;
         let len = bytes.len().saturating_sub(vnet::LEN);
         let packet = Packet::parse(bytes.get(vnet::LEN..).unwrap_or_default());
         let ip = packet.as_ref().ok().and_then(Packet::ip).ok_or(Refused::from(Denied::Fragment));
@@ -395,7 +399,7 @@ impl Step<'_> {
         {
             self.view.show(plug, Direction::Ingress, Fate::Passed, frame);
         }
-        plug.map_or(&self.shared.stray, |plug| &plug.meter).count(self.lane, Event::Delivered, frame.len());
+        plug.map_or(self.shared.nobodys(to), |plug| &plug.meter).count(self.lane, Event::Delivered, frame.len());
     }
 
     /// Who looks at the sender sees its frame and the router's answer to it, who looks at a receiver that refused it sees it too. What was

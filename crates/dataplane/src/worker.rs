@@ -17,6 +17,7 @@ use wire::vnet::{self, VnetHeader};
 use crate::cache::Cache;
 use crate::coalescer::Coalescer;
 use crate::counters::Event;
+use crate::flow_log::Passing;
 use crate::inbound::HEADROOM;
 use crate::judge::Turns;
 use crate::outbox::{Datagrams, Outbox};
@@ -87,6 +88,7 @@ pub struct Worker {
     waiting: Waiting,
     coalescer: Coalescer,
     unknown: VecDeque<(SocketAddr, u32)>,
+    passing: Passing,
     scratch: Box<[u8]>,
     lane: usize,
     shard: u16,
@@ -106,6 +108,7 @@ impl Worker {
             waiting: Waiting::default(),
             coalescer: Coalescer::default(),
             unknown: VecDeque::new(),
+            passing: Passing::default(),
             scratch: vec![0; SCRATCH_LEN].into(),
             lane,
             shard: u16::try_from(lane).unwrap_or(u16::MAX),
@@ -136,6 +139,13 @@ impl Worker {
     ) {
         debug_assert!(HEADROOM <= buffer.len(), "headers are written in front of the datagrams");
         self.step(now).datagrams(from, buffer, segment.into(), &mut write);
+    }
+
+    /// Takes in one packet that the uplink's device has for this cloud, and delivers it, as [`Worker::datagrams`] does what another host sent:
+    /// `bytes` is virtio-net header and frame, with nothing left to be finished (no offloads). What could still grow stays until
+    /// [`Worker::flush_deliveries`].
+    pub fn outside_frame(&mut self, bytes: &mut [u8], now: Time, mut write: impl FnMut(PortId, &[u8]) -> bool) {
+        self.step(now).outside_frame(bytes, &mut write);
     }
 
     /// Delivers what was kept back to grow. Call it after each batch of receives: before it returns, nothing waits.
@@ -215,6 +225,7 @@ impl Worker {
             coalescer: &mut self.coalescer,
             unknown: &mut self.unknown,
             unkeyed: None,
+            passing: &mut self.passing,
             scratch: &mut self.scratch,
             lane: self.lane,
             shard: self.shard,
@@ -261,8 +272,8 @@ impl Worker {
     /// Counts a frame that the device of `port` did not take (D37). `len` is what [`Action::Forward`], [`Action::Reply`] or the
     /// length of [`Transmit::frame`] said.
     pub fn undelivered(&mut self, port: PortId, len: usize) {
-        let stray = &self.shared.stray;
-        let meter = self.view.load().plug(port).map_or(stray, |plug| &plug.meter);
+        let nobodys = self.shared.nobodys(port);
+        let meter = self.view.load().plug(port).map_or(nobodys, |plug| &plug.meter);
         meter.count(self.lane, Event::Denied(Denied::QueueFull), len.saturating_sub(vnet::LEN));
     }
 
@@ -297,7 +308,7 @@ impl Worker {
         }
         let mut frame = vec![0; vnet::LEN + ADVERTISEMENT_LEN_MAX];
         frame[..vnet::LEN].copy_from_slice(&VnetHeader::default().to_bytes());
-        // One prefix and one resolver: it always fits.
+        // One prefix, a few resolvers and search domains: it always fits.
         let Ok(len) = ndp::advertise(&plug.port, to, &mut frame[vnet::LEN..]) else { return };
         frame.truncate(vnet::LEN + len);
         plug.meter.count(self.lane, Event::Answered, len);

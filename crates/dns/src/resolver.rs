@@ -45,6 +45,6 @@ impl Resolver {
     /// What the VPC's resolver knows of a name; `None`: it does not answer.
     pub(crate) fn find(&self, vpc: VpcId, key: &str, kind: RecordType) -> Option<Found> {
         let (_, view) = self.views.get(&vpc)?;
-        view.is_on.then(|| view.find(&self.intent.public, key, kind))
+        view.is_on.then(|| view.find(&self.intent, key, kind))
     }
 }

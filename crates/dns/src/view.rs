@@ -14,15 +14,12 @@ use std::sync::Arc;
 
 use hickory_proto::rr::rdata::{A, AAAA, PTR};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use model::intent::VpcSlice;
-use model::names::{self, CloudDomain, CloudName};
-use model::{Cidr, HostedZone, InstanceId, PeeringStatus, PublicPlace, Region, ResourceName, VpcId};
+use model::intent::{Intent, VpcSlice};
+use model::names::{CloudDomain, CloudName};
+use model::{Cidr, HostedZone, InstanceId, NameSuffixes, PeeringStatus, Region, ResourceName, VpcId};
 
 use crate::key::{is_under, name_of};
 use crate::zone::{Found, TTL, Zone, made_up_soa};
-
-/// Public addresses of the cloud, as an intent has them.
-pub(crate) type Public = BTreeMap<Ipv4Addr, Arc<PublicPlace>>;
 
 /// What a VPC's resolver knows.
 #[derive(Clone, Debug)]
@@ -87,33 +84,27 @@ impl View {
         }
     }
 
-    /// What is known of a name.
-    pub(crate) fn find(&self, public: &Public, key: &str, kind: RecordType) -> Found {
-        let domain = names::domain(key).map(|(domain, _)| domain);
-        let length = |domain: CloudDomain| match domain {
-            CloudDomain::Private(region) => region.private_domain().len(),
-            CloudDomain::Public(region) => names::public_domain(region).len(),
-        };
+    /// What is known of a name. `intent`: the public addresses of the cloud, and what its names end with.
+    pub(crate) fn find(&self, intent: &Intent, key: &str, kind: RecordType) -> Found {
+        let domain = intent.names.domain(key).map(|(domain, _)| domain);
+        let length = |domain: CloudDomain| apex_of(&intent.names, domain).len();
         // Of two domains that a name is in, the longer one is the more specific.
         let zone = self.zones.iter().map(|(_, zone)| zone).find(|zone| is_under(key, &zone.key));
         if let Some(zone) = zone.filter(|zone| domain.is_none_or(|domain| zone.key.len() >= length(domain))) {
             return zone.find(key, kind);
         }
         if let Some(domain) = domain {
-            return self.find_cloud(public, key, domain, kind);
+            return self.find_cloud(intent, key, domain, kind);
         }
         if let Some(address) = reverse_address(key) {
-            return self.find_reverse(public, address, key, kind);
+            return self.find_reverse(intent, address, key, kind);
         }
         find_special(key, kind)
     }
 
     /// A name in one of the cloud's own domains: what is not there is nowhere.
-    fn find_cloud(&self, public: &Public, key: &str, domain: CloudDomain, kind: RecordType) -> Found {
-        let apex = match domain {
-            CloudDomain::Private(region) => region.private_domain(),
-            CloudDomain::Public(region) => names::public_domain(region),
-        };
+    fn find_cloud(&self, intent: &Intent, key: &str, domain: CloudDomain, kind: RecordType) -> Found {
+        let apex = apex_of(&intent.names, domain);
         let soa = || name_of(&apex).map(|apex| Box::new(made_up_soa(&apex)));
         if key == apex {
             return match soa().filter(|_| kind == RecordType::SOA) {
@@ -121,11 +112,11 @@ impl View {
                 None => Found::NoData(soa()),
             };
         }
-        let addresses: Option<Vec<IpAddr>> = match names::parse(key) {
+        let addresses: Option<Vec<IpAddr>> = match intent.names.parse(key) {
             Some(CloudName::Ip(region, address)) => self.has_private(region, address).then(|| vec![address.into()]),
             Some(CloudName::Resource(region, id)) => self.resource(region, id),
             Some(CloudName::Public(region, address)) => {
-                self.public(public, region, address).map(|seen| vec![seen.into()])
+                self.public(intent, region, address).map(|seen| vec![seen.into()])
             }
             None => None,
         };
@@ -166,8 +157,8 @@ impl View {
     }
 
     /// Where a public name leads from here (spec 9.4); `None`: the address is nobody's.
-    fn public(&self, public: &Public, region: Region, address: Ipv4Addr) -> Option<Ipv4Addr> {
-        let place = public.get(&address).filter(|place| place.region == region)?;
+    fn public(&self, intent: &Intent, region: Region, address: Ipv4Addr) -> Option<Ipv4Addr> {
+        let place = intent.public.get(&address).filter(|place| place.region == region)?;
         let private = place.holder.as_ref().filter(|holder| {
             let is_own = holder.vpc == self.vpc;
             let is_allowed = || self.peers.iter().any(|peer| peer.vpc == holder.vpc && peer.allows);
@@ -176,10 +167,10 @@ impl View {
         Some(private.map_or(address, |holder| holder.private))
     }
 
-    fn find_reverse(&self, public: &Public, address: Reverse, key: &str, kind: RecordType) -> Found {
+    fn find_reverse(&self, intent: &Intent, address: Reverse, key: &str, kind: RecordType) -> Found {
         let name = match address {
-            Reverse::Whole(IpAddr::V4(address)) => self.name_of_v4(public, address),
-            Reverse::Whole(IpAddr::V6(address)) => self.name_of_v6(address),
+            Reverse::Whole(IpAddr::V4(address)) => self.name_of_v4(intent, address),
+            Reverse::Whole(IpAddr::V6(address)) => self.name_of_v6(&intent.names, address),
             Reverse::Part { is_private: true } => return Found::NoData(None),
             Reverse::Part { is_private: false } => None,
         };
@@ -200,19 +191,19 @@ impl View {
         }
     }
 
-    fn name_of_v4(&self, public: &Public, address: Ipv4Addr) -> Option<String> {
+    fn name_of_v4(&self, intent: &Intent, address: Ipv4Addr) -> Option<String> {
         let own = Some(&self.own).filter(|own| own.addresses.contains(&address));
         let of_peer = |peer: &&PeerView| peer.names.addresses.contains(&address) && peer.shows(address.into());
         let private = own.or_else(|| self.peers.iter().find(of_peer).map(|peer| &peer.names));
         if let Some(names) = private.filter(|_| self.has_names) {
-            return Some(names::private_name(names.region, address));
+            return Some(intent.names.private_name(names.region, address));
         }
-        let place = public.get(&address).filter(|place| place.holder.is_some())?;
-        Some(names::public_name(place.region, address))
+        let place = intent.public.get(&address).filter(|place| place.holder.is_some())?;
+        Some(intent.names.public_name(place.region, address))
     }
 
-    fn name_of_v6(&self, address: Ipv6Addr) -> Option<String> {
-        let named = |names: &Names| Some(names::resource_name(names.region, *names.reverse.get(&address)?));
+    fn name_of_v6(&self, suffixes: &NameSuffixes, address: Ipv6Addr) -> Option<String> {
+        let named = |names: &Names| Some(suffixes.resource_name(names.region, *names.reverse.get(&address)?));
         let of_peers =
             || self.peers.iter().filter(|peer| peer.shows(address.into())).find_map(|peer| named(&peer.names));
         named(&self.own).or_else(of_peers).filter(|_| self.has_names)
@@ -268,6 +259,14 @@ fn peers(slice: &VpcSlice, has_names: bool) -> Vec<PeerView> {
     });
     // Who is not seen at all need not be looked at.
     peers.filter(|peer| peer.allows || peer.is_near).collect()
+}
+
+/// The name that a domain of the cloud's own is under.
+fn apex_of(names: &NameSuffixes, domain: CloudDomain) -> String {
+    match domain {
+        CloudDomain::Private(region) => names.private_domain(region),
+        CloudDomain::Public(region) => names.public_domain(region),
+    }
 }
 
 fn zones(slice: &VpcSlice, before: Option<&View>) -> Vec<(Arc<HostedZone>, Arc<Zone>)> {

@@ -46,6 +46,8 @@ macro_rules! for_each_action {
                 DescribeNetworkInterfacePermissions;
             instance: RunInstances, DescribeInstances, StartInstances, StopInstances, RebootInstances, TerminateInstances, DescribeInstanceStatus, DescribeInstanceAttribute, ModifyInstanceAttribute, DescribeInstanceCreditSpecifications;
             metadata: ModifyInstanceMetadataOptions;
+            metadata_default: GetInstanceMetadataDefaults, ModifyInstanceMetadataDefaults;
+            flow_log_template: GetFlowLogsIntegrationTemplate;
             group: CreateSecurityGroup, DeleteSecurityGroup, DescribeSecurityGroups, DescribeSecurityGroupRules,
                 AuthorizeSecurityGroupIngress, AuthorizeSecurityGroupEgress, RevokeSecurityGroupIngress,
                 RevokeSecurityGroupEgress, ModifySecurityGroupRules, UpdateSecurityGroupRuleDescriptionsIngress,
@@ -151,7 +153,8 @@ fn render(action: &str, reply: &impl Shape, request_id: &str) -> String {
 pub struct Request {
     pub action: Action,
     pub dry_run: bool,
-    /// A digest of the parameters without ClientToken: is a repeated token the same request?
+    /// A digest of what is asked for, without ClientToken and what a query says about who asks: is a repeated token the same
+    /// request?
     pub parameters: u64,
     /// Parameters that EC2's model does not know, and that nobody reads.
     pub unknown: Vec<String>,
@@ -176,6 +179,6 @@ impl Request {
         let dry_run = Option::<bool>::from_query(node.member("DryRun"), "DryRun")?.unwrap_or(false);
         let action = Action::parse(name, node)?;
         let unknown = parameters::check(action.name(), node)?;
-        Ok(Request { action, dry_run, parameters: node.digest_without(&["ClientToken"]), unknown })
+        Ok(Request { action, dry_run, parameters: node.digest_where(parameters::is_what_is_asked), unknown })
     }
 }

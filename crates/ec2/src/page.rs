@@ -1,5 +1,7 @@
 //! Pages of Describe actions (spec 1.3.9): in the order of a stable key; a token says after which key the next page begins.
 
+use model::ResourceId;
+
 use crate::Error;
 
 /// What a request says about paging.
@@ -36,6 +38,17 @@ impl Page<'_> {
         let page: Vec<T> = rest.by_ref().take(size).collect();
         let next = rest.next().and(page.last()).map(|last| encode(&key(last)));
         Ok((page, next))
+    }
+
+    /// The token, if there is one, is from a list of things with ids of this kind: another action's would silently begin in the
+    /// middle.
+    ///
+    /// # Errors
+    /// `InvalidNextToken`.
+    pub fn check<Id: ResourceId>(self) -> Result<(), Error> {
+        let Some(token) = self.next_token else { return Ok(()) };
+        let id = decode(token).and_then(|key| key.parse::<Id>().ok());
+        id.map(|_| ()).ok_or_else(invalid_token)
     }
 }
 
@@ -91,6 +104,14 @@ mod tests {
         fn no_token_panics(token: String) {
             let _ = decode(&token);
         }
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_own_kind() {
+        let check = |key: &str| Page { max_results: None, next_token: Some(&encode(key)) }.check::<model::VpcId>();
+        assert_eq!(check("vpc-0123456789abcdef0"), Ok(()));
+        assert_eq!(check("subnet-0123456789abcdef0").unwrap_err().code, "InvalidNextToken");
+        assert_eq!(Page::default().check::<model::VpcId>(), Ok(()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ input! {
     /// The operator's account is told everything, others their own side.
     ExplainReachability {
         /// An instance, an interface, an address, a private host name or a Name tag; `10.0.0.1@vpc-..` where several VPCs have an address.
+        /// Of many: a subnet, or a block such as `10.0.0.0/24`.
         source: String = "Source",
         /// The same. An address is whoever has it where the packet goes.
         destination: String = "Destination",
@@ -55,6 +56,11 @@ output! {
 
 output! {
     ReachCase {
+        /// Of a set of senders: `10.0.0.4`, or `10.0.0.6-10.0.0.9`. Empty: the one that was asked about.
+        sources: Vec<String> = "Sources",
+        destinations: Vec<String> = "Destinations",
+        /// Nobody that can be seen has these destinations, so that they do not count.
+        vacant: Option<bool> = "Vacant",
         /// `32768-60999`.
         source_ports: Option<String> = "SourcePorts",
         destination_ports: Option<String> = "DestinationPorts",

@@ -224,6 +224,8 @@ service! {
         CreateJoinToken -> JoinTokenResult,
         DescribeHosts -> HostsResult,
         RevokeHost -> RevokedHostResult,
+        RotateAuthority -> AuthorityResult,
+        DescribeAuthority -> AuthorityResult,
         ExplainReachability -> ReachResult,
         CreateBackup -> BackupResult,
     }
@@ -411,6 +413,36 @@ input! {
 output! {
     RevokedHostResult {
         host: String = "Host",
+    }
+}
+
+input! {
+    /// Makes a new key for the authority that certifies hosts; the operator's account asks.
+    RotateAuthority {}
+}
+
+input! { DescribeAuthority {} }
+
+output! {
+    /// The authority that certifies hosts.
+    AuthorityResult {
+        /// The fingerprint of its public key.
+        key: String = "Key",
+        /// `steady`, `announced` or `renewing`.
+        phase: String = "Phase",
+        /// While it is rotated, the one that is to come or the one before.
+        other_key: Option<String> = "OtherKey",
+        /// When the last certificate of the one before expires.
+        until: Option<Time> = "Until",
+        waits_for: Vec<AuthorityHost> = "WaitsFor",
+    }
+}
+
+output! {
+    /// A host that the next step of a rotation waits for.
+    AuthorityHost {
+        host: String = "Host",
+        why: String = "Why",
     }
 }
 

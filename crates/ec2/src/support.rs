@@ -90,6 +90,8 @@ pub const RECORDED: &[&str] = &[
     "DescribeVpcClassicLinkDnsSupport",
     "DescribeVpcBlockPublicAccessOptions",
     "ModifyVpcBlockPublicAccessOptions",
+    // Nobody runs the template here.
+    "GetFlowLogsIntegrationTemplate",
     // No VPN ends here.
     "CreateVpnGateway",
     "DeleteVpnGateway",
@@ -160,7 +162,8 @@ groups! {
         StartInstances, StopInstances, RebootInstances, DescribeInstanceTypeOfferings, CreateKeyPair,
         DeleteKeyPair, DescribeKeyPairs, ImportKeyPair, GetConsoleOutput, ModifyInstanceMetadataOptions,
         ModifyInstanceCreditSpecification, MonitorInstances, UnmonitorInstances, DescribeImageAttribute,
-        RegisterImage, DeregisterImage, ModifyInstanceMaintenanceOptions, ModifyPrivateDnsNameOptions;
+        RegisterImage, DeregisterImage, ModifyInstanceMaintenanceOptions, ModifyPrivateDnsNameOptions,
+        GetInstanceMetadataDefaults, ModifyInstanceMetadataDefaults;
     2 "Defaults and VPC extras":
         CreateDefaultVpc, CreateDefaultSubnet, ModifyVpcTenancy, CreateSubnetCidrReservation,
         DeleteSubnetCidrReservation, GetSubnetCidrReservations, AssociateSecurityGroupVpc,

@@ -82,6 +82,8 @@ impl Xml {
                 '>' => self.out.push_str("&gt;"),
                 '"' => self.out.push_str("&quot;"),
                 '\t' | '\n' => self.out.push(letter),
+                // Written as it is, a reader would make a line feed of it (XML 1.0, 2.11).
+                '\r' => self.out.push_str("&#13;"),
                 // XML 1.0 has no way to write these: a user's text must not make the document unreadable.
                 control if control < ' ' || ['\u{fffe}', '\u{ffff}'].contains(&control) => self.out.push('\u{fffd}'),
                 other => self.out.push(other),

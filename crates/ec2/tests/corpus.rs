@@ -2,13 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test reads its corpus from disk")]
 
-use std::fs;
-use std::path::Path;
+#[path = "../../../fuzz/replay.rs"]
+#[expect(dead_code, reason = "this corpus has no seeds")]
+mod replay;
 
 use proptest::prelude::*;
-
-/// What the folder may hold, finds of the fuzzer included, so that a replay stays quick.
-const FILES_MAX: usize = 200;
 
 fn run(input: &[u8]) {
     ec2::fuzz::query(input, |document| {
@@ -18,20 +16,7 @@ fn run(input: &[u8]) {
 
 #[test]
 fn every_file_of_the_corpus_passes_the_harness() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/query");
-    let entries =
-        fs::read_dir(&folder).unwrap_or_else(|error| panic!("the corpus `{}` is missing: {error}", folder.display()));
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
-    files.sort();
-    assert!(
-        (20..=FILES_MAX).contains(&files.len()),
-        "{} files: minimise the corpus with `cargo fuzz cmin query`",
-        files.len()
-    );
-    for file in files {
-        println!("{}", file.display());
-        run(&fs::read(file).expect("a readable file"));
-    }
+    replay::Corpus::of("query").replay(20..=200, run);
 }
 
 /// Names and values as clients write them, and as they do not.

@@ -44,7 +44,34 @@ pub fn checks(directory: &Path) -> Vec<Check> {
     checks.extend(in_child("tap", directory));
     checks.extend(in_child("sandbox", directory));
     checks.push(open_files());
+    checks.push(forwarding());
     checks
+}
+
+/// Whether packets of IPv4 that are for others are sent on, in the network namespace of the calling thread.
+#[must_use]
+pub fn forwards_ipv4() -> bool {
+    is_on("/proc/sys/net/ipv4/ip_forward")
+}
+
+/// The same of IPv6.
+#[must_use]
+pub fn forwards_ipv6() -> bool {
+    is_on("/proc/sys/net/ipv6/conf/all/forwarding")
+}
+
+fn is_on(path: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| !matches!(text.trim(), "" | "0"))
+}
+
+/// Only for those who want packets to leave the cloud.
+fn forwarding() -> Check {
+    let word = |is_on| if is_on { "on" } else { "off" };
+    let (ipv4, ipv6) = (forwards_ipv4(), forwards_ipv6());
+    let detail = format!("IPv4 {}, IPv6 {}", word(ipv4), word(ipv6));
+    let remedy = "only for `--uplink`, where packets leave the cloud: `sysctl -w net.ipv4.ip_forward=1`, and for IPv6 \
+                  `sysctl -w net.ipv6.conf.all.forwarding=1`";
+    optional("forwarding", ipv4, detail, remedy)
 }
 
 /// Entry of the hidden helper `doctor-probe`.

@@ -131,6 +131,17 @@ impl SharedMemory {
         Ok((memory, found))
     }
 
+    /// The seed of the file there, which another process may hold or replace: a guess at what [`SharedMemory::open`] will find.
+    pub fn seed_at(path: &Path) -> Option<u64> {
+        use std::os::unix::fs::FileExt;
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).ok()?;
+        let word = |at: usize| {
+            let mut bytes = [0; 8];
+            file.read_exact_at(&mut bytes, at as u64 * 8).ok().map(|()| u64::from_ne_bytes(bytes))
+        };
+        (word(AT_MAGIC)? == MAGIC).then(|| word(AT_SEED))?
+    }
+
     /// The seed that the file was begun with.
     pub fn seed(&self) -> u64 {
         self.mapped.words()[AT_SEED].load(Ordering::Acquire)

@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
+use crate::metadata::MetadataDefaults;
 use crate::{AccountId, SecurityGroupId, Tags, Time, VpcId};
 
 /// An account's own switches in a region.
@@ -14,12 +15,19 @@ pub struct AccountRegion {
     pub default_vpc_made: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_public_access: Option<BlockPublicAccess>,
+    #[serde(default, skip_serializing_if = "MetadataDefaults::is_default")]
+    pub metadata_defaults: MetadataDefaults,
 }
 
 impl AccountRegion {
     /// One that has done nothing yet.
     pub fn new(account: AccountId) -> AccountRegion {
-        AccountRegion { account, default_vpc_made: None, block_public_access: None }
+        AccountRegion {
+            account,
+            default_vpc_made: None,
+            block_public_access: None,
+            metadata_defaults: MetadataDefaults::default(),
+        }
     }
 }
 

@@ -19,6 +19,9 @@ pub struct OutboxEntry {
     pub sequence: u64,
     pub to: Region,
     pub message: Message,
+    /// It leaves no earlier: where a cloud takes as long as AWS does. What is said later of the same peering waits behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Time>,
 }
 
 /// Each message carries all that the receiver needs; receiving it twice is receiving it once.
@@ -72,6 +75,25 @@ pub enum Message {
         peering: PeeringId,
         mirror: Mirror,
     },
+}
+
+impl Message {
+    /// Which peering it is about.
+    pub fn peering(&self) -> PeeringId {
+        match self {
+            Message::Request { peering } => peering.id,
+            Message::Pending { peering }
+            | Message::Refused { peering }
+            | Message::Accepted { peering, .. }
+            | Message::Provisioned { peering }
+            | Message::Rejected { peering, .. }
+            | Message::Expired { peering }
+            | Message::Deleted { peering, .. }
+            | Message::DeletedToo { peering }
+            | Message::Changed { peering, .. }
+            | Message::Mirror { peering, .. } => *peering,
+        }
+    }
 }
 
 /// What a region knows of a VPC in another region, because one of its own is peered with it.

@@ -239,6 +239,15 @@ fields! {
     RejectReason "reject-reason" 8;
     ResourceId "resource-id" 9;
     EncryptionStatus "encryption-status" 10;
+    InstanceTag "instance-tag" 11;
+    InterfaceTag "interface-tag" 11;
+    AsgTag "asg-tag" 11;
+    InterfaceType "interface-type" 11;
+    NextHopInterfaceId "next-hop-interface-id" 11;
+    NextHopSubnetId "next-hop-subnet-id" 11;
+    NextHopAzId "next-hop-az-id" 11;
+    NextHopVpcId "next-hop-vpc-id" 11;
+    NextHopInterfaceType "next-hop-interface-type" 11;
     PeerwayReason "peerway-reason" 0;
     PeerwayRule "peerway-rule" 0;
 }

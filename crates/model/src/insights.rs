@@ -253,6 +253,7 @@ findings! {
         route: Option<RouteUsed>,
         network_interface: Option<Component>,
         internet_gateway: Option<Component>,
+        nat_gateway: Option<Component>,
         peering: Option<Component>,
         subnet: Option<Component>,
         vpc: Option<Component>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, HostId, ImageId, InstanceId, MetadataOptions, PrivateDnsNameOptions, ReservationId, SubnetId, Tags,
-    Time, VpcId, Zone,
+    Time, Volume, VpcId, Zone,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,6 +87,9 @@ pub struct Instance {
     pub private_dns: PrivateDnsNameOptions,
     #[serde(default, skip_serializing_if = "InstanceOptions::is_default")]
     pub options: InstanceOptions,
+    /// The root volume first; none of an instance that was made before they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
     /// Grows with every start, so that a host knows a restart from a running one.
     pub starts: u32,
     pub tags: Tags,
@@ -115,6 +118,15 @@ pub struct InstanceOptions {
     /// `simple`, once it was set; it cannot be unset.
     #[serde(default)]
     pub sriov_net_support: Option<String>,
+    /// The ARN of an instance profile. Instances get no credentials of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_profile: Option<String>,
+    /// Cores, and threads of each; an instance has its host's processors all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<(u32, u32)>,
+    /// `open`, `none` or `capacity-reservations-only`; `None`: open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_preference: Option<String>,
 }
 
 impl InstanceOptions {

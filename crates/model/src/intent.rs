@@ -83,4 +83,11 @@ pub struct Intent {
     /// The IPv6 addresses of all VPCs that have an Internet gateway; empty where none of this host's VPCs has one.
     #[serde(default)]
     pub public_ipv6: BTreeMap<Ipv6Addr, Arc<PublicIpv6>>,
+    /// What the cloud's own names end with.
+    #[serde(default, skip_serializing_if = "is_aws")]
+    pub names: Arc<NameSuffixes>,
+}
+
+fn is_aws(names: &Arc<NameSuffixes>) -> bool {
+    names.is_aws()
 }

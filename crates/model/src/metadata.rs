@@ -29,3 +29,26 @@ impl MetadataOptions {
         *self == MetadataOptions::default()
     }
 }
+
+/// What an account chose for its instances in a region; `None`: nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataDefaults {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires_token: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop_limit: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_enabled: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shows_tags: Option<bool>,
+    /// No instance may be told to do without a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforces_token: Option<bool>,
+}
+
+impl MetadataDefaults {
+    /// Nobody chose anything.
+    pub fn is_default(&self) -> bool {
+        *self == MetadataDefaults::default()
+    }
+}

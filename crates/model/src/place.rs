@@ -86,14 +86,6 @@ impl Region {
             short
         })
     }
-
-    /// The domain of private names: `ec2.internal` in us-east-1, else `<region>.compute.internal` (spec 2.6).
-    pub fn private_domain(&self) -> String {
-        match self.as_str() {
-            "us-east-1" => "ec2.internal".into(),
-            region => format!("{region}.compute.internal"),
-        }
-    }
 }
 
 impl FromStr for Region {

@@ -138,7 +138,7 @@ macro_rules! registry {
     };
 }
 
-/// There is one clock in a World.
+/// There is one clock in a World, and one choice of suffixes.
 pub type Only = u8;
 
 registry! {
@@ -164,6 +164,7 @@ registry! {
     Role, roles, RoleArn, "role", |v| v.arn.clone();
     ClientToken, client_tokens, ClientTokenKey, "client-token", |v| v.key.clone();
     Clock, clock, Only, "clock", |_v| 0;
+    NameSuffixes, name_suffixes, Only, "name-suffixes", |_v| 0;
     Host, hosts, HostId, "host", |v| v.id;
     PrefixList, prefix_lists, PrefixListId, "prefix-list", |v| v.id;
     InterfacePermission, interface_permissions, InterfacePermissionId, "network-interface-permission", |v| v.id;
@@ -179,6 +180,7 @@ registry! {
     SecurityGroupVpcs, security_group_vpcs, SecurityGroupId, "security-group-vpcs", |v| v.group;
     AccountRegion, account_regions, AccountId, "account-region", |v| v.account;
     LogGroup, log_groups, String, "log-group", |v| LogGroup::key(v.owner, &v.name);
+    Passage, passages, String, "passage", |v| v.subject.clone();
 }
 
 /// One change of a World, as data.

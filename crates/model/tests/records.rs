@@ -14,6 +14,7 @@ use model::insights::{
     AclRule, Component, Explanation, Findings, PacketHeader, PathComponent, PathEnd, PathFilter, PathResource,
     PortRange,
 };
+use model::metadata::MetadataDefaults;
 use model::peering::REQUEST_LIFE;
 use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, RouteTableAssociation, SubnetIpv6};
 use model::*;
@@ -226,6 +227,7 @@ fn instance() -> Instance {
             enable_resource_name_dns_aaaa_record: true,
         },
         options: InstanceOptions { monitoring: true, ..InstanceOptions::default() },
+        volumes: vec![volume()],
         starts: 1,
         tags: tags(),
     }
@@ -487,9 +489,31 @@ fn reservation() -> SubnetCidrReservation {
     }
 }
 
+fn volume() -> Volume {
+    Volume {
+        id: id(1),
+        device: "/dev/xvda".into(),
+        size: 8,
+        kind: "gp3".into(),
+        iops: Some(3000),
+        throughput: Some(125),
+        encrypted: false,
+        kms_key: None,
+        snapshot: Some("snap-00000000000000001".into()),
+        delete_on_termination: true,
+        tags: tags(),
+    }
+}
+
 fn account_region() -> AccountRegion {
     let block_public_access = Some(BlockPublicAccess { mode: "block-ingress".into(), changed: now() });
-    AccountRegion { account: owner(), default_vpc_made: Some(now()), block_public_access }
+    let metadata_defaults = MetadataDefaults { requires_token: Some(true), ..MetadataDefaults::default() };
+    AccountRegion { account: owner(), default_vpc_made: Some(now()), block_public_access, metadata_defaults }
+}
+
+fn name_suffixes() -> NameSuffixes {
+    let public = Suffixes::aws_public().chosen(None, Some("cloud.example".parse().unwrap()));
+    NameSuffixes::new(Suffixes::aws_private(), public).unwrap()
 }
 
 fn log_group() -> LogGroup {
@@ -533,12 +557,13 @@ fn one_of_each() -> Vec<Resource> {
         Resource::NetworkInsightsAnalysis(Arc::new(insights_analysis())),
         Resource::Peering(peering()),
         Resource::Mirror(Arc::new(mirror())),
-        Resource::OutboxEntry(Arc::new(OutboxEntry { sequence: 3, to: region(), message: request })),
+        Resource::OutboxEntry(Arc::new(OutboxEntry { sequence: 3, to: region(), message: request, held: None })),
         Resource::AccessKey(Arc::new(access_key())),
         Resource::Account(Arc::new(Account { id: owner(), name: "network".into(), created: now() })),
         Resource::Role(Arc::new(role())),
         Resource::ClientToken(Arc::new(client_token())),
         Resource::Clock(Arc::new(Clock { ahead_ms: 1000 })),
+        Resource::NameSuffixes(Arc::new(name_suffixes())),
         Resource::Host(Arc::new(Host {
             id: "local".parse().unwrap(),
             underlay: "198.18.0.1:4500".parse().unwrap(),
@@ -571,6 +596,12 @@ fn one_of_each() -> Vec<Resource> {
         Resource::SecurityGroupVpcs(Arc::new(SecurityGroupVpcs { group: id(1), owner: owner(), vpcs: [id(2)].into() })),
         Resource::AccountRegion(Arc::new(account_region())),
         Resource::LogGroup(Arc::new(log_group())),
+        Resource::Passage(Arc::new(Passage {
+            subject: "nat-00000000000000001".into(),
+            owner: owner(),
+            phase: Phase::Deleting,
+            until: now(),
+        })),
     ]
 }
 

@@ -27,6 +27,9 @@ pub struct ApiPortOptions {
     /// Which requests are written to audit.jsonl in the data directory
     #[arg(long, value_enum, default_value_t = Audit::All)]
     pub audit: Audit,
+    /// Connections that one source address (IPv6: one /64) may hold at a time, of 1,024 [default: 512]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub connections_per_source: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -58,7 +61,8 @@ impl ApiPortOptions {
             Audit::Changes => AuditScope::Changes,
             Audit::Off => AuditScope::Off,
         };
-        Ok(ApiOptions { tls, names: self.api_name.clone(), audit })
+        let connections_per_source = self.connections_per_source.map_or(server::CONNECTIONS_PER_SOURCE, usize::from);
+        Ok(ApiOptions { tls, names: self.api_name.clone(), audit, connections_per_source })
     }
 }
 

@@ -107,6 +107,11 @@ impl Capture {
             Ok(answer) => summary(answer),
             // Whoever read it has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(CaptureSummary::default()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                bail!(
+                    "the capture broke off: the agent ended; what it had shown by then is there, and nothing after it"
+                )
+            }
             Err(error) => Err(error).context("the capture broke off"),
         }
     }

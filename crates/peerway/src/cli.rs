@@ -71,6 +71,9 @@ pub enum Command {
     /// See which hosts joined, and cut one off.
     #[command(subcommand)]
     Host(HostCommand),
+    /// Replace the key of the authority that certifies hosts, while packets go on.
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Write the state of all regions and the cloud's keys into a directory, while it runs or not.
     Backup(BackupOptions),
     /// Make a data directory of a backup.
@@ -118,6 +121,8 @@ pub struct UpOptions {
     #[arg(long)]
     pub no_default_vpc: bool,
     #[command(flatten)]
+    pub timing: crate::timing::TimingOptions,
+    #[command(flatten)]
     pub api: crate::api_port::ApiPortOptions,
     #[command(flatten)]
     pub quotas: crate::quotas::QuotaOptions,
@@ -125,6 +130,8 @@ pub struct UpOptions {
     /// 192.0.2.0/24]
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = public_pool)]
     pub public_pool: Vec<Ipv4Cidr>,
+    #[command(flatten)]
+    pub names: crate::names::NameOptions,
     /// Milliseconds that an answer waits for packets to follow it
     #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
     pub wait: u64,
@@ -137,6 +144,10 @@ pub struct UpOptions {
     /// Who is asked about names that are not this cloud's, such as 192.0.2.53; without it they are refused
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = dns_upstream)]
     pub dns_upstream: Option<SocketAddr>,
+    /// Let packets leave the cloud, and come in for its public addresses, by a device of this name that the agent makes and the host
+    /// forwards through, such as peerway0; without it nothing leaves
+    #[arg(long, value_name = "DEVICE", value_parser = uplink)]
+    pub uplink: Option<String>,
     /// Where Prometheus reads metrics, or off [default: 127.0.0.1:9477, if it is free]
     #[arg(long, value_name = "ADDRESS|off", env = "PEERWAY_METRICS", hide_env_values = true)]
     pub metrics: Option<Place>,
@@ -169,9 +180,13 @@ pub enum Offload {
 #[command(after_help = "Examples:
   peerway demo
   peerway demo --hosts 3             the same, with every packet between hosts sealed
+  peerway demo --story names         one host name: public before the peering, private after it
   peerway demo --output json
   peerway demo --keep                leave it running, to look around with peerway exec and the AWS CLI")]
 pub struct DemoOptions {
+    /// What is played
+    #[arg(long, value_enum, default_value_t = Story::Peering)]
+    pub story: Story,
     /// How to print the outcome
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -183,6 +198,14 @@ pub struct DemoOptions {
     /// Where its state is kept [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Story {
+    /// The mission: a peering of two accounts in two regions, from the request to its end
+    Peering,
+    /// One public host name, before and after a peering that allows DNS resolution, and as whom the server sees who calls
+    Names,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -225,6 +248,9 @@ pub struct StatusOptions {
     /// The links to other hosts instead: cipher, age of the keys, what was sealed, opened and refused
     #[arg(long, conflicts_with = "drops")]
     pub links: bool,
+    /// The ways out of the cloud instead: what left and came in, and what was refused
+    #[arg(long, conflicts_with_all = ["drops", "links"])]
+    pub uplink: bool,
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }
@@ -414,6 +440,8 @@ pub struct ServerOptions {
     #[arg(long)]
     pub no_default_vpc: bool,
     #[command(flatten)]
+    pub timing: crate::timing::TimingOptions,
+    #[command(flatten)]
     pub api: crate::api_port::ApiPortOptions,
     /// Refuse parameters that EC2 does not know, which are ignored and logged otherwise
     #[arg(long)]
@@ -424,6 +452,8 @@ pub struct ServerOptions {
     /// 192.0.2.0/24]
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = public_pool)]
     pub public_pool: Vec<Ipv4Cidr>,
+    #[command(flatten)]
+    pub names: crate::names::NameOptions,
     /// Milliseconds that an answer waits for packets to follow it
     #[arg(long, value_name = "MS", default_value_t = 1000, env = "PEERWAY_WAIT", hide_env_values = true)]
     pub wait: u64,
@@ -465,6 +495,10 @@ pub struct AgentOptions {
     /// Who is asked about names that are not this cloud's, such as 192.0.2.53; without it they are refused
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = dns_upstream)]
     pub dns_upstream: Option<SocketAddr>,
+    /// Let packets leave the cloud, and come in for its public addresses, by a device of this name that the agent makes and the host
+    /// forwards through, such as peerway0; without it nothing leaves
+    #[arg(long, value_name = "DEVICE", value_parser = uplink)]
+    pub uplink: Option<String>,
     /// Where Prometheus reads metrics, or off [default: 127.0.0.1:9478, if it is free]
     #[arg(long, value_name = "ADDRESS|off", env = "PEERWAY_METRICS", hide_env_values = true)]
     pub metrics: Option<Place>,
@@ -512,6 +546,27 @@ pub enum HostCommand {
     Clear(HostClearOptions),
 }
 
+#[derive(Clone, Debug, Subcommand)]
+pub enum CaCommand {
+    /// Show which key certifies, and which hosts a rotation waits for.
+    Show(OperatorOptions),
+    /// Make a new key: hosts are told to believe it, then it certifies, and when all have renewed the old one is believed no more.
+    Rotate(CaRotateOptions),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:
+  peerway ca rotate
+  peerway ca rotate --wait 10m
+  peerway ca show")]
+pub struct CaRotateOptions {
+    /// How long to wait for the end, such as 90s, 10m or 1h; the rotation goes on all the same
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
+    pub wait: i32,
+    #[command(flatten)]
+    pub operator: OperatorOptions,
+}
+
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example:\n  peerway host revoke host-1")]
 pub struct HostRevokeOptions {
@@ -555,6 +610,15 @@ pub fn completions(shell: clap_complete::Shell) {
 fn dns_upstream(text: &str) -> Result<SocketAddr, String> {
     let whole = text.parse().or_else(|_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 53)));
     whole.map_err(|_| format!("`{text}` is not an address such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353"))
+}
+
+/// A name that the kernel takes for a network device.
+fn uplink(text: &str) -> Result<String, String> {
+    let is_odd = |b: u8| b.is_ascii_whitespace() || b.is_ascii_control() || matches!(b, b'/' | b':' | b'%');
+    let is_name = (1..16).contains(&text.len()) && !text.bytes().any(is_odd) && !matches!(text, "." | "..");
+    is_name.then(|| text.to_owned()).ok_or_else(|| {
+        format!("`{text}` is not a name for a device: 1 to 15 bytes without `/`, `:`, `%` and spaces, such as peerway0")
+    })
 }
 
 /// A block whose addresses can stand for others on the internet.
@@ -604,6 +668,16 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
         assert!("eth0".parse::<Target>().is_err_and(|error| error.contains("underlay")));
+    }
+
+    #[test]
+    fn an_uplink_is_a_device_that_can_be() {
+        for good in ["peerway0", "up", "fifteen-bytes-x"] {
+            assert_eq!(uplink(good).as_deref(), Ok(good));
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "tap%d", "eth0:1", "sixteen-bytes-xx"] {
+            assert!(uplink(bad).is_err_and(|error| error.contains("peerway0")), "{bad:?}");
+        }
     }
 
     #[test]

@@ -255,6 +255,7 @@ fn options(action: &str, parameters: &Tree<'_>) -> Vec<(String, String)> {
             ("MaxCount", Tree::Text(count)) if action == "RunInstances" => options.push(("count".into(), quote(count))),
             ("GroupDescription", Tree::Text(text)) => options.push(("description".into(), quote(text))),
             (name, Tree::Text(text)) => options.push((kebab(name), quote(text))),
+            (name, Tree::Members(_)) if !tree.is_list() => options.push((kebab(name), quote(&tree.pairs()))),
             (name, Tree::Members(items)) => {
                 let items: Vec<_> = items.iter().map(|(_, item)| quote(&item.pairs())).collect();
                 options.push((kebab(&member_name(name, tree)), items.join(" ")));
@@ -337,6 +338,15 @@ mod tests {
                 "RunInstances",
                 &[("ImageId", "ami-1"), ("MinCount", "2"), ("MaxCount", "2"), ("SecurityGroupId.1", "sg-1")],
                 "run-instances --image-id ami-1 --count 2 --security-group-ids sg-1",
+            ),
+            (
+                "ModifyVpcPeeringConnectionOptions",
+                &[
+                    ("VpcPeeringConnectionId", "pcx-1"),
+                    ("AccepterPeeringConnectionOptions.AllowDnsResolutionFromRemoteVpc", "true"),
+                ],
+                "modify-vpc-peering-connection-options --vpc-peering-connection-id pcx-1 --accepter-peering-connection-options \
+                 AllowDnsResolutionFromRemoteVpc=true",
             ),
             (
                 "CreateSecurityGroup",

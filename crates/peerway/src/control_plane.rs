@@ -32,9 +32,11 @@ pub fn run(options: &ServerOptions) -> anyhow::Result<ExitCode> {
         allow_clock: false,
         strict: options.strict,
         default_vpc: !options.no_default_vpc,
+        timing: options.timing.realistic_timing,
         quotas: limits.all,
         account_quotas: limits.accounts,
         public_pools: options.public_pool.clone(),
+        name_suffixes: options.names.suffixes()?,
         wait: Duration::from_millis(options.wait),
     };
     up::runtime()?.block_on(async {

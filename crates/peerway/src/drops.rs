@@ -264,6 +264,7 @@ mod tests {
             path_mtu: 0,
             strays: vec![stray],
             tracked: agent::TrackedStatus::default(),
+            uplink: None,
             revisions: std::collections::BTreeMap::new(),
         }
     }

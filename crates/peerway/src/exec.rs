@@ -20,9 +20,9 @@ pub fn run(options: &ExecOptions) -> anyhow::Result<ExitCode> {
         terminal: options.terminal,
     };
     match agent::exec(dir, options.instance, exec) {
-        Ok(Answer::Exited(code)) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(125))),
-        Ok(Answer::Refused(why)) => bail!("{why}"),
-        Ok(_) => bail!("the agent answered another question"),
+        Ok(Ok(code)) => Ok(ExitCode::from(code)),
+        Ok(Err(Answer::Refused(why))) => bail!("{why}"),
+        Ok(Err(_)) => bail!("the agent answered another question"),
         Err(error) => Err(host::explain_no_agent(error, dir)),
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use linux::underlay::{HostPlace, Underlay};
-use model::{HostId, Ipv4Cidr, Region};
+use model::{HostId, Ipv4Cidr, NameSuffixes, Region};
 use server::Carriers;
 
 use crate::cli::{HostsOptions, Offload};
@@ -31,12 +31,17 @@ pub struct Plan {
     pub allow_clock: bool,
     pub strict: bool,
     pub default_vpc: bool,
+    pub timing: Option<server::Timing>,
     pub quotas: Limits,
     pub public_pools: Vec<Ipv4Cidr>,
+    /// `None`: as they were chosen before.
+    pub name_suffixes: Option<Arc<NameSuffixes>>,
     pub wait: Duration,
     pub queues: usize,
     pub allow_esp_keys: bool,
     pub dns_upstream: Option<SocketAddr>,
+    /// Of the only host.
+    pub uplink: Option<String>,
     pub hosts: HostsOptions,
     /// `None`: where metrics are by default, if that is free.
     pub metrics: Option<metrics::Place>,
@@ -175,9 +180,11 @@ impl Prepared {
             allow_clock: plan.allow_clock,
             strict: plan.strict,
             default_vpc: plan.default_vpc,
+            timing: plan.timing,
             quotas: plan.quotas.all,
             account_quotas: plan.quotas.accounts.clone(),
             public_pools: plan.public_pools.clone(),
+            name_suffixes: plan.name_suffixes.clone(),
             wait: plan.wait,
         };
         let server = server::Server::start(listener, options).await?;
@@ -207,6 +214,9 @@ impl Plan {
         if self.hosts.hosts == 1 {
             let host = HOST.parse().context("the host's name")?;
             return Ok((vec![Place { host, data: self.data.join(HOST_DIR), underlay: None }], None));
+        }
+        if self.uplink.is_some() {
+            bail!("simulated hosts have no way out: --uplink goes with one host, that is without --hosts");
         }
         let mtu = self.hosts.underlay_mtu;
         let address = |n: u16| IpAddr::from(Ipv4Addr::from_bits(UNDERLAY.to_bits() + u32::from(n)));
@@ -241,6 +251,7 @@ fn start_agent(plan: &Plan, place: Place, server: &server::Server) -> anyhow::Re
         underlay: place.underlay,
         allow_esp_keys: plan.allow_esp_keys,
         dns_upstream: plan.dns_upstream,
+        uplink: plan.uplink.clone(),
         lifetime: agent::Lifetime::EndWithAgent,
     };
     let host = options.host;

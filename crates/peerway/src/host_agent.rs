@@ -47,6 +47,7 @@ pub fn run(options: &AgentOptions) -> anyhow::Result<ExitCode> {
         underlay: Some(underlay.clone()),
         allow_esp_keys: options.allow_esp_keys,
         dns_upstream: options.dns_upstream,
+        uplink: options.uplink.clone(),
         lifetime: if options.end_instances { Lifetime::EndWithAgent } else { Lifetime::OutliveAgent },
     };
     up::warn_of_keys(options.allow_esp_keys);
@@ -80,10 +81,16 @@ pub fn run(options: &AgentOptions) -> anyhow::Result<ExitCode> {
             tokio::select! {
                 _ = interrupt.recv() => break None,
                 _ = terminate.recv() => break None,
-                _ = hangup.recv() => match successor(&lock).await {
-                    Ok(successor) => break Some(successor),
-                    Err(error) => tracing::error!(error = format!("{error:#}"), "no other agent can go on; this one does"),
-                },
+                _ = hangup.recv() => {
+                    notify::reloading();
+                    match successor(&lock).await {
+                        Ok(successor) => break Some(successor),
+                        Err(error) => {
+                            notify::ready();
+                            tracing::error!(error = format!("{error:#}"), "no other agent can go on; this one does");
+                        }
+                    }
+                }
             }
         };
         metrics.into_iter().for_each(Endpoint::stop);

@@ -5,6 +5,7 @@ mod actions;
 mod agents;
 mod api_port;
 mod backup;
+mod ca;
 mod capture;
 mod cli;
 mod client;
@@ -21,6 +22,7 @@ mod hosts;
 mod https;
 mod key;
 mod metrics;
+mod names;
 mod notify;
 mod operator;
 mod quotas;
@@ -28,6 +30,7 @@ mod reach;
 mod status;
 mod support_bundle;
 mod table;
+mod timing;
 mod token;
 mod up;
 
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Host(HostCommand::List(options)) => hosts::list(&options),
         Command::Host(HostCommand::Revoke(options)) => hosts::revoke(&options),
         Command::Host(HostCommand::Clear(options)) => hosts::clear(&options),
+        Command::Ca(command) => ca::run(&command),
         Command::Backup(options) => backup::make(&options),
         Command::Restore(options) => backup::restore(&options),
         Command::Gc(options) => gc::run(&options),

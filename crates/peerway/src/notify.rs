@@ -6,12 +6,21 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use rustix::time::{ClockId, Timespec};
+
 /// Where the service manager listens; unset: nobody does.
 const SOCKET: &str = "NOTIFY_SOCKET";
 
 /// It is up.
 pub fn ready() {
     say("READY=1");
+}
+
+/// It is about to go on as another process; [`ready`] ends this, be it that one's or this one's.
+pub fn reloading() {
+    let Timespec { tv_sec, tv_nsec } = rustix::time::clock_gettime(ClockId::Monotonic);
+    // As the service manager reads the same clock, in microseconds, to tell this reload from an earlier one.
+    say(&format!("RELOADING=1\nMONOTONIC_USEC={}", tv_sec * 1_000_000 + tv_nsec / 1000));
 }
 
 /// Another process goes on for it.

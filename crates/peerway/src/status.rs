@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use agent::{HostStatus, InstanceStatus, LinkDirection};
+use agent::{HostStatus, InstanceStatus, LinkDirection, UplinkStatus};
 use serde::Serialize;
 
 use crate::agents;
@@ -34,6 +34,14 @@ pub fn run(options: &StatusOptions) -> anyhow::Result<ExitCode> {
     let instances: Vec<&InstanceStatus> = hosts.iter().flat_map(|host| &host.instances).collect();
     let filter = Filter { of: options.of, reason: options.reason };
     let drops = if options.drops { drops::drops(&hosts, &filter) } else { Vec::new() };
+    if options.uplink {
+        let uplinks: Vec<&UplinkStatus> = hosts.iter().filter_map(|host| host.uplink.as_ref()).collect();
+        match options.output {
+            Output::Json => print_json(&uplinks)?,
+            Output::Table => print_uplinks(&uplinks),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     match (options.output, options.links) {
         (Output::Json, true) => print_json(&hosts.iter().flat_map(links_of).collect::<Vec<_>>())?,
         (Output::Json, false) if options.drops => print_json(&drops)?,
@@ -94,6 +102,36 @@ fn print_instances(instances: &[&InstanceStatus], has_hosts: bool) {
             row.extend(has_hosts.then(|| instance.host.to_string()));
             table.row(&row);
         }
+    }
+    print!("{table}");
+}
+
+fn print_uplinks(uplinks: &[&UplinkStatus]) {
+    if uplinks.is_empty() {
+        println!("nothing leaves this cloud here: no agent was started with --uplink");
+        return;
+    }
+    let mut table =
+        Table::new(&["host", "device", "forwarding", "left", "came in", "dropped", "public addresses here"]);
+    for uplink in uplinks {
+        let dropped: Vec<String> =
+            uplink.drops.iter().map(|(reason, _, packets)| format!("{packets} {reason}")).collect();
+        let forwarding = match uplink.forwards {
+            (true, true) => "IPv4, IPv6",
+            (true, false) => "IPv4",
+            (false, true) => "IPv6",
+            (false, false) => "off: nothing leaves",
+        };
+        let addresses: Vec<String> = uplink.addresses.iter().map(ToString::to_string).collect();
+        table.row(&[
+            uplink.host.to_string(),
+            uplink.device.clone(),
+            forwarding.into(),
+            uplink.sent.0.to_string(),
+            uplink.received.0.to_string(),
+            if dropped.is_empty() { "0".into() } else { dropped.join(", ") },
+            addresses.join(" "),
+        ]);
     }
     print!("{table}");
 }

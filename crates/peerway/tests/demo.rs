@@ -121,11 +121,15 @@ fn watch(place: &Place, command: &mut Command) -> Output {
 
 /// The one document on standard output, all of it well.
 fn story(output: &Output) -> Value {
+    story_of(output, 16)
+}
+
+fn story_of(output: &Output, count: usize) -> Value {
     let told = || format!("{}\n{}", text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{}", told());
     let story: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}:\n{}", told()));
     let steps = story["steps"].as_array().expect("steps");
-    assert_eq!(steps.len(), 16, "{}", told());
+    assert_eq!(steps.len(), count, "{}", told());
     assert!(story["ok"] == true && steps.iter().all(|step| step["ok"] == true), "{}", told());
     story
 }
@@ -172,11 +176,42 @@ fn on_three_hosts_it_is_the_same_story() {
     place.assert_nothing_left(&instances(&story));
 }
 
+/// One host name, public before the peering and private after it; on three hosts, so that both ways are sealed.
+#[test]
+fn the_story_of_a_name_is_as_expected_and_leaves_nothing() {
+    let place = Place::new(0);
+    let words = ["demo", "--story", "names", "--hosts", "3", "--output", "json"];
+    let output = watch(&place, &mut place.command(&words));
+    let story = story_of(&output, 11);
+    let told = text(&output.stdout);
+    for part in [
+        "modify-vpc-peering-connection-options",
+        "--accepter-peering-connection-options AllowDnsResolutionFromRemoteVpc=true",
+        "--enable-dns-hostnames Value=true",
+        "-- curl -s -m 5 http://ec2-",
+        ".eu-west-1.compute.amazonaws.com/",
+        "the packets take the peering",
+        "the packets pass both Internet gateways",
+    ] {
+        assert!(told.contains(part), "`{part}` is not in:\n{told}");
+    }
+    place.assert_nothing_left(&instances(&story));
+}
+
 #[test]
 fn a_user_without_privileges_sees_the_same() {
     let place = Place::new(NOBODY);
     let output = watch(&place, &mut place.command_as_nobody("0666", &["demo", "--output", "json"]));
     let story = story(&output);
+    place.assert_nothing_left(&instances(&story));
+}
+
+#[test]
+fn a_user_without_privileges_sees_the_story_of_a_name() {
+    let place = Place::new(NOBODY);
+    let words = ["demo", "--story", "names", "--output", "json"];
+    let output = watch(&place, &mut place.command_as_nobody("0666", &words));
+    let story = story_of(&output, 11);
     place.assert_nothing_left(&instances(&story));
 }
 

@@ -8,7 +8,7 @@ use model::{AclAction, Direction, NetworkInterfaceId, PeeringId, SecurityGroupId
 use crate::internet::is_private;
 use crate::leave::is_unicast;
 use crate::tables::{Endpoint, NOWHERE, OWN, PeeringTables, Tables, VpcIndex, VpcTables};
-use crate::{Admit, Denied, Flow, Internet, NatCause, Origin, Scope, Step, Track, Tracked, Trail};
+use crate::{Admit, Denied, Flow, Internet, L4, NatCause, Origin, Scope, Step, Track, Tracked, Trail};
 
 const INGRESS: Direction = Direction::Ingress;
 
@@ -124,7 +124,9 @@ impl Arriving<'_, '_> {
         if is_private(src) {
             return Err(Denied::GatewayPrivateAddress { direction: INGRESS, address: src });
         }
+        let is_error = matches!(self.flow.l4, L4::IcmpError { .. });
         let sender = self.internet.sender(src).filter(|at| at.vpc == self.origin.vpc);
+        let sender = sender.filter(|_| is_error || !self.internet.is_router(src));
         if sender.is_none() || sender.map(|at| at.interface) != self.origin.interface {
             return Err(self.disagrees());
         }

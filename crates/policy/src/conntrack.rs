@@ -150,22 +150,21 @@ impl Conntrack {
         }
     }
 
-    /// A table that begins with what an earlier one left in its mirror, and goes on to keep a copy there.
+    /// Begins anew with what an earlier table left in its mirror, and goes on to keep a copy there. Room is made by
+    /// [`new`](Conntrack::new), so that this takes no longer than what is in use.
     ///
     /// Every record is checked, whatever lies there, and the limits hold. A flow that is not `is_mine` is taken out and returned: it
     /// belongs into another table ([`Conntrack::adopt`]).
     pub fn restore(
-        limits: Limits,
-        timeouts: Timeouts,
-        seed: u64,
+        &mut self,
         mut mirror: Box<dyn Mirror>,
         now: Time,
         mut is_mine: impl FnMut(NetworkInterfaceId, &FlowKey) -> bool,
-    ) -> (Conntrack, Restored, Vec<Stray>) {
-        let mut table = Conntrack::new(limits, timeouts, seed);
+    ) -> (Restored, Vec<Stray>) {
+        self.forget_all();
         let (mut restored, mut strays) = (Restored::default(), Vec::new());
-        for slot in 0..mirror.used().min(limits.flows) {
-            table.slots.push(None);
+        for slot in 0..mirror.used().min(self.limits.flows) {
+            self.slots.push(None);
             let Some(words) = mirror.slot(slot) else { continue };
             let is_kept = match record::read(words, slot) {
                 Found::Empty => continue,
@@ -178,7 +177,7 @@ impl Conntrack {
                     false
                 }
                 Found::Record(it) => {
-                    let is_kept = table.take_over(it, Some(slot), now);
+                    let is_kept = self.take_over(it, Some(slot), now);
                     restored.flows += usize::from(is_kept);
                     restored.refused += usize::from(!is_kept);
                     is_kept
@@ -192,11 +191,21 @@ impl Conntrack {
                 record::clear(words);
             }
         }
-        let Conntrack { slots, free, .. } = &mut table;
+        let Conntrack { slots, free, .. } = self;
         let used = u32::try_from(slots.len()).unwrap_or(NONE);
         free.extend((0..used).rev().filter(|slot| slots[*slot as usize].is_none()));
-        table.mirror = Some(mirror);
-        (table, restored, strays)
+        self.mirror = Some(mirror);
+        (restored, strays)
+    }
+
+    fn forget_all(&mut self) {
+        self.slots.clear();
+        self.free.clear();
+        self.index.clear();
+        self.interfaces.clear();
+        self.zones.clear();
+        self.free_zones.clear();
+        (self.markers, self.cursor, self.mirror) = (0, 0, None);
     }
 
     /// Takes over a flow that lay in another table's mirror. `false`: there is no room, or it is known already.

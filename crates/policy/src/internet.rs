@@ -8,6 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use hashbrown::HashMap;
 use model::{HostId, NetworkInterfaceId, PublicIpv6, PublicPlace, VpcId};
 
+use crate::Outside;
 use crate::tables::Map;
 
 /// Every address that packets through Internet gateways can be for. What is not here is outside of this cloud.
@@ -15,6 +16,8 @@ use crate::tables::Map;
 pub struct Internet {
     /// `None`: it is held, and stands for nobody.
     places: Map<IpAddr, Option<OnInternet>>,
+    /// `None`: there is no way out of the cloud here.
+    outside: Option<Arc<Outside>>,
 }
 
 /// Whom an address of the internet stands for.
@@ -47,17 +50,46 @@ impl Internet {
         });
         let mut places = HashMap::with_capacity_and_hasher(public.len() + public_ipv6.len(), Default::default());
         places.extend(v4.chain(v6));
-        Internet { places }
+        Internet { places, outside: None }
     }
 
-    /// `None`: outside of this cloud; `Some(None)`: it stands for nobody.
+    /// The same, with what is behind the uplink of this host.
+    #[must_use]
+    pub fn with_outside(self, outside: Option<Arc<Outside>>) -> Internet {
+        Internet { outside, ..self }
+    }
+
+    /// `None`: outside of this cloud, and no way there; `Some(None)`: it stands for nobody.
     pub fn find(&self, address: IpAddr) -> Option<Option<OnInternet>> {
-        self.places.get(&address).copied()
+        let outside = || self.outside.as_ref().filter(|outside| outside.contains(address));
+        self.places.get(&address).copied().or_else(|| outside().map(|outside| Some(outside.place())))
     }
 
-    /// Whom packets from this address come from, if any can.
+    /// Every address that is known here, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, Option<OnInternet>)> {
+        self.places.iter().map(|(address, place)| (*address, *place))
+    }
+
+    /// Has an address stand for somebody, or for nobody.
+    pub fn put(&mut self, address: IpAddr, place: Option<OnInternet>) {
+        self.places.insert(address, place);
+    }
+
+    /// Whom packets from this address come from, if any can; from routers outside only errors do.
     pub fn sender(&self, address: IpAddr) -> Option<OnInternet> {
-        self.find(address).flatten().filter(|at| at.has_gateway)
+        let outside = || self.outside.as_ref().filter(|_| self.is_router(address)).map(|outside| outside.place());
+        self.find(address).flatten().filter(|at| at.has_gateway).or_else(outside)
+    }
+
+    /// Nothing but errors comes from there: it is this host, as a router on the way outside.
+    pub(crate) fn is_router(&self, address: IpAddr) -> bool {
+        let is_ours = || self.places.contains_key(&address);
+        self.outside.as_ref().is_some_and(|outside| outside.is_router(address)) && !is_ours()
+    }
+
+    /// Whom of this cloud an address stands for.
+    pub(crate) fn holder(&self, address: IpAddr) -> Option<OnInternet> {
+        self.places.get(&address).copied().flatten()
     }
 
     /// All that can send and receive, in no order.

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use model::{AclAction, Direction, NetworkInterfaceId, SecurityGroupId, VpcId};
+use model::{AclAction, Direction, NetworkInterfaceId, RouteTarget, SecurityGroupId, VpcId};
 
 use crate::internet::is_private;
 use crate::route::{Hop, Way};
@@ -180,7 +180,12 @@ impl Leaving<'_, '_> {
                 trail.step(Step::Gateway { direction: EGRESS, gateway, public: self.x.public(self.flow.src) });
                 self.go_out(track, trail)
             }
-            Way::EgressOnly => self.go_out(track, trail),
+            Way::EgressOnly => {
+                if let RouteTarget::EgressOnlyInternetGateway(gateway) = target {
+                    trail.step(Step::EgressOnly { direction: EGRESS, gateway });
+                }
+                self.go_out(track, trail)
+            }
             Way::Blackhole => Err(Denied::Blackhole { table, destination }),
             Way::NotCarried => Err(Denied::TargetNotCarried { table, destination }),
         }

@@ -10,7 +10,13 @@
 //!
 //! Bounds, all fixed at the start: mappings in the table, and mappings of one gateway. Memory is reserved at the start. Nothing alive is
 //! ever evicted. Ports are drawn by a keyed hash of the conversation (RFC 6056 3.3.3), so who sees some of them foretells no other.
+//!
+//! A table may keep a copy of itself in a [`Mirror`], and the next one begin with it ([`NatTable::restore`]): a new mapping, its end and what
+//! TCP says of it are copied at once, that it goes on about once a second.
 
+mod record;
+
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hasher};
 use core::net::{IpAddr, Ipv4Addr};
@@ -19,7 +25,10 @@ use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashTable};
 use model::{Duration, NetworkInterfaceId, Time};
 
-use crate::{Flow, FlowKey, L4, NatCause, TcpFlags};
+use crate::record::{Found, Mirror, clear};
+use crate::{Flow, FlowKey, L4, NatCause, Restored, TcpFlags};
+
+pub use record::NAT_RECORD_LAYOUT;
 
 /// The ports of a gateway's address: those below are nobody's.
 pub const NAT_PORTS: core::ops::RangeInclusive<u16> = 1024..=65535;
@@ -68,6 +77,8 @@ pub struct NatTable {
     next: u32,
     /// The slot that [`NatTable::expire`] looks at next.
     cursor: usize,
+    /// A copy of every mapping, by its slot.
+    mirror: Option<Box<dyn Mirror>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +109,7 @@ struct Destination {
     remote_port: u16,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mapping {
     interface: NetworkInterfaceId,
     inside: Tuple,
@@ -116,7 +127,7 @@ struct Ended {
     outside: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     Inside,
     Outside,
@@ -176,7 +187,44 @@ impl NatTable {
             gateways: HashMap::with_hasher(hasher()),
             next: 0,
             cursor: 0,
+            mirror: None,
         }
+    }
+
+    /// A table that begins with what an earlier one left in its mirror, and goes on to keep a copy there. Every record is checked, whatever
+    /// lies there, and the limits hold.
+    pub fn restore(limits: NatLimits, seed: u64, mut mirror: Box<dyn Mirror>, now: Time) -> (NatTable, Restored) {
+        let mut table = NatTable::new(limits, seed);
+        let mut restored = Restored::default();
+        for slot in 0..mirror.used().min(limits.mappings) {
+            table.slots.push(None);
+            let Some(words) = mirror.slot(slot) else { continue };
+            let is_kept = match record::read(words, slot) {
+                Found::Empty => continue,
+                Found::Record(mapping) if mapping.expires <= now => {
+                    restored.ended += 1;
+                    false
+                }
+                Found::Record(mapping) => {
+                    let is_kept = table.take_over(mapping, slot, now);
+                    restored.flows += usize::from(is_kept);
+                    restored.refused += usize::from(!is_kept);
+                    is_kept
+                }
+                Found::Unsound => {
+                    restored.refused += 1;
+                    false
+                }
+            };
+            if !is_kept {
+                clear(words);
+            }
+        }
+        let NatTable { slots, free, .. } = &mut table;
+        let used = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        free.extend((0..used).rev().filter(|slot| slots[*slot as usize].is_none()));
+        table.mirror = Some(mirror);
+        (table, restored)
     }
 
     /// What a packet of the inside is outside. `addresses` are the gateway's own; a mapping to another one has ended.
@@ -223,9 +271,7 @@ impl NatTable {
                 self.begin(gateway, tuple, addresses, flow, now)?
             }
         };
-        let limits = self.limits;
-        let mapping = self.slots[slot].as_mut().ok_or(NatCause::NoMapping)?;
-        mapping.go_on(flow, Side::Inside, &limits, now);
+        let mapping = self.go_on(slot, flow, Side::Inside, now).ok_or(NatCause::NoMapping)?;
         Ok(sent_by(flow, mapping.address, mapping.port))
     }
 
@@ -253,9 +299,7 @@ impl NatTable {
         }
         let tuple = tuple(number, &translatable(flow)?.reversed()).ok_or(NatCause::Protocol)?;
         let slot = self.slot(Side::Outside, &tuple).filter(|slot| self.is_live(*slot, addresses, now));
-        let limits = self.limits;
-        let mapping = slot.and_then(|slot| self.slots[slot].as_mut()).ok_or(NatCause::NoMapping)?;
-        mapping.go_on(flow, Side::Outside, &limits, now);
+        let mapping = slot.and_then(|slot| self.go_on(slot, flow, Side::Outside, now)).ok_or(NatCause::NoMapping)?;
         Ok(sent_to(flow, mapping.inside.address, mapping.inside.port))
     }
 
@@ -462,29 +506,76 @@ impl NatTable {
     }
 
     fn place(&mut self, mapping: Mapping) -> usize {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.put(slot, mapping);
+        self.copy(slot as usize);
+        slot as usize
+    }
+
+    /// Into a slot that is free.
+    fn put(&mut self, slot: u32, mapping: Mapping) {
         *self.taken.entry(mapping.destination()).or_insert(0) += 1;
         if let Some(gateway) = self.gateways.get_mut(&mapping.interface) {
             gateway.mappings += 1;
         }
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = Some(mapping);
-                slot
-            }
-            None => {
-                self.slots.push(Some(mapping));
-                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
+        self.slots[slot as usize] = Some(mapping);
         let NatTable { inside, outside, slots, hasher, .. } = self;
         let seen = |slot: &u32, from| slots[*slot as usize].map_or(0, |mapping| hash(hasher, &mapping.seen(from)));
         inside.insert_unique(hash(hasher, &mapping.inside), slot, |slot| seen(slot, Side::Inside));
         outside.insert_unique(hash(hasher, &mapping.outside()), slot, |slot| seen(slot, Side::Outside));
-        slot as usize
+    }
+
+    /// A mapping that lay in this slot's record. `false`: it cannot be one of this table's, there is no room, or it is known already.
+    fn take_over(&mut self, mapping: Mapping, slot: u32, now: Time) -> bool {
+        let Mapping { interface, port, .. } = mapping;
+        if !NAT_PORTS.contains(&port) || self.is_full(interface) {
+            return false;
+        }
+        let most = now + if mapping.is_closed() { self.limits.closed } else { self.limits.idle };
+        let inside = Tuple { gateway: self.number(interface), ..mapping.inside };
+        let mapping = Mapping { inside, expires: mapping.expires.min(most), ..mapping };
+        let is_known =
+            [Side::Inside, Side::Outside].iter().any(|side| self.slot(*side, &mapping.seen(*side)).is_some());
+        let taken = self.taken.get(&mapping.destination()).copied().unwrap_or(0);
+        let is_kept = !is_known && taken < self.limits.ports_per_destination;
+        if is_kept {
+            self.put(slot, mapping);
+        }
+        is_kept
+    }
+
+    /// One more packet of a mapping; what it is then.
+    fn go_on(&mut self, slot: usize, flow: &Flow, from: Side, now: Time) -> Option<Mapping> {
+        let limits = self.limits;
+        let mapping = self.slots[slot].as_mut()?;
+        let before = *mapping;
+        mapping.go_on(flow, from, &limits, now);
+        let after = *mapping;
+        if record::differs(&before, &after) {
+            self.copy(slot);
+        }
+        Some(after)
+    }
+
+    fn copy(&mut self, slot: usize) {
+        let (Some(Some(mapping)), Some(mirror)) = (self.slots.get(slot), &mut self.mirror) else { return };
+        let Ok(slot) = u32::try_from(slot) else { return };
+        if let Some(words) = mirror.slot(slot) {
+            record::write(words, slot, mapping);
+        }
     }
 
     fn remove(&mut self, slot: usize) {
         let Some(mapping) = self.slots[slot].take() else { return };
+        if let (Some(mirror), Ok(slot)) = (&mut self.mirror, u32::try_from(slot))
+            && slot < mirror.used()
+            && let Some(words) = mirror.slot(slot)
+        {
+            clear(words);
+        }
         let is_it = |other: &u32| *other as usize == slot;
         for (index, tuple) in [(&mut self.inside, mapping.inside), (&mut self.outside, mapping.outside())] {
             if let Ok(found) = index.find_entry(hash(&self.hasher, &tuple), is_it) {

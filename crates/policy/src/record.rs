@@ -51,9 +51,9 @@ pub(crate) struct Remembered {
 
 /// What lies in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Found<T> {
     Empty,
-    Record(Remembered),
+    Record(T),
     /// Half a record, or none at all.
     Unsound,
 }
@@ -67,7 +67,11 @@ const STATE: u8 = 3;
 
 /// Writes a flow into its slot.
 pub(crate) fn write(words: &[AtomicU64; RECORD_WORDS], slot: u32, it: &Remembered) {
-    let record = encode(slot, it);
+    put(words, encode(slot, it));
+}
+
+/// Writes a record that is [`sealed`].
+pub(crate) fn put(words: &[AtomicU64; RECORD_WORDS], record: [u64; RECORD_WORDS]) {
     words[CHECK].store(0, Ordering::Relaxed);
     for (word, value) in words.iter().zip(record) {
         // In this order: each after all before it, and the check is the last.
@@ -80,15 +84,31 @@ pub(crate) fn clear(words: &[AtomicU64; RECORD_WORDS]) {
     words[CHECK].store(0, Ordering::Release);
 }
 
-pub(crate) fn read(words: &[AtomicU64; RECORD_WORDS], slot: u32) -> Found {
+pub(crate) fn read(words: &[AtomicU64; RECORD_WORDS], slot: u32) -> Found<Remembered> {
+    take(words, slot, decode)
+}
+
+/// What `decode` makes of the record in a slot, if it is whole.
+pub(crate) fn take<T>(
+    words: &[AtomicU64; RECORD_WORDS],
+    slot: u32,
+    decode: impl FnOnce(&[u64; RECORD_WORDS]) -> Option<T>,
+) -> Found<T> {
     let mut record = [0; RECORD_WORDS];
     for (value, word) in record.iter_mut().zip(words) {
         *value = word.load(Ordering::Acquire);
     }
     match record[CHECK] {
         0 => Found::Empty,
-        _ => decode(slot, &record).map_or(Found::Unsound, Found::Record),
+        sum if sum != check(slot, &record) => Found::Unsound,
+        _ => decode(&record).map_or(Found::Unsound, Found::Record),
     }
+}
+
+/// A record with its check.
+pub(crate) fn sealed(slot: u32, mut record: [u64; RECORD_WORDS]) -> [u64; RECORD_WORDS] {
+    record[CHECK] = check(slot, &record);
+    record
 }
 
 fn encode(slot: u32, it: &Remembered) -> [u64; RECORD_WORDS] {
@@ -102,15 +122,10 @@ fn encode(slot: u32, it: &Remembered) -> [u64; RECORD_WORDS] {
     let ports = u64::from(sport) << 48 | u64::from(dport) << 32;
     let kinds = u64::from(protocol) << 24 | u64::from(bits) << 16 | u64::from(high);
     let expires = it.expires.as_unix_millis().cast_unsigned();
-    let mut record = [s0, s1, d0, d1, ports | kinds, u64::from_be_bytes(low), expires, 0];
-    record[CHECK] = check(slot, &record);
-    record
+    sealed(slot, [s0, s1, d0, d1, ports | kinds, u64::from_be_bytes(low), expires, 0])
 }
 
-fn decode(slot: u32, record: &[u64; RECORD_WORDS]) -> Option<Remembered> {
-    if record[CHECK] != check(slot, record) {
-        return None;
-    }
+fn decode(record: &[u64; RECORD_WORDS]) -> Option<Remembered> {
     let [s0, s1, d0, d1, packed, interface, expires, _] = *record;
     let [sport_high, sport_low, dport_high, dport_low, protocol, bits, reserved, high] = packed.to_be_bytes();
     let is_v6 = bits & V6 != 0;
@@ -228,8 +243,8 @@ mod tests {
         }
 
         fn restore(&self, seed: u64, now: Time) -> (Conntrack, Restored) {
-            let (table, restored, strays) =
-                Conntrack::restore(LIMITS, Timeouts::default(), seed, Box::new(self.clone()), now, |_, _| true);
+            let mut table = Conntrack::new(LIMITS, Timeouts::default(), seed);
+            let (restored, strays) = table.restore(Box::new(self.clone()), now, |_, _| true);
             assert!(strays.is_empty());
             (table, restored)
         }
@@ -393,8 +408,9 @@ mod tests {
         let (mut table, _) = left.restore(1, Time::EPOCH);
         table.commit(interface(1), OUT, &flow, Track::New, Time::EPOCH).unwrap();
         let restore = |slots: &Slots, is_mine: bool| {
-            let mirror = Box::new(slots.clone());
-            Conntrack::restore(LIMITS, Timeouts::default(), 2, mirror, Time::EPOCH, |_, _| is_mine)
+            let mut table = Conntrack::new(LIMITS, Timeouts::default(), 2);
+            let (restored, strays) = table.restore(Box::new(slots.clone()), Time::EPOCH, |_, _| is_mine);
+            (table, restored, strays)
         };
         let (first, restored, strays) = restore(&left, false);
         assert_eq!((first.len(), restored.flows, strays.len()), (0, 0, 1));

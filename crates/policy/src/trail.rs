@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use model::{
-    AclAction, Cidr, Direction, HostId, InternetGatewayId, NetworkAclId, NetworkInterfaceId, PeeringId, PeeringStatus,
-    RouteTableId, RouteTarget, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
+    AclAction, Cidr, Direction, EgressOnlyInternetGatewayId, HostId, InternetGatewayId, NatGatewayId, NetworkAclId,
+    NetworkInterfaceId, PeeringId, PeeringStatus, RouteTableId, RouteTarget, SecurityGroupId, SecurityGroupRuleId,
+    SubnetId, VpcId,
 };
 
 use crate::{Denied, Track, Tracked};
@@ -48,6 +49,10 @@ pub enum Step {
     /// The Internet gateway that the packet leaves or enters its VPC by, and the public address that stands for the sender or
     /// the receiver; `None`: none does.
     Gateway { direction: Direction, gateway: InternetGatewayId, public: Option<IpAddr> },
+    /// The egress-only Internet gateway that the packet leaves its VPC by, or that what answers comes in by.
+    EgressOnly { direction: Direction, gateway: EgressOnlyInternetGatewayId },
+    /// The NAT gateway that the packet came to, which sends it on with other addresses and ports.
+    Nat { gateway: NatGatewayId, interface: NetworkInterfaceId },
     /// The interface that gets the packet, and where it is.
     Destination { interface: NetworkInterfaceId, vpc: VpcId, host: Option<HostId> },
     /// Always the last step of a refusal.

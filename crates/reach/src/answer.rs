@@ -107,6 +107,8 @@ pub enum Stage {
     Peering(Direction),
     /// The Internet gateway by which the packet leaves or enters a VPC.
     Gateway(Direction),
+    /// The NAT gateway that sends the packet on with other addresses and ports.
+    Nat,
     /// The look-up of the receiver.
     Destination,
     /// What the receiving side cannot believe of the sender.

@@ -4,9 +4,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use model::{AccountId, AclAction, Cidr, Direction, PeeringId, Ports, Region, RouteTarget};
+use model::{AccountId, AclAction, Cidr, Direction, InternetGatewayId, PeeringId, Ports, Region, RouteTarget};
 
-use crate::mend::{Mend, NEW_PEERING};
+use crate::mend::{Mend, NEW_GATEWAY, NEW_PEERING, is_new};
 
 /// How one mend is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub struct Command {
     /// Who must run it.
     pub account: AccountId,
     pub region: Region,
-    /// A line for a POSIX shell. A peering that an earlier line makes is `$PEERING`.
+    /// A line for a POSIX shell. What an earlier line makes is `$PEERING`, `$GATEWAY`, `$ALLOCATION`, and the address of the latter
+    /// `$ADDRESS`.
     pub aws: String,
     /// A resource, or what must be added to one.
     pub terraform: String,
@@ -32,6 +33,17 @@ fn command(mend: &Mend) -> Command {
         Mend::CreatePeering { .. } => {
             format!("PEERING=$({aws} --query VpcPeeringConnection.VpcPeeringConnectionId --output text)")
         }
+        Mend::CreateGateway { .. } => {
+            format!("GATEWAY=$({aws} --query InternetGateway.InternetGatewayId --output text)")
+        }
+        Mend::AllocateAddress { .. } => {
+            let found =
+                "describe-addresses --allocation-ids \"$ALLOCATION\" --query 'Addresses[0].PublicIp' --output text";
+            format!(
+                "ALLOCATION=$({aws} --query AllocationId --output text) && ADDRESS=$(aws ec2 {found} --region {})",
+                place.region
+            )
+        }
         _ => aws,
     };
     Command { account: place.account, region: place.region, aws, terraform: terraform(mend) }
@@ -43,9 +55,10 @@ fn aws(mend: &Mend) -> String {
             let which = side(*direction);
             let (ranges, block) = if peer.is_ipv4() { ("IpRanges", "CidrIp") } else { ("Ipv6Ranges", "CidrIpv6") };
             let ports = ports.pair().map(|(from, to)| format!("FromPort={from},ToPort={to},")).unwrap_or_default();
-            let protocol = protocol.name();
+            let (protocol, peer, quote) =
+                (protocol.name(), block_in_shell(peer), if is_new(peer) { '"' } else { '\'' });
             format!(
-                "authorize-security-group-{which} --group-id {group} --ip-permissions 'IpProtocol={protocol},{ports}{ranges}=[{{{block}={peer}}}]'"
+                "authorize-security-group-{which} --group-id {group} --ip-permissions {quote}IpProtocol={protocol},{ports}{ranges}=[{{{block}={peer}}}]{quote}"
             )
         }
         Mend::AclEntry { acl, direction, number, entry, replaces, .. } => {
@@ -64,7 +77,7 @@ fn aws(mend: &Mend) -> String {
                 "{action}-network-acl-entry --network-acl-id {acl} --{which} --rule-number {number} --protocol {} --rule-action {allow} \
                  --{block} {}{ports}",
                 entry.protocol.number(),
-                entry.cidr
+                block_in_shell(&entry.cidr)
             )
         }
         Mend::Route { table, destination, target, replaces, .. } => {
@@ -72,11 +85,13 @@ fn aws(mend: &Mend) -> String {
             let target = match target {
                 RouteTarget::Local => "--local-target".into(),
                 RouteTarget::Peering(id) => format!("--vpc-peering-connection-id {}", in_shell(*id)),
-                other => format!("--gateway-id {}", target_id(*other)),
+                RouteTarget::InternetGateway(id) => format!("--gateway-id {}", gateway_in_shell(*id)),
+                other => format!("--{} {}", option_of(*other).replace('_', "-"), target_id(*other)),
             };
             format!(
-                "{action}-route --route-table-id {table} --{} {destination} {target}",
-                destination_option(destination)
+                "{action}-route --route-table-id {table} --{} {} {target}",
+                destination_option(destination),
+                block_in_shell(destination)
             )
         }
         Mend::DeleteRoute { table, destination, .. } => {
@@ -96,6 +111,21 @@ fn aws(mend: &Mend) -> String {
         Mend::AttachInterface { interface, .. } => format!(
             "attach-network-interface --network-interface-id {interface} --instance-id \"$INSTANCE\" --device-index 1"
         ),
+        Mend::CreateGateway { .. } => "create-internet-gateway".into(),
+        Mend::AttachGateway { place, gateway } => {
+            format!(
+                "attach-internet-gateway --internet-gateway-id {} --vpc-id {}",
+                gateway_in_shell(*gateway),
+                place.vpc
+            )
+        }
+        Mend::AllocateAddress { .. } => "allocate-address --domain vpc".into(),
+        Mend::AssociateAddress { allocation, interface, private, .. } => {
+            let allocation = allocation.map_or("\"$ALLOCATION\"".into(), |id| id.to_string());
+            format!(
+                "associate-address --allocation-id {allocation} --network-interface-id {interface} --private-ip-address {private}"
+            )
+        }
     }
 }
 
@@ -107,7 +137,7 @@ fn terraform(mend: &Mend) -> String {
             let mut lines = Vec::from([
                 ("security_group_id", text(group)),
                 ("ip_protocol", text(&protocol.name())),
-                (block, text(peer)),
+                (block, block_in_terraform(peer)),
             ]);
             if let Some((from, to)) = ports.pair() {
                 lines.extend([("from_port", from.to_string()), ("to_port", to.to_string())]);
@@ -122,7 +152,7 @@ fn terraform(mend: &Mend) -> String {
                 ("egress", (*direction == Direction::Egress).to_string()),
                 ("protocol", text(&entry.protocol.number())),
                 ("rule_action", text(&allows(entry.action))),
-                (block, text(&entry.cidr)),
+                (block, block_in_terraform(&entry.cidr)),
             ]);
             let names = match entry.ports {
                 Ports::Icmp { .. } => ["icmp_type", "icmp_code"],
@@ -138,9 +168,13 @@ fn terraform(mend: &Mend) -> String {
             let target = match target {
                 RouteTarget::Local => ("gateway_id", text(&"local")),
                 RouteTarget::Peering(id) => ("vpc_peering_connection_id", in_terraform(*id)),
-                other => ("gateway_id", text(&target_id(*other))),
+                RouteTarget::InternetGateway(id) => ("gateway_id", gateway_in_terraform(*id)),
+                // The provider has another word than the API.
+                RouteTarget::EgressOnlyInternetGateway(id) => ("egress_only_gateway_id", text(id)),
+                other => (option_of(*other), text(&target_id(*other))),
             };
-            resource("aws_route", &[("route_table_id", text(table)), (block, text(destination)), target])
+            let lines = [("route_table_id", text(table)), (block, block_in_terraform(destination)), target];
+            resource("aws_route", &lines)
         }
         Mend::DeleteRoute { table, destination, .. } => {
             format!("# remove the aws_route of {destination} in {table}")
@@ -172,6 +206,20 @@ fn terraform(mend: &Mend) -> String {
                 ("device_index", "1".into()),
             ],
         ),
+        Mend::CreateGateway { .. } => resource("aws_internet_gateway", &[]),
+        Mend::AttachGateway { place, gateway } => resource(
+            "aws_internet_gateway_attachment",
+            &[("internet_gateway_id", gateway_in_terraform(*gateway)), ("vpc_id", text(&place.vpc))],
+        ),
+        Mend::AllocateAddress { .. } => resource("aws_eip", &[("domain", text(&"vpc"))]),
+        Mend::AssociateAddress { allocation, interface, private, .. } => resource(
+            "aws_eip_association",
+            &[
+                ("allocation_id", allocation.map_or("aws_eip.reach.id".into(), |id| text(&id))),
+                ("network_interface_id", text(interface)),
+                ("private_ip_address", text(private)),
+            ],
+        ),
     }
 }
 
@@ -188,6 +236,35 @@ fn in_shell(peering: PeeringId) -> String {
 
 fn in_terraform(peering: PeeringId) -> String {
     if peering == NEW_PEERING { "aws_vpc_peering_connection.reach.id".into() } else { format!("\"{peering}\"") }
+}
+
+fn gateway_in_shell(gateway: InternetGatewayId) -> String {
+    if gateway == NEW_GATEWAY { "\"$GATEWAY\"".into() } else { gateway.to_string() }
+}
+
+fn gateway_in_terraform(gateway: InternetGatewayId) -> String {
+    if gateway == NEW_GATEWAY { "aws_internet_gateway.reach.id".into() } else { format!("\"{gateway}\"") }
+}
+
+/// A block that follows from what an earlier line makes, or as it is.
+fn block_in_shell(block: &Cidr) -> String {
+    if is_new(block) { "$ADDRESS/32".into() } else { block.to_string() }
+}
+
+fn block_in_terraform(block: &Cidr) -> String {
+    if is_new(block) { "\"${aws_eip.reach.public_ip}/32\"".into() } else { format!("\"{block}\"") }
+}
+
+/// The parameter of a route that names such a target.
+fn option_of(target: RouteTarget) -> &'static str {
+    match target {
+        RouteTarget::Local | RouteTarget::InternetGateway(_) => "gateway_id",
+        RouteTarget::Peering(_) => "vpc_peering_connection_id",
+        RouteTarget::NetworkInterface(_) => "network_interface_id",
+        RouteTarget::NatGateway(_) => "nat_gateway_id",
+        RouteTarget::EgressOnlyInternetGateway(_) => "egress_only_internet_gateway_id",
+        RouteTarget::TransitGateway(_) => "transit_gateway_id",
+    }
 }
 
 pub(crate) fn target_id(target: RouteTarget) -> String {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use model::{Direction, NetworkInterfaceId, VpcId};
 use policy::{Denied, Flow, Step, Translation};
 
-use crate::answer::{Answer, Blocker, Cause, Hop, Path, Stage, Way};
+use crate::answer::{Answer, Blocker, Cause, Hop, Path, Place, Stage, Way};
 use crate::question::{Question, reply};
 use crate::remedy::remedy;
 use crate::walk::{Leg, Memory, Walk};
@@ -50,6 +50,16 @@ pub fn explain(network: &Network, question: &Question) -> Answer {
 /// What first stands in the way; `None`: nothing.
 pub(crate) fn obstacle(network: &Network, question: &Question) -> Option<(Way, usize, Stage, Cause)> {
     Attempt::new(network, question).stop.map(|stop| (stop.way, stop.leg, stop.stage, stop.cause))
+}
+
+/// The same, and where.
+pub(crate) fn seen_obstacle(
+    network: &Network,
+    question: &Question,
+) -> Option<(Way, usize, Stage, Cause, Option<Place>)> {
+    let stop = Attempt::new(network, question).stop?;
+    let place = stop.vpc(network).and_then(|vpc| network.place(vpc, None));
+    Some((stop.way, stop.leg, stop.stage, stop.cause, place))
 }
 
 /// One try.
@@ -120,6 +130,19 @@ impl Stop {
     fn vpc(&self, network: &Network) -> Option<VpcId> {
         match self.cause {
             Cause::Denied(Denied::NoOwner { vpc, .. }) => Some(vpc),
+            // Whoever holds the address has no gateway, where somebody does.
+            Cause::Denied(Denied::GatewayNoMapping { address }) => {
+                let holder = network.internet().find(address).flatten().map(|at| at.vpc);
+                holder.filter(|vpc| network.slice(*vpc).is_some()).or_else(|| network.vpc_of(self.interface()))
+            }
+            // Refused where it would have come in, before anybody there has it.
+            Cause::Denied(Denied::GatewayPrivateAddress { direction: Direction::Ingress, .. }) => {
+                let meant = self.steps.iter().rev().find_map(|step| match step {
+                    Step::Destination { vpc, .. } => Some(*vpc),
+                    _ => None,
+                });
+                meant.or_else(|| network.vpc_of(self.interface()))
+            }
             Cause::Denied(Denied::DestinationDown { interface }) => network.vpc_of(interface),
             Cause::Elsewhere { .. } => network.vpc_of(self.from),
             _ => network.vpc_of(self.interface()),
@@ -168,9 +191,9 @@ fn stage_of(denied: &Denied, steps: &[Step]) -> Stage {
         | Denied::PeeringOfOthers { .. }
         | Denied::OutsidePeer { .. }
         | Denied::OutsideOwn { .. } => Stage::Peering(side),
-        Denied::GatewayNoPublicAddress | Denied::GatewayPrivateAddress { .. } | Denied::GatewayNoMapping { .. } => {
-            Stage::Gateway(side)
-        }
+        Denied::GatewayPrivateAddress { direction, .. } => Stage::Gateway(*direction),
+        Denied::GatewayNoPublicAddress | Denied::GatewayNoMapping { .. } => Stage::Gateway(side),
+        Denied::NatExhausted { .. } => Stage::Nat,
         Denied::NoOwner { .. } => Stage::Destination,
         Denied::SenderDisagrees { .. } => Stage::Claim,
         Denied::DestinationDown { .. } | Denied::SourceCheckIngress { .. } => Stage::Interface(Direction::Ingress),
@@ -194,7 +217,8 @@ fn ladder(network: &Network, way: Way, flow: Flow, walk: &Walk) -> Path {
                 Step::OnLink { .. } => Stage::OnLink,
                 Step::Route { .. } => Stage::Route,
                 Step::Peering { direction, .. } => Stage::Peering(direction),
-                Step::Gateway { direction, .. } => Stage::Gateway(direction),
+                Step::Gateway { direction, .. } | Step::EgressOnly { direction, .. } => Stage::Gateway(direction),
+                Step::Nat { .. } => Stage::Nat,
                 Step::Destination { .. } => Stage::Destination,
                 _ => return None,
             };
@@ -202,6 +226,7 @@ fn ladder(network: &Network, way: Way, flow: Flow, walk: &Walk) -> Path {
             now = match stage {
                 Stage::Gateway(Direction::Egress) => Translation { src, ..Translation::NONE }.flow(&before),
                 Stage::Gateway(Direction::Ingress) => Translation { dst, ..Translation::NONE }.flow(&before),
+                Stage::Nat => walk.legs.get(leg + 1).map_or(before, |next| next.flow),
                 _ => before,
             };
             let place = match *step {

@@ -11,16 +11,20 @@
 //!           copy, compiled ◀─ remedy: Mend ─▶ Blocker { denied, mends }
 //! ```
 //!
-//! A question about a set ("any source port") is asked once per class of values that no rule tells apart: [`survey`].
+//! A question about a set ("any source port") is asked once per class of values that no rule tells apart: [`survey`]; one
+//! about many addresses once per class of those that nothing tells apart: [`survey_crowd`].
 #![no_std]
 extern crate alloc;
 
+mod addresses;
 mod answer;
 mod classes;
 mod command;
+mod crowd;
 mod explain;
 mod mend;
 mod network;
+mod outside;
 mod question;
 mod remedy;
 mod sight;
@@ -30,11 +34,14 @@ mod tests;
 mod walk;
 mod words;
 
+pub use addresses::Span;
 pub use answer::{Answer, Blocker, Cause, Hop, Path, Place, Stage, Way};
 pub use command::{Command, commands};
+pub use crowd::{Crowd, Receivers, survey_crowd};
 pub use explain::explain;
-pub use mend::{Mend, NEW_PEERING};
-pub use network::Network;
+pub use mend::{Mend, NEW_ADDRESS, NEW_GATEWAY, NEW_PEERING};
+pub use network::{Network, Spares};
+pub use outside::{OUTSIDE, OUTSIDE_INTERFACE};
 pub use question::{Ends, Goal, Question, QuestionError, Traffic};
 pub use survey::{CLIENT_PORTS, Case, Kind, Range, Survey, survey};
 pub use walk::{Judged, Leg, Memory, Walk};

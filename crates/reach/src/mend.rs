@@ -4,13 +4,15 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
 
 use model::federation::Member;
 use model::intent::{Peer, VpcSlice};
 use model::{
-    Cidr, Destination, Direction, InstanceId, IpProtocol, NetworkAclEntry, NetworkAclId, NetworkInterfaceId, Peering,
-    PeeringId, PeeringSide, PeeringStatus, Ports, ResourceId, Route, RouteOrigin, RouteTableId, RouteTarget, RulePeer,
-    SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Tags, Time, VpcId,
+    AllocationId, Cidr, Destination, Direction, InstanceId, InternetGatewayId, IpProtocol, NetworkAclEntry,
+    NetworkAclId, NetworkInterfaceId, Peering, PeeringId, PeeringSide, PeeringStatus, Ports, PublicAssociation,
+    ResourceId, Route, RouteOrigin, RouteTableId, RouteTarget, RulePeer, SecurityGroupId, SecurityGroupRule,
+    SecurityGroupRuleId, Tags, Time, VpcId,
 };
 
 use crate::Network;
@@ -18,6 +20,17 @@ use crate::answer::Place;
 
 /// Stands for the peering that [`Mend::CreatePeering`] makes: its id is not known before.
 pub const NEW_PEERING: PeeringId = PeeringId::FIRST;
+
+/// Stands for the Internet gateway that [`Mend::CreateGateway`] makes.
+pub const NEW_GATEWAY: InternetGatewayId = InternetGatewayId::FIRST;
+
+/// Stands for the public address that [`Mend::AllocateAddress`] gets: one that no interface ever has (RFC 1112 4).
+pub const NEW_ADDRESS: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 1);
+
+/// The block is that of [`NEW_ADDRESS`].
+pub(crate) fn is_new(block: &Cidr) -> bool {
+    *block == Cidr::host(IpAddr::V4(NEW_ADDRESS))
+}
 
 /// One call of the EC2 API. Its place is where it is made: by which account, in which region, for which VPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +67,20 @@ pub enum Mend {
     StartInstance { place: Place, instance: InstanceId, interface: NetworkInterfaceId },
     /// AttachNetworkInterface: to an instance of the owner's choice.
     AttachInterface { place: Place, interface: NetworkInterfaceId },
+    /// CreateInternetGateway; the new one is called [`NEW_GATEWAY`].
+    CreateGateway { place: Place },
+    /// AttachInternetGateway, to the VPC of the place.
+    AttachGateway { place: Place, gateway: InternetGatewayId },
+    /// AllocateAddress; what it gets is called [`NEW_ADDRESS`].
+    AllocateAddress { place: Place },
+    /// AssociateAddress. `allocation`: `None` for what [`Mend::AllocateAddress`] got.
+    AssociateAddress {
+        place: Place,
+        public: Ipv4Addr,
+        allocation: Option<AllocationId>,
+        interface: NetworkInterfaceId,
+        private: Ipv4Addr,
+    },
 }
 
 impl Mend {
@@ -67,7 +94,11 @@ impl Mend {
             | Mend::AcceptPeering { place, .. }
             | Mend::DisableSourceDestCheck { place, .. }
             | Mend::StartInstance { place, .. }
-            | Mend::AttachInterface { place, .. } => place,
+            | Mend::AttachInterface { place, .. }
+            | Mend::CreateGateway { place }
+            | Mend::AttachGateway { place, .. }
+            | Mend::AllocateAddress { place }
+            | Mend::AssociateAddress { place, .. } => place,
         }
     }
 
@@ -104,6 +135,23 @@ impl Mend {
             Mend::StartInstance { interface, .. } | Mend::AttachInterface { interface, .. } => {
                 bring_up(network, vpc, *interface);
             }
+            // They are attached and mapped by what follows.
+            Mend::CreateGateway { .. } | Mend::AllocateAddress { .. } => {}
+            Mend::AttachGateway { gateway, .. } => {
+                network.edit(vpc, |slice| slice.internet_gateways.push(*gateway));
+                network.publish(vpc);
+            }
+            Mend::AssociateAddress { public, interface, private, .. } => {
+                let association = PublicAssociation { private: *private, public: *public, elastic: None };
+                network.edit(vpc, |slice| {
+                    for endpoint in slice.endpoints.iter_mut().filter(|e| e.interface.id == *interface) {
+                        let interface = Arc::make_mut(&mut endpoint.interface);
+                        interface.public.retain(|known| known.private != *private);
+                        interface.public.push(association.clone());
+                    }
+                });
+                network.publish(vpc);
+            }
         }
     }
 }
@@ -135,13 +183,14 @@ fn put_route(slice: &mut VpcSlice, table: RouteTableId, destination: Cidr, targe
 
 /// The interface runs, on a host: its own, or that of any other one.
 fn bring_up(network: &mut Network, vpc: VpcId, interface: NetworkInterfaceId) {
-    let anywhere = network.slices().flat_map(|slice| &slice.endpoints).find_map(|endpoint| endpoint.host);
+    let anywhere = network.any_host();
     network.edit(vpc, |slice| {
         for endpoint in slice.endpoints.iter_mut().filter(|e| e.interface.id == interface) {
             endpoint.is_up = true;
             endpoint.host = endpoint.host.or(anywhere);
         }
     });
+    network.publish(vpc);
     let others: Vec<VpcId> = network.slices().map(|slice| slice.vpc.id).collect();
     for other in others {
         let knows = |slice: &VpcSlice| slice.peers.iter().any(|peer| peer.vpc == vpc);

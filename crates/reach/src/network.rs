@@ -5,11 +5,14 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::net::IpAddr;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
 
 use model::intent::{Endpoint, VpcSlice};
-use model::{HostId, NetworkInterfaceId, Peering, PeeringSide, SubnetId, VpcId};
-use policy::{Internet, Tables};
+use model::{
+    AccountId, AllocationId, HostId, InternetGatewayId, NetworkInterfaceId, Peering, PeeringSide, SubnetId, VpcId,
+};
+use policy::{Internet, OnInternet, Tables};
 
 use crate::answer::Place;
 use crate::mend::Mend;
@@ -23,6 +26,16 @@ pub struct Network {
     /// Stands for a host where there is none.
     stand_in: Option<HostId>,
     internet: Arc<Internet>,
+    spares: Arc<Spares>,
+}
+
+/// What accounts have and do not use: with it something can be mended that would else need a new one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spares {
+    /// Internet gateways that are attached to no VPC.
+    pub gateways: BTreeMap<InternetGatewayId, AccountId>,
+    /// Elastic IP addresses that are mapped to nothing.
+    pub addresses: BTreeMap<Ipv4Addr, (AccountId, AllocationId)>,
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +86,27 @@ impl Network {
             *part = Part::new(part.slice.clone(), &self.internet);
         }
         self
+    }
+
+    /// The same, with what its accounts have and do not use.
+    #[must_use]
+    pub fn with_spares(self, spares: Spares) -> Network {
+        Network { spares: Arc::new(spares), ..self }
+    }
+
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.spares
+    }
+
+    /// What can be reached through Internet gateways.
+    pub fn internet(&self) -> &Internet {
+        &self.internet
+    }
+
+    /// A host, whichever: that of an interface that is on one.
+    pub(crate) fn any_host(&self) -> Option<HostId> {
+        let of_interfaces = self.slices().flat_map(|slice| &slice.endpoints).find_map(|endpoint| endpoint.host);
+        self.stand_in.or(of_interfaces)
     }
 
     /// The host, unless it only stands in for one.
@@ -154,5 +188,35 @@ impl Network {
         edit(Arc::make_mut(&mut part.slice));
         *part = Part::new(part.slice.clone(), &self.internet);
         true
+    }
+
+    /// One VPC more, or another in place of the one by its id.
+    pub(crate) fn add(&mut self, slice: VpcSlice) {
+        let vpc = slice.vpc.id;
+        self.interfaces.extend(slice.endpoints.iter().map(|endpoint| (endpoint.interface.id, vpc)));
+        self.vpcs.insert(vpc, Part::new(Arc::new(slice), &self.internet));
+        self.publish(vpc);
+    }
+
+    /// Tells the internet where the VPC's public addresses lead now. What an address led to before counts no more.
+    pub(crate) fn publish(&mut self, vpc: VpcId) {
+        let Some(slice) = self.slice(vpc) else { return };
+        let has_gateway = !slice.internet_gateways.is_empty();
+        let gets_out = has_gateway || !slice.egress_only_internet_gateways.is_empty();
+        let mut places: Vec<(IpAddr, Option<OnInternet>)> = Vec::new();
+        for Endpoint { interface, host, .. } in &slice.endpoints {
+            let at = |has_gateway| Some(OnInternet { vpc, interface: interface.id, host: *host, has_gateway });
+            places.extend(interface.public.iter().map(|mapped| (mapped.public.into(), at(has_gateway))));
+            let global = interface.ipv6_addresses.iter().filter(|_| gets_out);
+            places.extend(global.map(|address| ((*address).into(), at(true))));
+        }
+        if places.iter().all(|(address, place)| self.internet.find(*address) == Some(*place)) {
+            return;
+        }
+        let internet = Arc::make_mut(&mut self.internet);
+        places.into_iter().for_each(|(address, place)| internet.put(address, place));
+        for part in self.vpcs.values_mut() {
+            *part = Part::new(part.slice.clone(), &self.internet);
+        }
     }
 }

@@ -73,6 +73,10 @@ pub enum QuestionError {
     },
     /// Rules tell more combinations of ports apart than are tried.
     TooManyPorts,
+    /// The same of addresses.
+    TooManyClasses,
+    /// No two interfaces, one to send and another to be sent to.
+    Nobody,
 }
 
 impl Ends {
@@ -155,6 +159,12 @@ impl fmt::Display for QuestionError {
             }
             QuestionError::TooManyPorts => {
                 f.write_str("the rules tell too many combinations of these ports apart; ask about one destination port")
+            }
+            QuestionError::TooManyClasses => f.write_str(
+                "the rules tell too many of these addresses and ports apart; ask about a smaller block, or one port",
+            ),
+            QuestionError::Nobody => {
+                f.write_str("nobody there can send to another; name a set with an interface in it")
             }
             QuestionError::Families { source, destination } => {
                 write!(f, "{source} and {destination} are of two families; name two addresses of one")

@@ -1,5 +1,7 @@
 //! What mends a refusal: the smallest change of the configuration after which the same packet gets past.
 
+mod outward;
+
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -9,7 +11,7 @@ use model::{
     PeeringSide, PeeringStatus, Ports, RouteTableId, RouteTarget, SecurityGroupId, VpcId,
 };
 use policy::flow::protocol;
-use policy::{Denied, Flow, Step};
+use policy::{Denied, Flow, NatCause, Step};
 
 use crate::Network;
 use crate::answer::{Cause, Place, Way};
@@ -49,14 +51,44 @@ impl Mender<'_> {
             Denied::ReferenceNotApplicable { .. } => one(self.authorize(self.stop.interface(), Direction::Ingress)),
             Denied::AclEgress { acl, number } => one(self.admit(acl, Direction::Egress, number)),
             Denied::AclIngress { acl, number } => one(self.admit(acl, Direction::Ingress, number)),
-            Denied::Blackhole { .. } => self.revive().or_else(|| self.route()),
-            Denied::NoRoute { .. }
-            | Denied::TargetNotCarried { .. }
-            | Denied::OutsidePeer { .. }
-            | Denied::NoOwner { .. } => self.route(),
+            Denied::Blackhole { .. } => self.revive().or_else(|| self.onward()),
+            Denied::NoRoute { .. } | Denied::OutsidePeer { .. } | Denied::GatewayPrivateAddress { .. } => self.onward(),
+            // A gateway's own packets need a way that is no gateway's like it; what it cannot carry needs another one.
+            Denied::TargetNotCarried { .. } => self.route().or_else(|| self.outward(true)),
+            Denied::NoOwner { address, .. } => self.publish_ipv6(address).or_else(|| self.onward()),
             Denied::PeeringNotActive { peering: Some(id), .. } => self.accept(id),
-            _ => None,
+            Denied::GatewayNoPublicAddress => self.map_source(),
+            Denied::GatewayNoMapping { address } => self.map_destination(address),
+            Denied::NatExhausted { cause: NatCause::Protocol | NatCause::Fragment, .. } => self.outward(true),
+            // Nothing mends what nobody inside asked for; rooms and times are the host's, not the configuration's.
+            Denied::NatExhausted { .. } | Denied::ConntrackFull { .. } => None,
+            // Addresses that are nobody's, or that a guest may not speak for.
+            Denied::SourceCheckEgress { .. } | Denied::NotUnicast { .. } | Denied::OutsideOwn { .. } => None,
+            // Two views of one peering that differ for a moment.
+            Denied::PeeringNotActive { .. } | Denied::PeeringOfOthers { .. } | Denied::SenderDisagrees { .. } => None,
+            // Not carried here.
+            Denied::TransitNotAssociated
+            | Denied::TransitNoRoute
+            | Denied::TransitZone
+            | Denied::TransitAppliance
+            | Denied::EncryptionControl => None,
+            // The data plane's own, which the law is never asked about.
+            Denied::SpoofedMac
+            | Denied::NoSecureChannel
+            | Denied::TooBig { .. }
+            | Denied::NotAuthentic
+            | Denied::Malformed
+            | Denied::FrameType { .. }
+            | Denied::Fragment
+            | Denied::RogueServer
+            | Denied::RateLimit
+            | Denied::QueueFull => None,
         }
+    }
+
+    /// A way to where the packet is for: inside the VPC or over a peering, or, for a public address, over the internet.
+    fn onward(&self) -> Option<Vec<Mend>> {
+        self.route().or_else(|| self.outward(false))
     }
 
     fn endpoint(&self, interface: NetworkInterfaceId) -> Option<(&Endpoint, Place)> {
@@ -245,7 +277,7 @@ fn has_route(slice: &VpcSlice, table: RouteTableId, destination: Cidr) -> bool {
 }
 
 /// No check can be switched off for an address that is nobody's: multicast, loopback and the like stay refused.
-fn is_somebody(address: IpAddr) -> bool {
+pub(crate) fn is_somebody(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => {
             !(a.is_multicast() || a.is_broadcast() || a.is_link_local() || a.is_loopback() || a.octets()[0] == 0)

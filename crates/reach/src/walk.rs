@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use model::{Direction, NetworkInterfaceId, Time};
+use model::{Direction, EgressOnlyInternetGatewayId, NatGatewayId, NetworkInterfaceId, Scope, Time, VpcId};
 use policy::{
     Conntrack, Denied, Flow, L2, Limits, NatLimits, NatTable, Step, Timeouts, Trail, Translation, egress, ingress,
 };
@@ -131,6 +131,11 @@ impl Network {
         let entered = there.arriving(&next, flow);
         let (to, whole) = entered.inspect_err(|denied| trail.step(Step::Denied(*denied)))?;
         *translation = whole;
+        if next.origin.scope == Scope::Internet
+            && let Some(gateway) = self.egress_only(next.vpc)
+        {
+            trail.step(Step::EgressOnly { direction: Direction::Ingress, gateway });
+        }
         let flow = &whole.flow(flow);
         let seen = conntrack.lookup(to, Direction::Ingress, flow, *now);
         let admit = ingress(there, to, &next.origin, flow, seen, trail)?;
@@ -150,6 +155,11 @@ impl Network {
             if let Some((_, Err(denied))) = translated {
                 steps.push(Step::Denied(denied));
                 outcome = Err(denied);
+            }
+            if let Some((interface, Ok(_))) = translated
+                && let Some(gateway) = self.nat_gateway(interface)
+            {
+                steps.push(Step::Nat { gateway, interface });
             }
             legs.push(Leg { from: at, flow, translation, steps, outcome });
             (flow, l2) = (arrived, L2::Neighbour);
@@ -190,6 +200,17 @@ impl Network {
         };
         let (subnet, vpc) = (interface.subnet, interface.vpc);
         Some((Step::Interface { direction: Direction::Egress, interface: from, subnet, vpc }, denied))
+    }
+
+    /// The egress-only gateway that lets answers in where nothing else does.
+    fn egress_only(&self, vpc: VpcId) -> Option<EgressOnlyInternetGatewayId> {
+        let slice = self.slice(vpc).filter(|slice| slice.internet_gateways.is_empty())?;
+        slice.egress_only_internet_gateways.first().copied()
+    }
+
+    fn nat_gateway(&self, interface: NetworkInterfaceId) -> Option<NatGatewayId> {
+        let slice = self.slice(self.vpc_of(interface)?)?;
+        slice.nat_gateways.iter().find(|(_, at)| **at == interface).map(|(id, _)| *id)
     }
 
     fn owns(&self, interface: NetworkInterfaceId, flow: &Flow) -> bool {

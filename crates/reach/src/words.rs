@@ -3,11 +3,13 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use model::{AclAction, Direction};
+use core::net::IpAddr;
+
+use model::{AclAction, Direction, InternetGatewayId};
 use policy::{Denied, Flow, L4, RouteState, Step, Track};
 
 use crate::answer::{Blocker, Cause, Hop, Stage};
-use crate::mend::NEW_PEERING;
+use crate::mend::{NEW_ADDRESS, NEW_GATEWAY, NEW_PEERING};
 
 impl Stage {
     /// What the stage is called on a ladder.
@@ -25,6 +27,7 @@ impl Stage {
             Stage::Peering(Direction::Ingress) => "peering, other side",
             Stage::Gateway(Direction::Egress) => "internet gateway, out",
             Stage::Gateway(Direction::Ingress) => "internet gateway, in",
+            Stage::Nat => "nat gateway",
             Stage::Destination => "address look-up",
             Stage::Claim => "sender's claim",
             Stage::OtherSide => "other account's side",
@@ -51,6 +54,8 @@ impl Hop {
             Step::Route { table, .. } => table.to_string(),
             Step::Peering { peering, .. } => peering.to_string(),
             Step::Gateway { gateway, .. } => gateway.to_string(),
+            Step::EgressOnly { gateway, .. } => gateway.to_string(),
+            Step::Nat { gateway, .. } => gateway.to_string(),
             Step::Denied(_) => return None,
         })
     }
@@ -84,6 +89,7 @@ fn words(step: &Step) -> String {
             let target = match target {
                 model::RouteTarget::Local => "local".into(),
                 model::RouteTarget::Peering(id) if *id == NEW_PEERING => "the new peering".into(),
+                model::RouteTarget::InternetGateway(id) => named(*id),
                 other => crate::command::target_id(*other),
             };
             let state = if *state == RouteState::Blackhole { " (blackhole)" } else { "" };
@@ -91,17 +97,32 @@ fn words(step: &Step) -> String {
         }
         Step::Peering { peering, status, .. } if *peering == NEW_PEERING => format!("the new peering is {status}"),
         Step::Peering { peering, status, .. } => format!("{peering} is {status}"),
-        Step::Gateway { direction, gateway, public: Some(public) } => match direction {
-            Direction::Egress => format!("{gateway}: the source is {public} from here on"),
-            Direction::Ingress => format!("{gateway}: {public} is the destination's"),
-        },
-        Step::Gateway { gateway, public: None, .. } => format!("{gateway}: no public address"),
+        Step::Gateway { direction, gateway, public: Some(public) } => {
+            let (gateway, public) = (named(*gateway), called(*public));
+            match direction {
+                Direction::Egress => format!("{gateway}: the source is {public} from here on"),
+                Direction::Ingress => format!("{gateway}: {public} is the destination's"),
+            }
+        }
+        Step::Gateway { gateway, public: None, .. } => format!("{}: no public address", named(*gateway)),
+        Step::EgressOnly { direction: Direction::Egress, gateway } => format!("{gateway}: out, and answers in"),
+        Step::EgressOnly { direction: Direction::Ingress, gateway } => format!("{gateway}: in as an answer"),
+        Step::Nat { gateway, .. } => format!("{gateway}: other addresses and ports from here on"),
         Step::Destination { interface, vpc, host } => match host {
             Some(host) => format!("{interface} in {vpc}, on {host}"),
             None => format!("{interface} in {vpc}"),
         },
         Step::Denied(denied) => denied.to_string(),
     }
+}
+
+/// The gateway by its id, or as what a mend makes.
+fn named(gateway: InternetGatewayId) -> String {
+    if gateway == NEW_GATEWAY { "the new internet gateway".into() } else { gateway.to_string() }
+}
+
+fn called(public: IpAddr) -> String {
+    if public == NEW_ADDRESS { "the new address".into() } else { public.to_string() }
 }
 
 impl Blocker {
@@ -146,16 +167,21 @@ impl Blocker {
     }
 }
 
-/// `tcp 10.0.0.1:40000 > 10.1.0.1:443`.
+/// `tcp 10.0.0.1:40000 > 10.1.0.1:443`. A public address that is not there yet is `$ADDRESS`, as in the [commands](crate::commands) that get it.
 pub fn header(flow: &Flow) -> String {
     let Flow { src, dst, protocol, .. } = flow;
-    let with_port = |address: &core::net::IpAddr, port: u16| core::net::SocketAddr::new(*address, port).to_string();
+    let is_new = |address: &IpAddr| *address == NEW_ADDRESS;
+    let name = |address: &IpAddr| if is_new(address) { "$ADDRESS".into() } else { address.to_string() };
+    let with_port = |address: &IpAddr, port: u16| match is_new(address) {
+        true => format!("$ADDRESS:{port}"),
+        false => core::net::SocketAddr::new(*address, port).to_string(),
+    };
     match flow.l4 {
         L4::Tcp { src: from, dst: to, .. } => format!("tcp {} > {}", with_port(src, from), with_port(dst, to)),
         L4::Udp { src: from, dst: to } => format!("udp {} > {}", with_port(src, from), with_port(dst, to)),
         L4::IcmpQuery { kind, code, .. } | L4::IcmpError { kind, code, .. } | L4::Icmp { kind, code } => {
-            format!("icmp {src} > {dst} type {kind} code {code}")
+            format!("icmp {} > {} type {kind} code {code}", name(src), name(dst))
         }
-        L4::Other => format!("protocol {protocol} {src} > {dst}"),
+        L4::Other => format!("protocol {protocol} {} > {}", name(src), name(dst)),
     }
 }

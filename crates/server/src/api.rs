@@ -12,7 +12,7 @@ use model::{Change, Duration, Region, World};
 
 use crate::auth::Authenticated;
 use crate::region::{Answer, Work, machine_time, seed};
-use crate::{Carriers, Cloud, accounts, backup, key, members, reach};
+use crate::{Carriers, Cloud, accounts, backup, key, members, reach, rotation};
 
 /// The response document.
 pub(crate) async fn answer(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -> Result<String, Error> {
@@ -54,7 +54,8 @@ async fn ec2(cloud: &Cloud, who: Authenticated, form: &Node, request_id: &str) -
         _ => None,
     };
     // Who joined changes while the server runs.
-    let hosts = (cloud.options.carriers == Carriers::Joined && name == "RunInstances").then(|| cloud.carriers());
+    let is_placed = matches!(name, "RunInstances" | "CreateNatGateway");
+    let hosts = (cloud.options.carriers == Carriers::Joined && is_placed).then(|| cloud.carriers());
     let work: Work = Box::new(move |world, config| {
         let is_special = hosts.is_some() || new_key.is_some();
         let of_now = is_special.then(|| control::Config {
@@ -153,6 +154,8 @@ async fn peerway(cloud: &Cloud, who: &Authenticated, form: &Node, request_id: &s
         PeerwayRequest::CreateJoinToken(request) => members::create_token(cloud, caller, request).await?,
         PeerwayRequest::DescribeHosts(_) => members::describe(cloud, caller)?,
         PeerwayRequest::RevokeHost(request) => members::revoke(cloud, caller, request).await?,
+        PeerwayRequest::RotateAuthority(_) => rotation::rotate(cloud, caller).await?,
+        PeerwayRequest::DescribeAuthority(_) => rotation::describe(cloud, caller)?,
         PeerwayRequest::DescribeStatus(_) => PeerwayReply::DescribeStatus(status(cloud)),
         PeerwayRequest::CreateBackup(_) => backup::create(cloud, caller).await?,
         PeerwayRequest::ExplainReachability(request) => reach::explain(cloud, caller, request).await?,

@@ -3,7 +3,7 @@
 //! The server itself is certified as [`stream::SERVER_URI`], with a key that lives as long as the process, for that use alone.
 //!
 //! One authority per installation: all regions of a control plane share it. Its key is made at the first start and never leaves
-//! the data directory; there is no rotation of it yet, which would have hosts believe two roots for a while. A certificate
+//! the data directory; [`ring`] has it through a rotation, in which hosts believe two roots for a while. A certificate
 //! names its host by one URI, `spiffe://peerway/host/<id>` ([`stream::host_uri`] says why that trust domain), serves both ends of
 //! a connection, and lasts 30 days. Revocation is no business of certificates: a host whose key is not in the others' intent is
 //! refused, whatever it shows.
@@ -13,6 +13,7 @@
 //!          join-tokens.json    digests of the open tokens, mode 0600
 //! ```
 
+pub(crate) mod ring;
 mod tokens;
 
 use std::fs;
@@ -165,11 +166,29 @@ struct Stored {
     private_key: Bytes,
     /// X.509, DER.
     root: Bytes,
+    /// The one that is to certify in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<Box<Stored>>,
+    /// The one that certified in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<ring::Former>,
 }
 
 impl Drop for Stored {
     fn drop(&mut self) {
         self.private_key.0.zeroize();
+    }
+}
+
+impl Stored {
+    /// Another one, which is erased when dropped as well.
+    fn copy(&self) -> Stored {
+        Stored {
+            private_key: self.private_key.clone(),
+            root: self.root.clone(),
+            next: self.next.as_ref().map(|next| Box::new(next.copy())),
+            former: self.former.clone(),
+        }
     }
 }
 
@@ -191,28 +210,12 @@ impl Authority {
     }
 
     fn open_for(purpose: &Purpose, data: Option<&Path>, now: Time) -> Result<Authority, AuthorityError> {
-        let price = purpose.price;
-        let Some(data) = data else {
-            return make(purpose, now)
-                .and_then(|stored| load(&stored).ok_or_else(|| failed("an unreadable key was made")));
-        };
-        let path = data.join(purpose.file);
-        match fs::read(&path).map(Zeroizing::new) {
-            Ok(json) => {
-                refuse_exposed(&path, price)?;
-                let stored: Option<Stored> = serde_json::from_slice(&json).ok();
-                stored.and_then(|stored| load(&stored)).ok_or(AuthorityError::Broken { path, price })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let stored = make(purpose, now)?;
-                let json = serde_json::to_vec(&stored).map(Zeroizing::new).map_err(io::Error::from);
-                let written = json.and_then(|json| private_file::write(&path, &json));
-                written.map_err(|source| AuthorityError::File { what: "write", path, source })?;
-                tracing::info!(name = purpose.name, "made an authority");
-                load(&stored).ok_or_else(|| failed("an unreadable key was made"))
-            }
-            Err(source) => Err(AuthorityError::File { what: "read", path, source }),
-        }
+        let path = data.map(|data| data.join(purpose.file));
+        let stored = read_or_make(purpose, path.as_deref(), now)?;
+        load(&stored).ok_or_else(|| match path {
+            Some(path) => AuthorityError::Broken { path, price: purpose.price },
+            None => failed("an unreadable key was made"),
+        })
     }
 
     /// The root certificate, DER.
@@ -345,6 +348,31 @@ fn failed(why: impl std::fmt::Display) -> AuthorityError {
     AuthorityError::Make(io::Error::other(format!("{why}")))
 }
 
+/// What a file holds, or a fresh key that was written to it; `None`: in memory.
+fn read_or_make(purpose: &Purpose, path: Option<&Path>, now: Time) -> Result<Stored, AuthorityError> {
+    let price = purpose.price;
+    let Some(path) = path else { return make(purpose, now) };
+    match fs::read(path).map(Zeroizing::new) {
+        Ok(json) => {
+            refuse_exposed(path, price)?;
+            serde_json::from_slice(&json).map_err(|_| AuthorityError::Broken { path: path.to_owned(), price })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let stored = make(purpose, now)?;
+            write(path, &stored)?;
+            tracing::info!(name = purpose.name, "made an authority");
+            Ok(stored)
+        }
+        Err(source) => Err(AuthorityError::File { what: "read", path: path.to_owned(), source }),
+    }
+}
+
+fn write(path: &Path, stored: &Stored) -> Result<(), AuthorityError> {
+    let json = serde_json::to_vec(stored).map(Zeroizing::new).map_err(io::Error::from);
+    let written = json.and_then(|json| private_file::write(path, &json));
+    written.map_err(|source| AuthorityError::File { what: "write", path: path.to_owned(), source })
+}
+
 /// A fresh key with its root certificate.
 fn make(purpose: &Purpose, now: Time) -> Result<Stored, AuthorityError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(Key).map_err(failed)?;
@@ -355,7 +383,8 @@ fn make(purpose: &Purpose, now: Time) -> Result<Stored, AuthorityError> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let root = params.self_signed(&key).map_err(failed)?;
-    Ok(Stored { private_key: Bytes(key.0.serialize_der()), root: Bytes(root.der().to_vec()) })
+    let (private_key, root) = (Bytes(key.0.serialize_der()), Bytes(root.der().to_vec()));
+    Ok(Stored { private_key, root, next: None, former: None })
 }
 
 /// `None`: not a key and its certificate.
@@ -557,10 +586,13 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join(HOSTS.file);
         let (one, other) = (make(&HOSTS, NOW).unwrap(), make(&HOSTS, NOW).unwrap());
-        let mixed = Stored { private_key: one.private_key.clone(), root: other.root.clone() };
+        let mut mixed = one.copy();
+        mixed.root = other.root.clone();
         for content in [Vec::new(), b"{}".to_vec(), serde_json::to_vec(&mixed).unwrap()] {
             private_file::write(&path, &content).unwrap();
             let error = Authority::open(Some(data.path()), NOW).err().unwrap();
+            assert!(matches!(error, AuthorityError::Broken { .. }), "{error}");
+            let error = ring::Ring::open(Some(data.path()), NOW).err().unwrap();
             assert!(matches!(error, AuthorityError::Broken { .. }), "{error}");
             assert_eq!(fs::read(&path).unwrap(), content);
         }

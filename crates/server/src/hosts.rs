@@ -12,11 +12,15 @@ use std::time::Duration;
 
 use model::intent::Intent;
 use model::{Host, HostId, InstanceId, KeyFingerprint, Region, Time, World};
-use stream::{Bytes, CONSOLE_MAX, Console, Digests, JoinSecret, NoCertificate, Report, ToAgent, ToServer, Update};
+use stream::{
+    Bytes, CONSOLE_MAX, Console, Digests, Heard, JoinSecret, NoCertificate, ROOTS_MAX, Report, ToAgent, ToServer,
+    Update,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::authority::ring::Authorities;
 use crate::authority::{Application, Certificate};
 use crate::members::{self, is_member};
 use crate::region::{Answer, Work, chain, machine_time};
@@ -65,11 +69,37 @@ pub(crate) struct Hosts {
     /// The newest connection of each host; it replaces the ones before, whose end may not have been noticed.
     newest: watch::Sender<BTreeMap<HostId, u64>>,
     next: AtomicU64,
-    /// Where the newest connection of each host takes what is to be said on it.
-    lines: Mutex<BTreeMap<HostId, (u64, mpsc::Sender<Said>)>>,
+    /// The newest connection of each host.
+    lines: Mutex<BTreeMap<HostId, Line>>,
+    /// Something about what hosts believe, or who is connected, is new.
+    beliefs: watch::Sender<()>,
     /// What hosts told of consoles, for those who asked.
     consoles: broadcast::Sender<(HostId, Console)>,
 }
+
+/// A host's connection.
+struct Line {
+    connection: u64,
+    /// Takes what is to be said on it.
+    say: mpsc::Sender<Said>,
+    /// The messages that the host knows.
+    knows: BTreeSet<String>,
+    /// `None`: it has not said so.
+    beliefs: Option<Beliefs>,
+}
+
+/// The authorities that a host believes, by their keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Beliefs {
+    pub(crate) roots: BTreeSet<KeyFingerprint>,
+    /// The one that its certificate is from.
+    pub(crate) by: Option<KeyFingerprint>,
+}
+
+/// Names of messages that a host may not know.
+const CONSOLE: &str = "Console";
+const AUTHORITY: &str = "Authority";
+const UNSUPPORTED: &str = "Unsupported";
 
 /// How long a host has to tell of a console.
 const CONSOLE_WAIT: Duration = Duration::from_secs(2);
@@ -89,6 +119,7 @@ impl Default for Hosts {
             newest: watch::channel(BTreeMap::new()).0,
             next: AtomicU64::new(0),
             lines: Mutex::default(),
+            beliefs: watch::channel(()).0,
             consoles: broadcast::channel(CONSOLES_MAX).0,
         }
     }
@@ -124,10 +155,11 @@ impl Hosts {
         self.in_force.send_modify(|hosts| drop(hosts.insert(host, at)));
     }
 
-    /// Asks the host that carries an instance what its console said; `None`: it is not connected, or does not answer in time.
+    /// Asks the host that carries an instance what its console said; `None`: it is not connected, does not know the question, or does not
+    /// answer in time.
     pub(crate) async fn console(&self, host: HostId, instance: InstanceId) -> Option<ConsoleOutput> {
         let mut told = self.consoles.subscribe();
-        let line = self.lines().get(&host).map(|(_, line)| line.clone())?;
+        let line = self.lines().get(&host).filter(|line| line.knows.contains(CONSOLE)).map(|line| line.say.clone())?;
         let answer = async {
             line.send(Said::Answer(ToAgent::Console { instance })).await.ok()?;
             loop {
@@ -144,14 +176,36 @@ impl Hosts {
         Some(ConsoleOutput { written: console.written, output })
     }
 
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<HostId, (u64, mpsc::Sender<Said>)>> {
+    /// What a host believes; `None`: it is not connected, or has not said so yet. `Some(None)`: it cannot say, being of an earlier version.
+    pub(crate) fn beliefs(&self, host: HostId) -> Option<Option<Beliefs>> {
+        let lines = self.lines();
+        let line = lines.get(&host)?;
+        if !line.knows.contains(AUTHORITY) {
+            return Some(None);
+        }
+        line.beliefs.clone().map(Some)
+    }
+
+    /// Tells of what [`Hosts::beliefs`] could say anew.
+    pub(crate) fn watch_beliefs(&self) -> watch::Receiver<()> {
+        self.beliefs.subscribe()
+    }
+
+    fn believes(&self, host: HostId, connection: u64, beliefs: Beliefs) {
+        if let Some(line) = self.lines().get_mut(&host).filter(|line| line.connection == connection) {
+            line.beliefs = Some(beliefs);
+        }
+        self.beliefs.send_replace(());
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<HostId, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another connection of the host; the ones before end.
-    fn begin(&self, host: HostId, line: mpsc::Sender<Said>) -> u64 {
+    fn begin(&self, host: HostId, say: mpsc::Sender<Said>, knows: BTreeSet<String>) -> u64 {
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lines().insert(host, (connection, line));
+        self.lines().insert(host, Line { connection, say, knows, beliefs: None });
         self.newest.send_modify(|newest| {
             newest.insert(host, connection);
         });
@@ -166,7 +220,7 @@ impl Hosts {
 
     fn end(&self, host: HostId, connection: u64) {
         let mut lines = self.lines();
-        if lines.get(&host).is_some_and(|(newest, _)| *newest == connection) {
+        if lines.get(&host).is_some_and(|newest| newest.connection == connection) {
             lines.remove(&host);
         }
         drop(lines);
@@ -195,24 +249,33 @@ pub(crate) async fn serve(
 ) {
     let (mut read, mut write) = tokio::io::split(connection);
     let greeting = greet(cloud, known, &mut read, &mut write);
-    let (host, has) = match tokio::time::timeout(GREETING, greeting).await.map_err(io::Error::from).flatten() {
-        Ok(Some(greeting)) => greeting,
-        // Whoever joins comes again with its certificate.
-        Ok(None) => return drop(write.shutdown().await),
-        Err(error) if known == Known::Nobody => {
-            return tracing::info!(error = %chain(&error), "a stranger's connection ended");
-        }
-        Err(error) => return tracing::warn!(?known, error = %chain(&error), "a host did not say hello"),
-    };
+    let Greeting { host, has, knows } =
+        match tokio::time::timeout(GREETING, greeting).await.map_err(io::Error::from).flatten() {
+            Ok(Some(greeting)) => greeting,
+            // Whoever joins comes again with its certificate.
+            Ok(None) => return drop(write.shutdown().await),
+            Err(error) if known == Known::Nobody => {
+                return tracing::info!(error = %chain(&error), "a stranger's connection ended");
+            }
+            Err(error) => return tracing::warn!(?known, error = %chain(&error), "a host did not say hello"),
+        };
     tracing::info!(%host, "host connected");
     let (say, said) = mpsc::channel(1);
-    let connection = cloud.hosts.begin(host, say.clone());
+    let rotates = knows.contains(AUTHORITY).then(|| cloud.trust.ring.watch());
+    let connection = cloud.hosts.begin(host, say.clone(), knows);
     tokio::select! {
-        result = tell(cloud, known, host, has, said, write) => log_end(host, result),
-        result = hear(cloud, known, host, &say, read) => log_end(host, result),
+        result = tell(cloud, known, host, has, said, rotates, write) => log_end(host, result),
+        result = hear(cloud, known, host, connection, &say, read) => log_end(host, result),
         () = cloud.hosts.replaced(host, connection) => tracing::info!(%host, "the host connected anew"),
     }
     cloud.hosts.end(host, connection);
+}
+
+/// What a host says of itself.
+struct Greeting {
+    host: HostId,
+    has: Digests,
+    knows: BTreeSet<String>,
 }
 
 /// What comes before and with the hello; `None`: there was none, or another host's.
@@ -221,10 +284,18 @@ async fn greet(
     known: Known,
     read: &mut (impl AsyncRead + Unpin),
     write: &mut (impl AsyncWrite + Unpin),
-) -> io::Result<Option<(HostId, Digests)>> {
+) -> io::Result<Option<Greeting>> {
     for _ in 0..GREETINGS_MAX {
         let limit = if known == Known::Nobody { STRANGERS_FRAME_MAX } else { stream::FRAME_MAX };
-        match receive(read, limit).await? {
+        let message = match receive(read, limit).await? {
+            Heard::Known(message) => message,
+            Heard::Unknown(message) if known != Known::Nobody => {
+                tracing::info!(?known, message, "a host says what this server does not know; it may be newer");
+                continue;
+            }
+            Heard::Unknown(_) => return Err(io::Error::other("it said neither who it is nor that it wants to join")),
+        };
+        match message {
             ToServer::Certify { host, csr, token, underlay } => {
                 let answer = certify(cloud, known, host, csr, token, underlay).await;
                 send(write, &answer).await?;
@@ -232,14 +303,14 @@ async fn greet(
                     return Ok(None);
                 }
             }
-            ToServer::Hello { host, has, place } if known.host() == Some(host) => {
+            ToServer::Hello { host, has, place, knows } if known.host() == Some(host) => {
                 if !known.is_member(&cloud.home().world()) {
                     tracing::warn!(%host, "a revoked host was refused");
                     send(write, &ToAgent::NoCertificate(NoCertificate::Revoked)).await?;
                     return Ok(None);
                 }
                 note_place(cloud, known, place).await;
-                return Ok(Some((host, has)));
+                return Ok(Some(Greeting { host, has, knows }));
             }
             _ => return Err(io::Error::other("it said neither who it is nor that it wants to join")),
         }
@@ -280,10 +351,10 @@ async fn certified(
     }
     let (trust, world) = (cloud.trust.clone(), cloud.home().world());
     let work = move || {
-        let Trust { authority, tokens } = &*trust;
+        let Trust { ring, tokens } = &*trust;
         let is_taken = |key| world.find::<Host>(&host).is_some_and(|record| record.key != key);
         let application = Application { known: known.host(), host, csr: &csr.0, token: token.as_ref() };
-        authority.certify(tokens, &application, is_taken, machine_time())
+        ring.now().signer.certify(tokens, &application, is_taken, machine_time())
     };
     // It waits for the disk.
     let (certificate, is_named) =
@@ -310,15 +381,20 @@ fn log_end(host: HostId, result: io::Result<()>) {
     }
 }
 
-/// Tells the host its intent at every new World, and again from what it says it has.
+/// Tells the host its intent at every new World, and again from what it says it has. `rotates`: it is told of authorities too.
 async fn tell(
     cloud: &Cloud,
     known: Known,
     host: HostId,
     mut has: Digests,
     mut said: mpsc::Receiver<Said>,
+    mut rotates: Option<watch::Receiver<Arc<Authorities>>>,
     mut write: impl AsyncWrite + Unpin,
 ) -> io::Result<()> {
+    if let Some(authorities) = &mut rotates {
+        let message = authorities.borrow_and_update().message();
+        send(&mut write, &message).await?;
+    }
     let mut worlds: Vec<_> = cloud.regions.values().map(crate::region::RegionShell::watch).collect();
     let mut last: Option<Intent> = None;
     loop {
@@ -334,7 +410,9 @@ async fn tell(
         }
         let intent = control::plan::intent(&current, host);
         let same = last.as_ref().filter(|last| {
-            last.vpcs == intent.vpcs && last.instances == intent.instances && last.hosts == intent.hosts
+            (&last.vpcs, &last.instances, &last.hosts) == (&intent.vpcs, &intent.instances, &intent.hosts)
+                && (&last.public, &last.public_ipv6, &last.names)
+                    == (&intent.public, &intent.public_ipv6, &intent.names)
         });
         // Where nothing that this host does depends on what changed, it is in force as soon as the last intent is; a host that
         // has not said so yet is told the new revisions, or nobody ever would say them.
@@ -346,6 +424,7 @@ async fn tell(
         last = Some(intent);
         tokio::select! {
             () = any_changed(&mut worlds) => {}
+            message = next_authorities(&mut rotates) => send(&mut write, &message).await?,
             Some(said) = said.recv() => match said {
                 Said::Hello(hello) => {
                     has = hello;
@@ -373,6 +452,16 @@ impl Hosts {
     }
 }
 
+/// What to say of the next step of a rotation.
+async fn next_authorities(rotates: &mut Option<watch::Receiver<Arc<Authorities>>>) -> ToAgent {
+    if let Some(authorities) = rotates
+        && authorities.changed().await.is_ok()
+    {
+        return authorities.borrow_and_update().message();
+    }
+    std::future::pending().await
+}
+
 async fn any_changed(worlds: &mut [watch::Receiver<Arc<World>>]) {
     let changes = worlds.iter_mut().map(|world| Box::pin(world.changed()));
     let mut changes: Vec<_> = changes.collect();
@@ -388,13 +477,33 @@ async fn hear(
     cloud: &Cloud,
     known: Known,
     host: HostId,
+    connection: u64,
     say: &mpsc::Sender<Said>,
     mut read: impl AsyncRead + Unpin,
 ) -> io::Result<()> {
     loop {
-        match receive(&mut read, stream::FRAME_MAX).await? {
+        let message = match receive(&mut read, stream::FRAME_MAX).await? {
+            Heard::Known(message) => message,
+            Heard::Unknown(message) => {
+                tracing::info!(%host, message, "a host says what this server does not know; it may be newer");
+                if cloud.hosts.lines().get(&host).is_some_and(|line| line.knows.contains(UNSUPPORTED)) {
+                    let _ = say.send(Said::Answer(ToAgent::Unsupported { message })).await;
+                }
+                continue;
+            }
+        };
+        match message {
             ToServer::Applied { revisions } => cloud.hosts.set(host, revisions),
             ToServer::Report(report) => record(cloud, host, report).await,
+            ToServer::Believes { roots, by } if roots.len() <= ROOTS_MAX => {
+                cloud.hosts.believes(host, connection, Beliefs { roots, by });
+            }
+            ToServer::Believes { .. } => {
+                return Err(io::Error::other("it believes more authorities than there can be"));
+            }
+            ToServer::Unsupported { message } => {
+                tracing::warn!(%host, message, "the host does not know what it was told; upgrade it");
+            }
             // Nobody may be waiting any more.
             ToServer::Console(console) => drop(cloud.hosts.consoles.send((host, console))),
             ToServer::Certify { csr, .. } => {
@@ -451,7 +560,7 @@ async fn record(cloud: &Cloud, host: HostId, report: Report) {
     }
 }
 
-async fn receive(read: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<ToServer> {
+async fn receive(read: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<Heard<ToServer>> {
     let mut header = [0; 4];
     read.read_exact(&mut header).await?;
     let length = stream::length(header).map_err(io::Error::other)?;
@@ -460,7 +569,7 @@ async fn receive(read: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Resul
     }
     let mut json = vec![0; length];
     read.read_exact(&mut json).await?;
-    stream::decode(&json).map_err(io::Error::other)
+    stream::hear(&json).map_err(io::Error::other)
 }
 
 async fn send(write: &mut (impl AsyncWrite + Unpin), message: &ToAgent) -> io::Result<()> {

@@ -21,14 +21,20 @@ use tokio::sync::Semaphore;
 
 use crate::audit::{Trail, Who};
 use crate::auth::Authenticated;
+use crate::names::Outsider;
+use crate::patience::Patient;
 use crate::region::{chain, machine_time};
+use crate::seats::Seats;
 use crate::tls::Tls;
 use crate::{Cloud, api, auth, foreign, route53};
 
 /// The longest request body, in bytes; EC2's user data alone is 16 KiB.
 const BODY_MAX: usize = 1 << 20;
-const CONNECTIONS_MAX: usize = 1024;
-/// A client that does not finish its head or body in this time is cut off.
+/// Connections at a time.
+pub const CONNECTIONS_MAX: usize = 1024;
+/// What one source address may hold of them, unless an operator says otherwise.
+pub const CONNECTIONS_PER_SOURCE: usize = CONNECTIONS_MAX / 2;
+/// A client that does not finish its head or body in this time is cut off, and so is one that does not take its answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// From a connection's first byte until TLS is agreed.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,15 +45,22 @@ const HEADERS_MAX: usize = 64;
 /// Serves until the task is ended.
 pub(crate) async fn serve(listener: TcpListener, tls: Option<Tls>, cloud: Arc<Cloud>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let seats = Seats::new(cloud.options.api.connections_per_source);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((connection, from)) => {
+                let Some(seat) = seats.take(from.ip()) else {
+                    // Without a word: an answer would take what the source is to have no more of.
+                    cloud.meters.turned_away(Outsider::Crowd);
+                    tracing::debug!(%from, "a source has its share of connections");
+                    continue;
+                };
                 let cloud = cloud.clone();
                 let tls = tls.as_ref().map(|tls| tls.acceptor(machine_time()));
                 tokio::spawn(async move {
                     receive(connection, from, tls, cloud).await;
-                    drop(place);
+                    drop((place, seat));
                 });
             }
             Err(error) => {
@@ -84,7 +97,7 @@ async fn talk(
         .header_read_timeout(patience)
         .max_buf_size(HEAD_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(connection), service);
+        .serve_connection(TokioIo::new(Patient::new(connection, patience)), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -291,6 +304,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::net::TcpSocket;
 
     use super::*;
     use crate::{ApiOptions, Carriers, Options};
@@ -298,18 +312,24 @@ mod tests {
     const PATIENCE: Duration = Duration::from_millis(50);
 
     fn cloud() -> Arc<Cloud> {
+        cloud_with(ApiOptions::default())
+    }
+
+    fn cloud_with(api: ApiOptions) -> Arc<Cloud> {
         let options = Options {
             data: None,
             regions: vec!["us-east-1".parse().unwrap()],
             carriers: Carriers::Fixed(Vec::new()),
             strict_auth: true,
-            api: ApiOptions::default(),
+            api,
             allow_clock: false,
             strict: false,
             default_vpc: false,
+            timing: None,
             quotas: control::Quotas::default(),
             account_quotas: BTreeMap::new(),
             public_pools: Vec::new(),
+            name_suffixes: None,
             wait: Duration::ZERO,
         };
         Arc::new(Cloud::open(options, "127.0.0.1:1".parse().unwrap()).unwrap())
@@ -336,6 +356,52 @@ mod tests {
         let waits = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\nAction=";
         let told = heard(&cloud, waits).await;
         assert!(told.starts_with("HTTP/1.1 408") && told.contains("RequestTimeout"), "{told}");
+        cloud.close();
+    }
+
+    #[tokio::test]
+    async fn who_does_not_take_its_answer_is_cut_off() {
+        let cloud = cloud();
+        let (mut client, server) = duplex(64);
+        let talking = tokio::spawn(talk(server, "127.0.0.1:2".parse().unwrap(), PATIENCE, cloud.clone()));
+        client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), talking).await.expect("it is held on to").unwrap();
+        cloud.close();
+    }
+
+    /// A connection from this address of the loopback.
+    async fn dial(from: &str, to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
+    /// Whether a connection is served.
+    async fn is_served(connection: &mut TcpStream) -> bool {
+        // It may be gone already.
+        let _ = connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        let mut first = [0; 8];
+        let read = tokio::time::timeout(Duration::from_secs(20), connection.read(&mut first)).await;
+        matches!(read.expect("neither served nor refused"), Ok(count) if first[..count] == *b"HTTP/1.1")
+    }
+
+    #[tokio::test]
+    async fn one_source_leaves_connections_for_the_others() {
+        let cloud = cloud_with(ApiOptions { connections_per_source: 2, ..ApiOptions::default() });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, None, cloud.clone()));
+        let (mut first, mut second) = (dial("127.0.0.2", address).await, dial("127.0.0.2", address).await);
+        assert!(is_served(&mut first).await && is_served(&mut second).await);
+        assert!(!is_served(&mut dial("127.0.0.2", address).await).await, "it has its share");
+        assert!(is_served(&mut dial("127.0.0.3", address).await).await, "another one has its own");
+        drop(first);
+        let mut tries = 0;
+        while !is_served(&mut dial("127.0.0.2", address).await).await {
+            tries += 1;
+            assert!(tries < 1000, "what was given back is not to be had");
+        }
+        serving.abort();
         cloud.close();
     }
 }

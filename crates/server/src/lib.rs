@@ -29,11 +29,14 @@ mod members;
 pub mod meters;
 mod names;
 mod operator;
+mod patience;
 mod private_file;
 mod reach;
 mod records;
 mod region;
+mod rotation;
 mod route53;
+mod seats;
 pub mod tls;
 
 use std::collections::BTreeMap;
@@ -42,19 +45,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AccountId, HostId, Ipv4Cidr, Region};
+use model::{AccountId, HostId, Ipv4Cidr, NameSuffixes, Region};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 pub use audit::AuditScope;
-pub use control::Quotas;
+pub use control::{Quotas, Timing};
+pub use http::{CONNECTIONS_MAX, CONNECTIONS_PER_SOURCE};
 pub use meters::Observer;
 pub use names::is_fixed_name;
 pub use operator::OperatorKey;
 pub use tls::ApiTls;
 
 use audit::Audit;
-use authority::{Authority, AuthorityError, TokenError, Tokens};
+use authority::ring::Ring;
+use authority::{AuthorityError, TokenError, Tokens};
 use events::Events;
 use hosts::Hosts;
 use meters::Meters;
@@ -80,22 +85,39 @@ pub struct Options {
     pub strict: bool,
     /// Every account has a default VPC in every region, from its first use on.
     pub default_vpc: bool,
+    /// Things take as long as on AWS; `None`: no time at all.
+    pub timing: Option<Timing>,
     pub quotas: Quotas,
     /// Of accounts that may have more, or less.
     pub account_quotas: BTreeMap<AccountId, Quotas>,
     /// Where public IPv4 addresses are taken from; each region has a share of each. Empty: the documentation ranges.
     pub public_pools: Vec<Ipv4Cidr>,
+    /// What the cloud's own names end with; `None`: as it was chosen before, AWS's if it never was.
+    pub name_suffixes: Option<Arc<NameSuffixes>>,
     /// How long an answer waits for hosts to have the change in force (architecture ch. 5).
     pub wait: Duration,
 }
 
 /// How the API's port is kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ApiOptions {
     pub tls: ApiTls,
     /// By which names, beside addresses and `localhost`, it may be asked.
     pub names: Vec<String>,
     pub audit: AuditScope,
+    /// Connections that one source address may hold at a time.
+    pub connections_per_source: usize,
+}
+
+impl Default for ApiOptions {
+    fn default() -> ApiOptions {
+        ApiOptions {
+            tls: ApiTls::default(),
+            names: Vec::new(),
+            audit: AuditScope::default(),
+            connections_per_source: CONNECTIONS_PER_SOURCE,
+        }
+    }
 }
 
 /// The hosts that carry instances.
@@ -128,7 +150,7 @@ pub(crate) struct Cloud {
 
 /// Who certifies hosts, and who may join.
 pub(crate) struct Trust {
-    authority: Authority,
+    ring: Ring,
     tokens: Tokens,
 }
 
@@ -155,6 +177,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error("cannot write {what} in the data directory")]
     Lines { what: &'static str, source: std::io::Error },
+    #[error("what was stored before cannot be brought in line in region {region}: {why}")]
+    Settle { region: Region, why: String },
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
 }
@@ -171,6 +195,9 @@ impl Server {
         let ApiOptions { tls, names, .. } = &options.api;
         let tls = Tls::open(tls, options.data.as_deref(), address, names, region::machine_time())?;
         let cloud = Arc::new(Cloud::open(options, address)?);
+        for region in cloud.regions.keys() {
+            region::settle(&cloud, *region).await.inspect_err(|_| cloud.close())?;
+        }
         if cloud.options.strict_auth {
             operator::ensure(&cloud).await.inspect_err(|_| cloud.close())?;
         }
@@ -202,6 +229,7 @@ impl Server {
         let listener = TcpListener::from_std(listener).map_err(StartError::Listen)?;
         let address = listener.local_addr().map_err(StartError::Listen)?;
         self.tasks.spawn(hosts::door::serve(listener, self.cloud.clone()));
+        self.tasks.spawn(rotation::run(self.cloud.clone()));
         Ok(address)
     }
 
@@ -223,22 +251,26 @@ impl Server {
 
 impl Trust {
     fn open(data: Option<&Path>) -> Result<Trust, StartError> {
-        let authority = Authority::open(data, region::machine_time())?;
-        let tokens = Tokens::open(data, authority.fingerprint())?;
-        Ok(Trust { authority, tokens })
+        let ring = Ring::open(data, region::machine_time())?;
+        let tokens = Tokens::open(data, ring.now().signer.fingerprint())?;
+        Ok(Trust { ring, tokens })
     }
 }
 
 impl Cloud {
-    fn open(options: Options, address: SocketAddr) -> Result<Cloud, StartError> {
+    fn open(mut options: Options, address: SocketAddr) -> Result<Cloud, StartError> {
         let home = *options.regions.first().ok_or(StartError::NoRegion)?;
-        let data = options.data.as_deref();
+        let data = options.data.clone();
+        let data = data.as_deref();
         let lines = |what| move |source| StartError::Lines { what, source };
         let events = Arc::new(Events::open(data).map_err(lines("events"))?);
         let audit = Audit::open(data, options.api.audit).map_err(lines("the audit log"))?;
         let mut regions = BTreeMap::new();
-        for region in &options.regions {
-            regions.insert(*region, RegionShell::open(*region, &options, events.clone())?);
+        for region in options.regions.clone() {
+            let shell = RegionShell::open(region, &options, events.clone())?;
+            // What was chosen before is known at home, which comes first.
+            options.name_suffixes.get_or_insert_with(|| shell.config.names.clone());
+            regions.insert(region, shell);
         }
         let trust = Arc::new(Trust::open(options.data.as_deref())?);
         tracing::info!(%home, regions = regions.len(), "state is open");

@@ -247,11 +247,11 @@ mod tests {
         barrier.wait();
         // The thread writes, and will not go on before we say so: one line waits, five find no room.
         let (putting, of_thread) = (lines.clone(), barrier.clone());
-        let put = std::thread::spawn(move || (0..6).for_each(|_| putting.put(Slow(of_thread.clone()))));
+        let put = thread::spawn(move || (0..6).for_each(|_| putting.put(Slow(of_thread.clone()))));
         let start = std::time::Instant::now();
         while !put.is_finished() {
             assert!(start.elapsed() < Duration::from_secs(10), "who puts a line waits for the disk");
-            std::thread::yield_now();
+            thread::yield_now();
         }
         assert_eq!(lines.lost(), 5);
         for _ in 0..3 {

@@ -145,7 +145,7 @@ pub(crate) async fn revoke(cloud: &Cloud, caller: &Caller, request: RevokeHost) 
     Ok(PeerwayReply::RevokeHost(RevokedHostResult { host: host.to_string() }))
 }
 
-fn for_operator(cloud: &Cloud, caller: &Caller) -> Result<(), Error> {
+pub(crate) fn for_operator(cloud: &Cloud, caller: &Caller) -> Result<(), Error> {
     if cloud.options.carriers != Carriers::Joined {
         let message = "The hosts of this cloud are part of its process; start `peerway server` for hosts to join";
         return Err(Error::new("UnsupportedOperation", message));

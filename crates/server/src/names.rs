@@ -29,11 +29,13 @@ pub(crate) enum Outsider {
     Name,
     /// A web page's.
     Page,
+    /// Of a source that holds as many connections as it may.
+    Crowd,
 }
 
 impl Outsider {
     /// What metrics call them.
-    pub(crate) const CAUSES: [&'static str; 2] = ["host_name", "web_page"];
+    pub(crate) const CAUSES: [&'static str; 3] = ["host_name", "web_page", "connections"];
 
     pub(crate) fn cause(self) -> usize {
         self as usize
@@ -180,5 +182,6 @@ mod tests {
     fn causes_have_names() {
         assert_eq!(Outsider::CAUSES[Outsider::Name.cause()], "host_name");
         assert_eq!(Outsider::CAUSES[Outsider::Page.cause()], "web_page");
+        assert_eq!(Outsider::CAUSES[Outsider::Crowd.cause()], "connections");
     }
 }

@@ -3,9 +3,8 @@
 //! It is made at the first strict start. The file is on disk before the key is committed: a crash between the two leaves a file
 //! whose key the next start commits, never a key whose secret nobody has.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use model::credential::AccessKey;
@@ -13,7 +12,7 @@ use model::{AccountId, Change, Secret, World};
 use serde::{Deserialize, Serialize};
 
 use crate::region::{Answer, Work, machine_time, seed};
-use crate::{Cloud, StartError};
+use crate::{Cloud, StartError, private_file};
 
 /// Its name inside the data directory.
 const FILE_NAME: &str = "operator-key.json";
@@ -47,18 +46,8 @@ impl OperatorKey {
         Ok(key)
     }
 
-    /// The whole file or none, whenever the machine stops.
     fn write(&self, data: &Path) -> io::Result<()> {
-        let (path, fresh) = (OperatorKey::path(data), data.join(format!("{FILE_NAME}.new")));
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        File::open(data)?.sync_all()
+        private_file::write(&OperatorKey::path(data), &serde_json::to_vec_pretty(self)?)
     }
 }
 

@@ -37,6 +37,8 @@ const BATCH_MAX: usize = 512;
 const RETRIES_MAX: usize = 8;
 /// How often expiry is looked at, at the least.
 const TICK: Duration = Duration::from_millis(500);
+/// The same where things take their time, which may be short.
+const TICK_OF_PASSAGES: Duration = Duration::from_millis(50);
 
 /// What a piece of work answers.
 #[derive(Debug)]
@@ -89,8 +91,11 @@ impl RegionShell {
         config.quotas = options.quotas;
         config.account_quotas.clone_from(&options.account_quotas);
         config.default_vpc = options.default_vpc;
+        config.timing = options.timing;
         config.ipv6_pool = ipv6_pool(config.ipv6_pool, options, region);
         config.public_pools = public_pools(&config.public_pools, options, region);
+        let names = options.name_suffixes.clone();
+        config.names = names.or_else(|| control::names::chosen([&world])).unwrap_or_default();
         let (publish, published) = watch::channel(Arc::new(world.clone()));
         let (tell_abroad, abroad) = watch::channel(());
         let commits = Arc::<Commits>::default();
@@ -204,10 +209,25 @@ pub(crate) fn seed() -> Result<Seed, Error> {
     Ok(seed)
 }
 
+/// Brings in line with this start what earlier ones left: see [`control::names`].
+///
+/// # Errors
+/// What cannot be written.
+pub(crate) async fn settle(cloud: &Cloud, region: Region) -> Result<(), StartError> {
+    let shell = &cloud.regions[&region];
+    // Each round leaves less to do.
+    while !control::names::settle(&shell.world(), &shell.config, machine_time()).is_empty() {
+        let work: Work =
+            Box::new(|world, config| Ok((Answer::Nothing, control::names::settle(world, config, machine_time()))));
+        shell.write(work).await.map_err(|error| StartError::Settle { region, why: error.message })?;
+    }
+    Ok(())
+}
+
 /// Lets time pass in a region: expiry and purge.
 pub(crate) async fn tick(cloud: Arc<Cloud>, region: Region) {
     let shell = &cloud.regions[&region];
-    let mut interval = tokio::time::interval(TICK);
+    let mut interval = tokio::time::interval(if shell.config.timing.is_some() { TICK_OF_PASSAGES } else { TICK });
     loop {
         interval.tick().await;
         let due = |world: &World, config: &Config| control::tick(world, config, machine_time());
@@ -416,7 +436,7 @@ impl Writer {
             }
         }
         for _ in 0..HEARINGS_MAX {
-            if !world.outbox.values().any(|entry| entry.to == self.region) {
+            if !control::federation::has_words(&world, self.region) {
                 break;
             }
             let changes = control::federation::deliver_here(&world, &self.config, machine_time());
@@ -437,7 +457,7 @@ impl Writer {
         let mut after = world.apply(&changes);
         let mut all: BTreeMap<Key, Change> = changes.into_iter().map(|change| (change.key(), change)).collect();
         for _ in 0..HEARINGS_MAX {
-            let has_words = after.outbox.values().any(|entry| entry.to == self.region);
+            let has_words = control::federation::has_words(&after, self.region);
             if !has_words || all.len() + CHANGES_MAX > TXN_OPERATIONS_MAX {
                 break;
             }
@@ -570,9 +590,11 @@ mod tests {
             allow_clock: true,
             strict: false,
             default_vpc: false,
+            timing: None,
             quotas: control::Quotas::default(),
             account_quotas: BTreeMap::new(),
             public_pools: Vec::new(),
+            name_suffixes: None,
             wait: Duration::ZERO,
         };
         Arc::new(RegionShell::open(region, &options, Arc::new(Events::open(None).unwrap())).unwrap())
@@ -594,9 +616,11 @@ mod tests {
                 allow_clock: false,
                 strict: false,
                 default_vpc: false,
+                timing: None,
                 quotas: control::Quotas::default(),
                 account_quotas: BTreeMap::new(),
                 public_pools: pools.clone(),
+                name_suffixes: None,
                 wait: Duration::ZERO,
             };
             let shares: Vec<Vec<Ipv4Cidr>> =

@@ -197,6 +197,7 @@ pub fn instance(dice: &mut Dice, subnet: &Subnet, host: Option<HostId>, state: I
         shutdown_behavior: "stop".into(),
         private_dns: Default::default(),
         options: model::InstanceOptions::default(),
+        volumes: Vec::new(),
         starts: 1,
         tags: Tags::new(),
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use control::Timing;
 use ec2::action::NAMES;
 use model::HostId;
 use sim::cloud::hosts::{Counts, Hosts, prologue};
@@ -60,6 +61,32 @@ fn whatever_is_called_the_worlds_stay_in_order() {
     let never: Vec<_> = NAMES.iter().filter(|name| !done.contains(*name)).collect();
     assert!(never.len() * 4 < NAMES.len(), "too many actions never succeeded: {never:?}");
     assert!(sum.refused.len() > 40, "{:?}", sum.refused);
+}
+
+/// The same where things take as long as on AWS (decision 0055): time lies between the request and what comes of it.
+#[test]
+fn the_worlds_stay_in_order_while_things_take_their_time() {
+    let mut sum = Tally::default();
+    let mut passed = 0;
+    each_seed("take_their_time", 8, |seed, steps| {
+        let mut dice = Dice::new(seed);
+        let mut cloud = Cloud::new(&[], [Kept::new(None)?, Kept::new(None)?])?;
+        for place in &mut cloud.places {
+            place.config.timing = Timing::new(1.0);
+        }
+        prologue(&mut cloud)?;
+        for step in 0..steps * 3 {
+            cloud.step(&mut dice).map_err(|error| format!("step {step}: {error}"))?;
+            passed = passed.max(cloud.places[0].world.passages.size());
+        }
+        cloud.settle()?;
+        for place in &cloud.places {
+            assert_eq!((place.world.passages.size(), place.world.outbox.size()), (0, 0), "all has come to its end");
+        }
+        add(&mut sum, &cloud.tally);
+        Ok(())
+    });
+    assert!(sum.commits > 50 && passed > 3, "{passed} at a time, {sum:?}");
 }
 
 #[test]

@@ -81,7 +81,12 @@ mod tests {
 
     #[test]
     fn a_message_reads_back() {
-        let message = ToServer::Hello { host: "host-1".parse().unwrap(), has: crate::Digests::default(), place: None };
+        let message = ToServer::Hello {
+            host: "host-1".parse().unwrap(),
+            has: crate::Digests::default(),
+            place: None,
+            knows: ["Update".to_owned()].into(),
+        };
         let frame = encode(&message).unwrap();
         assert_eq!(length(frame[..4].try_into().unwrap()).unwrap(), frame.len() - 4);
         assert_eq!(decode::<ToServer>(&frame[4..]).unwrap(), message);

@@ -15,6 +15,9 @@
 //!   agent ── Certify{host, request, token} ─▶ server    (to join, with a token; to renew, without, on a connection that is its own)
 //!   agent ◀─ Certificate{chain, root} ── server
 //!          ◀─ NoCertificate(why)
+//!
+//!   agent ◀─ Authority{roots} ── server            (after the hello, and when the authority is rotated)
+//!   agent ── Believes{roots, by} ─▶ server
 //! ```
 //!
 //! Between machines this is spoken inside TLS 1.3 ([`ALPN`]). The server shows a certificate that names [`SERVER_URI`] and, behind it,
@@ -22,24 +25,30 @@
 //!
 //! A host that joins says `Certify` before `Hello`; it believes the root whose key its token names ([`JoinToken`]) and no other.
 //!
+//! The two ends may be of different versions ([`hear`]).
+//!
 //! Frames are a length (32 bits, big-endian, at most [`FRAME_MAX`]) and JSON.
 
 mod bytes;
 mod digest;
 mod frame;
+mod growth;
 mod join;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use model::intent::{Intent, VpcSlice};
-use model::{Host, HostId, Instance, InstanceId, PublicIpv6, PublicPlace, Region, Time, VpcId};
+use model::{
+    Host, HostId, Instance, InstanceId, KeyFingerprint, NameSuffixes, PublicIpv6, PublicPlace, Region, Time, VpcId,
+};
 use serde::{Deserialize, Serialize};
 
 pub use bytes::Bytes;
 pub use digest::Digest;
 pub use frame::{FRAME_MAX, FrameError, decode, encode, length};
+pub use growth::{Heard, hear, known};
 pub use join::{JoinSecret, JoinToken, JoinTokenError, SERVER_URI, fingerprint, host_of, host_uri};
 
 /// What is spoken inside TLS (RFC 7301).
@@ -55,6 +64,9 @@ pub struct Digests {
     pub public: BTreeMap<Ipv4Addr, Digest>,
     #[serde(default)]
     pub public_ipv6: BTreeMap<Ipv6Addr, Digest>,
+    /// `None`: AWS's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +76,9 @@ pub enum ToServer {
         has: Digests,
         /// How other hosts reach it; `None`: it is the only one.
         place: Option<Host>,
+        /// The names of the messages of [`ToAgent`] that it knows; empty: it is of a version before there was this member.
+        #[serde(default)]
+        knows: BTreeSet<String>,
     },
     /// Everything up to these revisions is in force.
     Applied {
@@ -82,6 +97,16 @@ pub enum ToServer {
         /// Where other hosts will reach it; written down with the key when a token is spent.
         underlay: Option<SocketAddr>,
     },
+    /// Which roots this host believes, and the one that its own certificate is from, by their keys: what was told with
+    /// [`ToAgent::Authority`] is so from here on.
+    Believes {
+        roots: BTreeSet<KeyFingerprint>,
+        by: Option<KeyFingerprint>,
+    },
+    /// A message that this host does not know, by its name.
+    Unsupported {
+        message: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +123,18 @@ pub enum ToAgent {
     Console {
         instance: InstanceId,
     },
+    /// Which roots to believe from here on, each X.509, DER; the first certifies, and a host with another's certificate asks for a new one.
+    Authority {
+        roots: Vec<Bytes>,
+    },
+    /// A message that the server does not know, by its name.
+    Unsupported {
+        message: String,
+    },
 }
+
+/// Roots that are believed at one time: the one that certifies, and while it is rotated the one before it or after it.
+pub const ROOTS_MAX: usize = 4;
 
 /// What an instance's first program and init said last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +204,9 @@ pub struct Update {
     pub public: BTreeMap<Ipv4Addr, Option<Arc<PublicPlace>>>,
     #[serde(default)]
     pub public_ipv6: BTreeMap<Ipv6Addr, Option<Arc<PublicIpv6>>>,
+    /// What the cloud's own names end with, where that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Arc<NameSuffixes>>,
     /// Of [`Digests::of`] the whole intent.
     pub whole: Digest,
 }
@@ -180,6 +219,7 @@ impl Digests {
             hosts: digests(&intent.hosts),
             public: digests(&intent.public),
             public_ipv6: digests(&intent.public_ipv6),
+            names: (!intent.names.is_aws()).then(|| Digest::of(&*intent.names)),
         }
     }
 
@@ -208,6 +248,7 @@ impl Update {
             hosts: difference(&has.hosts, &digests.hosts, &wants.hosts),
             public: difference(&has.public, &digests.public, &wants.public),
             public_ipv6: difference(&has.public_ipv6, &digests.public_ipv6, &wants.public_ipv6),
+            names: (has.names != digests.names).then(|| wants.names.clone()),
             whole: digests.whole(),
         }
     }
@@ -219,6 +260,7 @@ impl Update {
             && self.hosts.is_empty()
             && self.public.is_empty()
             && self.public_ipv6.is_empty()
+            && self.names.is_none()
     }
 
     /// The intent after the update, with its digests.
@@ -231,6 +273,7 @@ impl Update {
         merge(&mut intent.hosts, self.hosts);
         merge(&mut intent.public, self.public);
         merge(&mut intent.public_ipv6, self.public_ipv6);
+        intent.names = self.names.unwrap_or(intent.names);
         intent.revisions = self.revisions;
         let digests = Digests::of(&intent);
         match digests.whole() {
@@ -267,7 +310,7 @@ fn merge<K: Ord, V>(into: &mut BTreeMap<K, Arc<V>>, from: BTreeMap<K, Option<Arc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{AccountId, InstanceState, MetadataOptions, ResourceId, Tags, Time, Zone};
+    use model::{AccountId, InstanceState, MetadataOptions, ResourceId, Suffixes, Tags, Time, Zone};
     use proptest::prelude::*;
 
     fn instance(n: u8, starts: u32) -> Arc<Instance> {
@@ -298,6 +341,7 @@ mod tests {
             shutdown_behavior: "stop".into(),
             private_dns: Default::default(),
             options: model::InstanceOptions::default(),
+            volumes: Vec::new(),
             starts,
             tags: Tags::new(),
         })
@@ -306,15 +350,33 @@ mod tests {
     fn host(n: u8, port: u16) -> (HostId, Arc<Host>) {
         let id = format!("host-{n}").parse().unwrap();
         let underlay = ([198, 18, 0, n], port).into();
-        (id, Arc::new(Host { id, underlay, key: model::KeyFingerprint([n; 32]) }))
+        (id, Arc::new(Host { id, underlay, key: KeyFingerprint([n; 32]) }))
+    }
+
+    /// AWS's, or an operator's.
+    fn suffixes(n: u8) -> Arc<NameSuffixes> {
+        let chosen = (n > 0).then(|| format!("cloud-{n}.example").parse().unwrap());
+        Arc::new(NameSuffixes::new(Suffixes::aws_private(), Suffixes::aws_public().chosen(None, chosen)).unwrap())
+    }
+
+    /// Who chose nothing says nothing: agents that know of no choice have the same digest.
+    #[test]
+    fn names_as_aws_has_them_are_not_spoken_of() {
+        let (aws, other) = (Intent::default(), Intent { names: suffixes(1), ..Intent::default() });
+        let digests = serde_json::to_string(&Digests::of(&aws)).unwrap();
+        let update = serde_json::to_string(&Update::between(&Digests::default(), &aws)).unwrap();
+        assert!(!digests.contains("names") && !update.contains("names"), "{digests} {update}");
+        let back = Update::between(&Digests::of(&other), &aws);
+        assert_eq!(back.apply(other).unwrap().0, aws, "and a choice can be taken back");
     }
 
     fn intents() -> impl Strategy<Value = Intent> {
         let numbers = || proptest::collection::btree_map(0_u8..6, 0_u16..3, 0..6);
         let instance = |(n, starts): (u8, u16)| (InstanceId::from_random(n.into()), instance(n, starts.into()));
-        (numbers(), numbers()).prop_map(move |(instances, hosts)| Intent {
+        (numbers(), numbers(), 0_u8..3).prop_map(move |(instances, hosts, names)| Intent {
             instances: instances.into_iter().map(instance).collect(),
             hosts: hosts.into_iter().map(|(n, port)| host(n, port)).collect(),
+            names: suffixes(names),
             ..Intent::default()
         })
     }

@@ -4,7 +4,7 @@ use crate::dhcpv4::{self, Route};
 use crate::dhcpv6::{self, IaAddress, IaNa, Status};
 use crate::ethernet::{HEADER_LEN, Link};
 use crate::ipv6::extension;
-use crate::ndp::{self, NeighborAdvertisement, Prefix, Rdnss, RouterAdvertisement};
+use crate::ndp::{self, Dnssl, NeighborAdvertisement, Prefix, Rdnss, RouterAdvertisement};
 use crate::vnet::VnetHeader;
 use crate::{Addresses, Fragment, Ip, Kind, MacAddr, Malformed, Packet, TcpFlags, Transport};
 use crate::{arp, build, checksum, emit, icmp, reply, udp};
@@ -140,7 +140,7 @@ fn check_services(frame: &[u8], ip: &Ip) {
 }
 
 fn check_ndp(message: &ndp::Message, src: Ipv6Addr, dst: Ipv6Addr) {
-    let mut body = vec![0; 2048];
+    let mut body = vec![0; 4096];
     let (fields, len) = match message {
         ndp::Message::NeighborSolicitation(it) => (it.fields(), it.emit(&mut body)),
         ndp::Message::NeighborAdvertisement(it) => (it.fields(), it.emit(&mut body)),
@@ -148,7 +148,7 @@ fn check_ndp(message: &ndp::Message, src: Ipv6Addr, dst: Ipv6Addr) {
         ndp::Message::RouterSolicitation { .. } | ndp::Message::Redirect => return,
     };
     body.truncate(len.expect("what was read can be written"));
-    let (link, mut buffer) = (Link { src: ROUTER_MAC, dst: ROUTER_MAC }, vec![0; 4096]);
+    let (link, mut buffer) = (Link { src: ROUTER_MAC, dst: ROUTER_MAC }, vec![0; 8192]);
     let addresses = Addresses::V6 { src, dst };
     let len =
         emit::icmp(&mut buffer, link, addresses, ndp::HOP_LIMIT, fields, emit::bytes(&body)).expect("room enough");
@@ -274,6 +274,7 @@ fn seed_router_advertisement() -> Vec<u8> {
             preferred_secs: u32::MAX,
         }],
         rdnss: Some(Rdnss { lifetime_secs: 1800, servers: vec![Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253)] }),
+        dnssl: Some(Dnssl { lifetime_secs: 1800, domains: vec![String::from("ec2.internal")] }),
         ..RouterAdvertisement::default()
     };
     let mut frame = vec![0; 256];

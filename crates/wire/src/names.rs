@@ -24,6 +24,24 @@ pub(crate) fn emit(writer: &mut Writer<'_>, name: &str) -> Result<(), EmitError>
     writer.u8(0)
 }
 
+/// How many bytes [`emit`] writes for `name`.
+pub(crate) fn len(name: &str) -> usize {
+    name.strip_suffix('.').unwrap_or(name).len() + 2
+}
+
+/// Reads at least one name, and the zeros behind the names that fill an option up (RFC 8106 5.2); `None` as for [`parse_list`].
+pub(crate) fn parse_padded(bytes: &[u8]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut reader = Reader::new(bytes);
+    while reader.rest().iter().any(|byte| *byte != 0) {
+        if names.len() == NAMES_MAX {
+            return None;
+        }
+        names.push(parse(&mut reader)?);
+    }
+    (!names.is_empty()).then_some(names)
+}
+
 /// Reads names up to the end of `bytes`; `None` if one is not a name, is compressed, or is not text without dots.
 pub(crate) fn parse_list(bytes: &[u8]) -> Option<Vec<String>> {
     let mut names = Vec::new();
@@ -75,6 +93,18 @@ mod tests {
         let len = writer.len();
         assert_eq!(buffer[..len], *b"\x03ec2\x08internal\0\x07example\0");
         assert_eq!(parse_list(&buffer[..len]), Some(vec!["ec2.internal".into(), "example".into()]));
+    }
+
+    #[test]
+    fn names_may_be_filled_up_with_zeros() {
+        let padded = b"\x03ec2\x08internal\0\0\0";
+        assert_eq!(parse_padded(padded), Some(vec!["ec2.internal".into()]));
+        assert_eq!(parse_list(padded), None);
+        assert_eq!(len("ec2.internal"), padded.len() - 2);
+        for bytes in [&b""[..], b"\0\0\0", b"\0\x01a\0", b"\x03ec2"] {
+            assert_eq!(parse_padded(bytes), None, "{bytes:?}");
+        }
+        assert_eq!(parse_padded(&b"\x01a\0".repeat(33)), None, "too many");
     }
 
     #[test]

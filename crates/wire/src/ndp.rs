@@ -1,9 +1,11 @@
-//! IPv6 neighbour discovery (RFC 4861) with the options that Peerway speaks: link-layer addresses, prefix, MTU, RDNSS (RFC 8106).
+//! IPv6 neighbour discovery (RFC 4861) with the options that Peerway speaks: link-layer addresses, prefix, MTU, RDNSS and DNSSL
+//! (RFC 8106).
 
 use crate::bytes::{EmitError, Reader, Writer};
 use crate::icmp::{self, checksum_is_valid};
 use crate::ip::protocol;
-use crate::{Ip, MacAddr, Transport, ipv6};
+use crate::{Ip, MacAddr, Transport, ipv6, names};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 use thiserror::Error;
@@ -45,6 +47,7 @@ mod option {
     pub(super) const PREFIX: u8 = 3;
     pub(super) const MTU: u8 = 5;
     pub(super) const RDNSS: u8 = 25;
+    pub(super) const DNSSL: u8 = 31;
 }
 
 /// A message of neighbour discovery.
@@ -112,6 +115,8 @@ pub struct RouterAdvertisement {
     pub prefixes: Vec<Prefix>,
     /// Resolvers, at most [`RDNSS_MAX`].
     pub rdnss: Option<Rdnss>,
+    /// Domains to look names up in.
+    pub dnssl: Option<Dnssl>,
 }
 
 /// A prefix of the link.
@@ -138,6 +143,15 @@ pub struct Rdnss {
     pub lifetime_secs: u32,
     /// The resolvers, at least one.
     pub servers: Vec<Ipv6Addr>,
+}
+
+/// Domains to look names up in (RFC 8106 5.2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Dnssl {
+    /// Usable for so many seconds; all ones: for ever.
+    pub lifetime_secs: u32,
+    /// The domains, at least one.
+    pub domains: Vec<String>,
 }
 
 /// Why a message was refused.
@@ -272,7 +286,8 @@ impl RouterAdvertisement {
     /// Writes what follows the ICMPv6 header.
     ///
     /// # Errors
-    /// [`EmitError::NoRoom`]; [`EmitError::TooLong`] beyond [`PREFIXES_MAX`] or [`RDNSS_MAX`].
+    /// [`EmitError::NoRoom`]; [`EmitError::TooLong`] beyond [`PREFIXES_MAX`] or [`RDNSS_MAX`], or for more domains than fit their option;
+    /// [`EmitError::BadName`].
     pub fn emit(&self, buffer: &mut [u8]) -> Result<usize, EmitError> {
         let mut writer = Writer::new(buffer);
         writer.be32(self.reachable_ms)?;
@@ -294,6 +309,9 @@ impl RouterAdvertisement {
             for server in &rdnss.servers {
                 writer.bytes(&server.octets())?;
             }
+        }
+        if let Some(dnssl) = self.dnssl.as_ref().filter(|dnssl| !dnssl.domains.is_empty()) {
+            dnssl.emit(&mut writer)?;
         }
         Ok(writer.len())
     }
@@ -330,6 +348,27 @@ impl Rdnss {
             servers.push(server);
         }
         (reader.is_empty() && !servers.is_empty()).then_some(Rdnss { lifetime_secs, servers })
+    }
+}
+
+impl Dnssl {
+    fn emit(&self, writer: &mut Writer<'_>) -> Result<(), EmitError> {
+        let names: usize = self.domains.iter().map(|domain| names::len(domain)).sum();
+        let units = (8 + names).div_ceil(8);
+        let too_long = EmitError::TooLong { what: "domains", length: names, limit: 255 * 8 - 8 };
+        writer.bytes(&[option::DNSSL, u8::try_from(units).map_err(|_| too_long)?, 0, 0])?;
+        writer.be32(self.lifetime_secs)?;
+        for domain in &self.domains {
+            names::emit(writer, domain)?;
+        }
+        writer.bytes(&[0; 7][..units * 8 - 8 - names])
+    }
+
+    fn parse(body: &[u8]) -> Option<Dnssl> {
+        let mut reader = Reader::new(body);
+        let _reserved = reader.be16()?;
+        let lifetime_secs = reader.be32()?;
+        Some(Dnssl { lifetime_secs, domains: names::parse_padded(reader.rest())? })
     }
 }
 
@@ -374,6 +413,7 @@ fn parse_router_advertisement(src: Ipv6Addr, rest: [u8; 4], mut reader: Reader<'
                 }
                 advertisement.rdnss = Some(rdnss);
             }
+            option::DNSSL => advertisement.dnssl = Some(Dnssl::parse(body).ok_or(wrong)?),
             _ => {}
         }
         Ok(())

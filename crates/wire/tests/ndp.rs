@@ -5,10 +5,10 @@ use wire::ethernet::Link;
 use wire::icmp::Fields;
 use wire::ipv6::extension;
 use wire::ndp::{
-    ALL_NODES, HOP_LIMIT, Message, NdpError, NeighborAdvertisement, NeighborSolicitation, Prefix, Rdnss,
+    ALL_NODES, Dnssl, HOP_LIMIT, Message, NdpError, NeighborAdvertisement, NeighborSolicitation, Prefix, Rdnss,
     RouterAdvertisement,
 };
-use wire::{Addresses, Ip, MacAddr, Packet, build, checksum, emit, ip, reply};
+use wire::{Addresses, EmitError, Ip, MacAddr, Packet, build, checksum, emit, ip, reply};
 
 const GUEST: MacAddr = MacAddr([2, 0, 0, 0, 0, 9]);
 const ROUTER: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
@@ -119,6 +119,7 @@ fn advertisement() -> RouterAdvertisement {
             preferred_secs: 1800,
         }],
         rdnss: Some(Rdnss { lifetime_secs: 1800, servers: vec![v6("fd00:ec2::253")] }),
+        dnssl: Some(Dnssl { lifetime_secs: 1800, domains: vec!["ec2.internal".into()] }),
     }
 }
 
@@ -133,6 +134,8 @@ fn a_router_advertisement_by_hand() {
     body.extend(v6("2001:db8::").octets());
     body.extend([25, 3, 0, 0, 0, 0, 7, 8]);
     body.extend(v6("fd00:ec2::253").octets());
+    body.extend([31, 3, 0, 0, 0, 0, 7, 8]);
+    body.extend(b"\x03ec2\x08internal\0\0\0");
     assert_eq!(frame[58..len], body);
     assert_eq!(parse(&frame[..len]), Ok(Message::RouterAdvertisement(advertisement())));
 }
@@ -141,6 +144,16 @@ fn a_router_advertisement_by_hand() {
 fn advertisements_are_bounded() {
     let many = RouterAdvertisement { prefixes: vec![advertisement().prefixes[0]; 17], ..advertisement() };
     assert!(many.emit(&mut [0; 2000]).is_err());
+    let domains = |domains: Vec<String>| RouterAdvertisement {
+        dnssl: Some(Dnssl { lifetime_secs: 1800, domains }),
+        ..RouterAdvertisement::default()
+    };
+    // An option is at most 255 times eight bytes long, eight of which come before the names.
+    let full = vec!["x.".repeat(126) + "x"; 7].into_iter().chain(["x.".repeat(121) + "xxx"]).collect::<Vec<_>>();
+    assert_eq!(domains(full.clone()).emit(&mut [0; 4000]), Ok(8 + 2040));
+    let over = [full, vec!["x".into()]].concat();
+    assert!(matches!(domains(over).emit(&mut [0; 4000]), Err(EmitError::TooLong { what: "domains", .. })));
+    assert_eq!(domains(vec!["a..b".into()]).emit(&mut [0; 4000]), Err(EmitError::BadName));
     let prefix = [&[3, 4, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &[0; 16]].concat();
     let frame = message("fe80::1", "ff02::1", 134, [0; 4], &[&[0; 8][..], &prefix.repeat(17)].concat());
     assert_eq!(parse(&frame), Err(NdpError::TooMany));

@@ -1,7 +1,8 @@
-//! Our tools: `cargo xtask test | tidy | model | conformance | bench`.
+//! Our tools: `cargo xtask test | tidy | model | conformance | bench | dist`.
 
 mod bench;
 mod conformance;
+mod dist;
 mod model;
 mod run;
 mod test;
@@ -14,6 +15,7 @@ const HELP: &str = "Peerway's tools
   cargo xtask tidy                format, lints and the shape of the house
   cargo xtask model               the names of EC2's requests and answers, from botocore
   cargo xtask conformance         docs/conformance.md: what of them is there, and which errors are tested
+  cargo xtask dist                a static binary, checked and tried; --musl, --gnu, --debug
   cargo xtask bench local         packets between two instances of one host, beside others
   cargo xtask bench link          packets between two hosts, encrypted, beside others
   cargo xtask bench api           the API, beside an emulator
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["tidy"] => test::tidy(),
         ["model"] => model::write(),
         ["conformance"] => conformance::write(),
+        ["dist", ..] => dist::dist(&args[1..]),
         ["bench", ..] => bench::run(&args[1..]),
         _ => {
             print!("{HELP}");

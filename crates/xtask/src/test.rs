@@ -12,6 +12,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("tshark", "tshark"),
     ("python3", "python3"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Format, lints and the shape of the house.
@@ -40,5 +41,5 @@ fn clients() -> anyhow::Result<()> {
     run("cargo", &["build", "--package", "peerway"], &[])?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let binary = target.join("debug/peerway");
-    run("python3", &["tests/clients/run.py"], &[("PEERWAY_BIN", &binary.to_string_lossy())])
+    run("python3", &["tests/clients/run.py", "--all"], &[("PEERWAY_BIN", &binary.to_string_lossy())])
 }

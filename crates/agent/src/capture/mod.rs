@@ -6,6 +6,8 @@
 
 mod output;
 mod pcapng;
+mod resume;
+mod slots;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,11 +23,14 @@ use model::{Direction, NetworkInterfaceId};
 use serde::{Deserialize, Serialize};
 
 use self::output::{Output, chunk};
+use self::slots::Slot;
 use crate::esp_keys;
 use crate::links::{Links, Underlay};
 use crate::{Shared, chain};
 
 pub(crate) use self::output::follow;
+pub(crate) use self::resume::{AnnouncedCapture, expect, go_on};
+pub(crate) use self::slots::{LeftCapture, Slots};
 
 /// Captures of a host at one time.
 pub const CAPTURES_MAX: usize = 8;
@@ -76,42 +81,25 @@ pub struct CaptureSummary {
     pub dropped: u64,
 }
 
-/// Captures that run.
-#[derive(Debug, Default)]
-pub(crate) struct Slots(AtomicUsize);
-
-struct Slot<'a>(&'a AtomicUsize);
-
-impl Slots {
-    fn take(&self) -> io::Result<Slot<'_>> {
-        let slot = Slot(&self.0);
-        if self.0.fetch_add(1, Ordering::Relaxed) < CAPTURES_MAX {
-            return Ok(slot);
-        }
-        Err(refusal(format!("{CAPTURES_MAX} captures run on this host already, which is the limit; end one of them")))
-    }
-}
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Captures until the order's end or the client's; `started` is called when nothing can fail any more but the client.
+/// Captures until the order's end or the client's, or until another process goes on with it (`None`); `started` is called when nothing can
+/// fail any more but the client.
 pub(crate) fn run(
     shared: &Shared,
     order: &CaptureOrder,
     client: &UnixStream,
     started: impl FnOnce() -> io::Result<()>,
-) -> io::Result<CaptureSummary> {
-    let _slot = shared.captures.take()?;
+) -> io::Result<Option<CaptureSummary>> {
+    let slot = shared.captures.take()?;
     match order.target {
         CaptureTarget::Interface(interface) => {
             let tap = Tap::open(shared, interface)?;
             started()?;
             let out = Output::new(order, &interface.to_string(), client);
-            ended(client, out.and_then(|mut out| of_interface(&tap, &mut out)))
+            let capture = |mut out: Output<'_>| {
+                slot.announce(order, client)?;
+                of_interface(&tap, &mut out, &slot)
+            };
+            ended(client, out.and_then(capture))
         }
         CaptureTarget::Underlay => {
             let device = linux::underlay::DEVICE;
@@ -119,7 +107,7 @@ pub(crate) fn run(
             started()?;
             let name = format!("{} {device}", shared.options.host);
             let out = Output::new(order, &name, client);
-            ended(client, out.and_then(|mut out| of_underlay(capture, &mut out)))
+            ended(client, out.and_then(|mut out| of_underlay(capture, &mut out)).map(Some))
         }
     }
 }
@@ -162,7 +150,7 @@ pub(crate) fn run_esp_keys(
 }
 
 /// A stream that failed is ended like any other, so that the client reads the reason as what it is.
-fn ended(client: &UnixStream, result: io::Result<CaptureSummary>) -> io::Result<CaptureSummary> {
+fn ended<T>(client: &UnixStream, result: io::Result<T>) -> io::Result<T> {
     if result.is_err() {
         let _ = chunk(client, &[]);
     }
@@ -209,12 +197,25 @@ impl Watch for Queue {
     }
 }
 
-/// An interface that is looked at, for as long as this lives.
-struct Tap<'a> {
-    shared: &'a Shared,
+/// An interface that is looked at.
+struct Watched {
     watch: WatchId,
     queue: Arc<Queue>,
     frames: Receiver<Frame>,
+}
+
+/// The same for as long as this lives.
+struct Tap<'a> {
+    shared: &'a Shared,
+    watched: Watched,
+}
+
+/// `None`: there are [`CAPTURES_MAX`].
+fn watch(shared: &Shared, interface: NetworkInterfaceId) -> Option<Watched> {
+    let (sender, frames) = sync_channel(FRAMES_MAX);
+    let queue = Arc::new(Queue { frames: sender, bytes: AtomicUsize::new(0), dropped: AtomicU64::new(0) });
+    let watch = shared.force.plane.watch(interface, queue.clone())?;
+    Some(Watched { watch, queue, frames })
 }
 
 impl Tap<'_> {
@@ -230,45 +231,58 @@ impl Tap<'_> {
                 "interface {interface} is not plugged in on host `{host}`; `peerway status --output json` lists those that are"
             )));
         }
-        let (sender, frames) = sync_channel(FRAMES_MAX);
-        let queue = Arc::new(Queue { frames: sender, bytes: AtomicUsize::new(0), dropped: AtomicU64::new(0) });
-        let watch = shared.force.plane.watch(interface, queue.clone());
-        let watch = watch.ok_or_else(|| refusal(format!("{CAPTURES_MAX} captures run on this host already")))?;
-        Ok(Tap { shared, watch, queue, frames })
+        let watched = watch(shared, interface);
+        let watched = watched.ok_or_else(|| refusal(format!("{CAPTURES_MAX} captures run on this host already")))?;
+        Ok(Tap { shared, watched })
     }
 
     fn taken(&self, frame: &Frame) {
-        self.queue.bytes.fetch_sub(frame.bytes.len(), Ordering::Relaxed);
+        self.watched.queue.bytes.fetch_sub(frame.bytes.len(), Ordering::Relaxed);
     }
 }
 
 impl Drop for Tap<'_> {
     fn drop(&mut self) {
-        self.shared.force.plane.unwatch(self.watch);
+        self.shared.force.plane.unwatch(self.watched.watch);
     }
 }
 
-fn of_interface(tap: &Tap<'_>, out: &mut Output<'_>) -> io::Result<CaptureSummary> {
+/// `None`: another process goes on with it.
+fn of_interface(tap: &Tap<'_>, out: &mut Output<'_>, slot: &Slot<'_>) -> io::Result<Option<CaptureSummary>> {
+    let Watched { queue, frames, .. } = &tap.watched;
     let put = |out: &mut Output<'_>, frame: &Frame| {
         tap.taken(frame);
         let fate = frame.fate.to_string();
         out.frame(frame.time, frame.direction, &frame.bytes, frame.bytes.len(), Some(&fate));
     };
-    while !out.is_over()? {
-        match tap.frames.recv_timeout(out.patience()) {
+    let is_left = loop {
+        // Asked before the end: what leaves has nothing more to see.
+        let is_leaving = slot.is_leaving();
+        if out.is_over()? {
+            break false;
+        }
+        if is_leaving {
+            break true;
+        }
+        match frames.recv_timeout(out.patience()) {
             Ok(frame) => {
                 put(out, &frame);
-                let more = tap.frames.try_iter().take(BATCH);
+                let more = frames.try_iter().take(BATCH);
                 more.for_each(|frame| put(out, &frame));
                 out.flush()?;
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => break false,
         }
+    };
+    // What had been seen when the end was asked for, or when packet threads ended.
+    frames.try_iter().take(FRAMES_MAX).for_each(|frame| put(out, &frame));
+    let dropped = queue.dropped.load(Ordering::Relaxed);
+    if is_left && !out.is_full() {
+        slot.left(out.leave(dropped)?);
+        return Ok(None);
     }
-    // What had been seen when the end was asked for.
-    tap.frames.try_iter().take(FRAMES_MAX).for_each(|frame| put(out, &frame));
-    out.end(tap.queue.dropped.load(Ordering::Relaxed))
+    out.end(dropped).map(Some)
 }
 
 fn open_underlay(underlay: Option<&Underlay>, device: &'static str) -> io::Result<linux::capture::Capture> {
@@ -334,15 +348,5 @@ mod tests {
         assert_eq!(frames.try_iter().count(), room, "by bytes");
         assert_eq!(queue.dropped.load(Ordering::Relaxed), 7 + 300 - room as u64);
         assert_eq!(queue.bytes.load(Ordering::Relaxed), room * 65_549, "what was not kept takes no room");
-    }
-
-    #[test]
-    fn slots_are_given_back() {
-        let slots = Slots::default();
-        let taken: Vec<_> = (0..CAPTURES_MAX).map(|_| slots.take().ok()).collect();
-        assert!(taken.iter().all(Option::is_some));
-        assert!(slots.take().is_err_and(|error| error.to_string().contains("limit")));
-        drop(taken);
-        assert!(slots.take().is_ok());
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use model::Direction;
 use zeroize::Zeroizing;
 
+use super::slots::LeftCapture;
 use super::{CaptureFormat, CaptureOrder, CaptureSummary, pcapng};
 
 /// Bytes that are written at once.
@@ -25,6 +26,8 @@ pub(super) struct Output<'a> {
     left: u64,
     until: Option<Instant>,
     frames: u64,
+    /// Frames that an earlier process missed.
+    dropped_before: u64,
     buffer: Vec<u8>,
 }
 
@@ -32,13 +35,40 @@ impl Output<'_> {
     pub(super) fn new<'a>(order: &CaptureOrder, name: &str, client: &'a UnixStream) -> io::Result<Output<'a>> {
         let until = order.seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
         let (format, left) = (order.format, order.count.unwrap_or(u64::MAX));
-        let mut out = Output { client, format, left, until, frames: 0, buffer: Vec::new() };
+        let mut out = Output { client, format, left, until, frames: 0, dropped_before: 0, buffer: Vec::new() };
         if format == CaptureFormat::Pcapng {
             pcapng::begin(&mut out.buffer, name);
         }
         // A file that holds nothing yet can be read already.
         out.flush()?;
         Ok(out)
+    }
+
+    /// Where another process came to, which has begun it.
+    pub(super) fn resumed<'a>(order: &CaptureOrder, client: &'a UnixStream, left: &LeftCapture) -> Output<'a> {
+        let until = left.millis_left.and_then(|millis| Instant::now().checked_add(Duration::from_millis(millis)));
+        Output {
+            client,
+            format: order.format,
+            left: left.frames_left.unwrap_or(u64::MAX),
+            until,
+            frames: left.frames,
+            dropped_before: left.dropped,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// How far it came, for the process that goes on; all that it has is written.
+    pub(super) fn leave(&mut self, dropped: u64) -> io::Result<LeftCapture> {
+        self.flush()?;
+        let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis();
+        Ok(LeftCapture {
+            number: 0,
+            frames: self.frames,
+            dropped: self.dropped_before + dropped,
+            frames_left: (self.left != u64::MAX).then_some(self.left),
+            millis_left: self.until.map(|until| u64::try_from(left(until)).unwrap_or(u64::MAX)),
+        })
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -66,7 +96,10 @@ impl Output<'_> {
         if self.is_full() {
             return;
         }
-        self.left -= 1;
+        // Without a bound it stays as it is.
+        if self.left != u64::MAX {
+            self.left -= 1;
+        }
         self.frames += 1;
         match self.format {
             CaptureFormat::Pcapng => {
@@ -90,6 +123,7 @@ impl Output<'_> {
     }
 
     pub(super) fn end(&mut self, dropped: u64) -> io::Result<CaptureSummary> {
+        let dropped = self.dropped_before + dropped;
         if self.format == CaptureFormat::Pcapng {
             pcapng::statistics(&mut self.buffer, SystemTime::now(), self.frames + dropped, dropped);
         }
@@ -152,6 +186,46 @@ mod tests {
             told.starts_with("01:02:03.000042 in  not carried: ") && told.ends_with(", length 60: pass\n"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn another_process_goes_on_where_one_came_to() -> io::Result<()> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let order = CaptureOrder {
+            target: super::super::CaptureTarget::Underlay,
+            format: CaptureFormat::Pcapng,
+            count: Some(5),
+            seconds: Some(60),
+        };
+        let put = |out: &mut Output<'_>| {
+            out.frame(UNIX_EPOCH + Duration::from_secs(1), Direction::Ingress, &[7; 60], 60, Some("pass"));
+        };
+        let mut whole = Output::new(&order, "one", &ours)?;
+        (0..5).for_each(|_| put(&mut whole));
+        whole.flush()?;
+        chunk(&ours, &[])?;
+        let read = || {
+            let mut got: Vec<u8> = Vec::new();
+            follow(&theirs, |bytes| {
+                got.extend(bytes);
+                Ok(())
+            })
+            .map(|()| got)
+        };
+        let expected = read()?;
+        let mut first = Output::new(&order, "one", &ours)?;
+        (0..2).for_each(|_| put(&mut first));
+        let left = first.leave(3)?;
+        assert_eq!((left.frames, left.dropped, left.frames_left), (2, 3, Some(3)));
+        assert!(left.millis_left.is_some_and(|millis| (50_000..=60_000).contains(&millis)), "{left:?}");
+        let mut second = Output::resumed(&order, &ours, &left);
+        (0..9).for_each(|_| put(&mut second));
+        assert!(second.is_full() && second.is_over()?);
+        second.flush()?;
+        chunk(&ours, &[])?;
+        assert_eq!(read()?, expected, "one file, as from one process");
+        assert_eq!(second.end(1)?, CaptureSummary { frames: 5, dropped: 4 });
+        Ok(())
     }
 
     #[test]

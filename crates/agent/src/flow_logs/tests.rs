@@ -147,7 +147,16 @@ fn record(interface: u128, rejected: Option<u8>) -> FlowRecord {
         rejected,
     };
     let (first, last) = (at(100), at(130));
-    FlowRecord { flow, packets: 5, bytes: 500, first, last, tcp_flags: 0, peering: None, evidence: None }
+    FlowRecord {
+        flow,
+        packets: 5,
+        bytes: 500,
+        first,
+        last,
+        tcp_flags: 0,
+        passage: dataplane::Passage::None,
+        evidence: None,
+    }
 }
 
 fn told(log: &FlowLog, records: &Records, is_whole: bool) -> Vec<String> {

@@ -57,6 +57,7 @@ pub(crate) fn take_over(shared: &Shared, intent: Option<(Arc<Intent>, Arc<Tables
     shared.force.resume(intent.clone().unwrap_or_default(), tables, bindings);
     // Before the first packet wants a key or comes under one: until then nobody is known to be entitled to any.
     if let Some(intent) = intent {
+        shared.uplink.iter().for_each(|uplink| uplink.follow(&intent));
         link::resume(shared, &intent);
         shared.services.follow(&intent);
         shared.flow_logs.follow(&intent);

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 
 use dataplane::DhcpSettings;
 use model::intent::{Intent, VpcSlice};
-use model::{Instance, NetworkInterface, NetworkInterfaceId, Region, SecurityGroup, Subnet, VpcId};
+use model::vpc::HostnameType;
+use model::{Instance, NameSuffixes, NetworkInterface, NetworkInterfaceId, Region, SecurityGroup, Subnet, VpcId};
 
 /// An instance that asks.
 pub(crate) struct Subject<'i> {
@@ -16,6 +17,8 @@ pub(crate) struct Subject<'i> {
 /// One of its interfaces.
 pub(crate) struct Attached<'i> {
     pub(crate) slice: &'i VpcSlice,
+    instance: &'i Instance,
+    names: &'i NameSuffixes,
     pub(crate) interface: &'i NetworkInterface,
     pub(crate) device_index: u32,
 }
@@ -29,7 +32,8 @@ impl<'i> Subject<'i> {
         let all = intent.vpcs.values().flat_map(|slice| slice.endpoints.iter().map(move |endpoint| (slice, endpoint)));
         let attached = all.filter_map(|(slice, endpoint)| {
             let attachment = endpoint.interface.attachment.as_ref().filter(|at| at.instance == instance.id)?;
-            Some(Attached { slice, interface: &endpoint.interface, device_index: attachment.device_index })
+            let (names, device_index) = (&*intent.names, attachment.device_index);
+            Some(Attached { slice, instance, names, interface: &endpoint.interface, device_index })
         });
         let mut interfaces: Vec<Attached<'i>> = attached.collect();
         interfaces.sort_by_key(|attached| attached.device_index);
@@ -55,9 +59,13 @@ impl Attached<'_> {
         groups.map(|group| &**group)
     }
 
-    /// `ip-10-0-0-5` in the domain of the VPC's DHCP options, as AWS tells it.
+    /// `ip-10-0-0-5`, or the instance's id where it is named by that, in the domain of the VPC's DHCP options, as AWS tells it.
     pub(crate) fn local_hostname(&self) -> String {
-        let label = format!("ip-{}", self.interface.primary_ip().to_string().replace('.', "-"));
+        let is_by_id = self.device_index == 0 && self.instance.private_dns.hostname_type == HostnameType::ResourceName;
+        let label = match is_by_id {
+            true => self.instance.id.to_string(),
+            false => format!("ip-{}", self.interface.primary_ip().to_string().replace('.', "-")),
+        };
         match DhcpSettings::of(self.slice).search_domains().first() {
             Some(domain) => format!("{label}.{domain}"),
             None => label,
@@ -67,11 +75,6 @@ impl Attached<'_> {
     /// The public name of an address; the VPC must have names (spec 9.3).
     pub(crate) fn public_hostname(&self, address: Ipv4Addr) -> Option<String> {
         let vpc = &self.slice.vpc;
-        let label = format!("ec2-{}", address.to_string().replace('.', "-"));
-        let domain = match self.region().as_str() {
-            "us-east-1" => "compute-1.amazonaws.com".into(),
-            region => format!("{region}.compute.amazonaws.com"),
-        };
-        (vpc.enable_dns_support && vpc.enable_dns_hostnames).then(|| format!("{label}.{domain}"))
+        vpc.has_dns_names().then(|| self.names.public_name(self.region(), address))
     }
 }

@@ -186,6 +186,17 @@ fn an_instance_reads_what_is_its_own() {
 }
 
 #[test]
+fn an_instance_that_is_named_by_its_id_is_told_so() {
+    let mut cloud = cloud();
+    cloud.change(cloud.first, |instance| instance.private_dns.hostname_type = model::vpc::HostnameType::ResourceName);
+    let name = format!("{}.ec2.internal", instance_of(cloud.first));
+    for path in ["hostname", "local-hostname"] {
+        assert_eq!(cloud.read(cloud.first, &format!("/latest/meta-data/{path}")), name);
+    }
+    assert_eq!(cloud.read(cloud.second, "/latest/meta-data/hostname"), "ip-10-0-1-9.ec2.internal");
+}
+
+#[test]
 fn public_names_need_a_public_address_and_names_in_the_vpc() {
     let mut cloud = cloud();
     let association = PublicAssociation { private: p("10.0.1.5"), public: p("203.0.113.25"), elastic: None };
@@ -200,6 +211,13 @@ fn public_names_need_a_public_address_and_names_in_the_vpc() {
     let mac = cloud.read(cloud.first, "/latest/meta-data/mac");
     let base = format!("/latest/meta-data/network/interfaces/macs/{mac}");
     assert_eq!(cloud.read(cloud.first, &format!("{base}/ipv4-associations/203.0.113.25")), "10.0.1.5");
+    let public = model::Suffixes::aws_public().chosen(None, Some("cloud.example".parse().unwrap()));
+    let names = model::NameSuffixes::new(model::Suffixes::aws_private(), public).unwrap();
+    cloud.intent.names = Arc::new(names);
+    cloud.follow();
+    for path in ["/latest/meta-data/public-hostname", &format!("{base}/public-hostname")] {
+        assert_eq!(cloud.read(cloud.first, path), "ec2-203-0-113-25.us-east-1.cloud.example");
+    }
     assert_eq!(cloud.status(cloud.second, "/latest/meta-data/public-ipv4", ""), 404);
 }
 

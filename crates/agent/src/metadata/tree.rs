@@ -136,7 +136,7 @@ impl Tree {
     }
 
     fn interface(&mut self, attached: &Attached<'_>) {
-        let Attached { slice, interface, device_index } = attached;
+        let Attached { slice, interface, device_index, .. } = attached;
         let vpc = &slice.vpc;
         let base = format!("meta-data/network/interfaces/macs/{}", interface.mac);
         let mut put = |name: &str, value: String| self.put(&format!("{base}/{name}"), &value);

@@ -164,6 +164,31 @@ fn what_is_outstanding_is_bounded_for_each_vpc() {
     names.stop();
 }
 
+/// Users' case 46: of two VPCs that ask the same at the same moment each has a question of its own, so neither notices the other, nor gets
+/// what was said to the other.
+#[test]
+fn two_vpcs_never_share_a_question_or_its_answer() {
+    let mut heard: Vec<(Vec<u8>, SocketAddr)> = Vec::new();
+    let address = upstream(move |socket, request, from| {
+        heard.push((request.to_vec(), from));
+        // Nobody is answered before both have asked; each is answered differently.
+        if heard.len() >= 2 {
+            for ((request, from), last) in heard.iter().zip(1..) {
+                socket.send_to(&answer(request, last), *from).unwrap();
+            }
+        }
+    });
+    let (names, a, b) = names(address);
+    let said = [ask(&names, a, "www.example.com"), ask(&names, b, "www.example.com")].map(later);
+    let last = said.map(|message| *message.last().unwrap());
+    assert_ne!(last[0], last[1], "one answer for both");
+    for (vpc, last) in [(a, last[0]), (b, last[1])] {
+        let Said::Now(again) = ask(&names, vpc, "www.example.com") else { panic!("it was not remembered") };
+        assert_eq!(again.last(), Some(&last), "each remembers its own");
+    }
+    names.stop();
+}
+
 #[test]
 fn a_vpc_that_is_gone_is_forgotten() {
     let address = upstream(|socket, request, from| {

@@ -36,17 +36,17 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 pub(super) struct Configs {
     ourselves: HostId,
     certified: Arc<CertifiedKey>,
-    root: CertificateDer<'static>,
+    roots: Vec<CertificateDer<'static>>,
     permitted: Permitted,
     pub(super) server: Arc<ServerConfig>,
 }
 
 impl Configs {
     /// # Errors
-    /// When the root is no certificate.
+    /// When a root is no certificate.
     pub(super) fn new(credentials: Credentials, permitted: Permitted) -> Result<Configs, Error> {
-        let Credentials { host, certified, root, .. } = credentials;
-        let verifier = Verifier::new(&root, permitted.clone(), Some(host), None)?;
+        let Credentials { host, certified, roots, .. } = credentials;
+        let verifier = Verifier::new(&roots, permitted.clone(), Some(host), None)?;
         let mut server = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(Arc::new(verifier))
@@ -55,15 +55,15 @@ impl Configs {
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
         server.max_early_data_size = 0;
-        Ok(Configs { ourselves: host, certified, root, permitted, server: Arc::new(server) })
+        Ok(Configs { ourselves: host, certified, roots, permitted, server: Arc::new(server) })
     }
 
     /// To dial this host and no other.
     ///
     /// # Errors
-    /// When the root is no certificate.
+    /// When a root is no certificate.
     pub(super) fn client(&self, expected: HostId) -> Result<Arc<ClientConfig>, Error> {
-        let verifier = Verifier::new(&self.root, self.permitted.clone(), Some(self.ourselves), Some(expected))?;
+        let verifier = Verifier::new(&self.roots, self.permitted.clone(), Some(self.ourselves), Some(expected))?;
         let mut client = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .dangerous()

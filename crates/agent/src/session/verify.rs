@@ -1,6 +1,6 @@
 //! Who may be at the other end (users 7.1 cases 9 and 10).
 //!
-//! A certificate must chain to the authority's root, be of now, name exactly one host by URI, and the intent must name that host
+//! A certificate must chain to a root of the authority that is believed, be of now, name exactly one host by URI, and the intent must name that host
 //! with that key. Chain, time, use and signature are for rustls' verifiers; what they do not know is added here: the name and the
 //! key. Revocation goes by key: whoever has a copy of a revoked host's key gets nowhere, whatever certificate it comes with.
 
@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{HostId, KeyFingerprint};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible};
-use rustls::{RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DistinguishedName, Error, OtherError, RootCertStore};
 
 use super::tls;
 use super::why::Why;
@@ -65,7 +64,8 @@ pub(crate) fn chain(
     root: &CertificateDer<'_>,
     now: UnixTime,
 ) -> Result<(), Why> {
-    let verifier = Verifier::new(root, Permitted::default(), None, None).map_err(|error| Why::of_tls(&error))?;
+    let verifier = Verifier::new(std::slice::from_ref(root), Permitted::default(), None, None)
+        .map_err(|error| Why::of_tls(&error))?;
     verifier.chain(leaf, between, now).map_err(|error| Why::of_tls(&error))?;
     let as_client = verifier.clients.verify_client_cert(leaf, between, now);
     as_client.map(drop).map_err(|error| Why::of_tls(&error))
@@ -85,15 +85,15 @@ pub(super) struct Verifier {
 
 impl Verifier {
     /// # Errors
-    /// When the root is no certificate.
+    /// When a root is no certificate.
     pub(super) fn new(
-        root: &CertificateDer<'_>,
+        believed: &[CertificateDer<'_>],
         permitted: Permitted,
         ourselves: Option<HostId>,
         expected: Option<HostId>,
     ) -> Result<Verifier, Error> {
         let mut roots = RootCertStore::empty();
-        roots.add(root.clone().into_owned())?;
+        believed.iter().try_for_each(|root| roots.add(root.clone().into_owned()))?;
         let roots = Arc::new(roots);
         let provider = tls::provider();
         let algorithms = provider.signature_verification_algorithms;
@@ -116,26 +116,43 @@ impl Verifier {
         });
         admitted.map_err(refuse)
     }
-
-    fn signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms).map_err(|_| refuse(Why::NoProof))
-    }
 }
 
 /// Carries our reason through the library.
-fn refuse(why: Why) -> Error {
+pub(crate) fn refuse(why: Why) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
 }
 
-/// TLS 1.2 is not spoken; where the library asks all the same, the answer is no.
-fn too_old() -> Error {
-    Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig)
+/// What both of the library's traits of verifiers ask for besides the certificate: proof of its key, by TLS 1.3. TLS 1.2 is not spoken; where
+/// the library asks all the same, the answer is no. The verifier's algorithms are its member `algorithms`.
+macro_rules! tls13_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _certificate: &rustls::pki_types::CertificateDer<'_>,
+            _signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            Err(rustls::Error::PeerIncompatible(rustls::PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &rustls::pki_types::CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
+                .map_err(|_| $crate::session::verify::refuse($crate::session::Why::NoProof))
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            self.algorithms.supported_schemes()
+        }
+    };
 }
+
+pub(crate) use tls13_signatures;
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -151,27 +168,7 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(too_old())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    tls13_signatures!();
 }
 
 impl ClientCertVerifier for Verifier {
@@ -191,25 +188,5 @@ impl ClientCertVerifier for Verifier {
         Ok(verified)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(too_old())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    tls13_signatures!();
 }

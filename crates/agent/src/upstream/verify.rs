@@ -5,17 +5,15 @@ use std::io;
 use std::sync::Arc;
 
 use model::KeyFingerprint;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, PeerIncompatible, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, Error, OtherError, RootCertStore};
 
 use crate::session::Why;
-use crate::session::verify::key_of;
+use crate::session::verify::{key_of, tls13_signatures};
 
 /// Why there is no connection to the server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +58,8 @@ impl ServerError {
 /// The authority to believe.
 #[derive(Clone, Debug)]
 pub(crate) enum Root {
-    Known(CertificateDer<'static>),
+    /// Any of these.
+    Known(Vec<CertificateDer<'static>>),
     /// The one with this key, among what the server shows.
     Pinned(KeyFingerprint),
 }
@@ -76,13 +75,13 @@ impl ServerVerifier {
         ServerVerifier { root, algorithms }
     }
 
-    fn root<'a>(&'a self, shown: &'a [CertificateDer<'a>]) -> Result<CertificateDer<'a>, ServerError> {
+    fn roots<'a>(&'a self, shown: &'a [CertificateDer<'a>]) -> Result<&'a [CertificateDer<'a>], ServerError> {
         match &self.root {
-            Root::Known(root) => Ok(root.clone()),
+            Root::Known(roots) => Ok(roots),
             Root::Pinned(named) => {
                 let named = *named;
                 let found = shown.iter().find(|certificate| key_of(certificate) == Ok(named));
-                found.cloned().ok_or(ServerError::AnotherAuthority { named })
+                found.map(std::slice::from_ref).ok_or(ServerError::AnotherAuthority { named })
             }
         }
     }
@@ -102,7 +101,8 @@ impl ServerCertVerifier for ServerVerifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.root(intermediates).map_err(refuse)?.into_owned())?;
+        let believed = self.roots(intermediates).map_err(refuse)?;
+        believed.iter().try_for_each(|root| roots.add(root.clone().into_owned()))?;
         let parsed = ParsedCertificate::try_from(end_entity)?;
         verify_server_cert_signed_by_trust_anchor(&parsed, &roots, intermediates, now, self.algorithms.all)?;
         let named = webpki::EndEntityCert::try_from(end_entity).map_err(|_| refuse(ServerError::NotServer))?;
@@ -113,27 +113,7 @@ impl ServerCertVerifier for ServerVerifier {
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
+    tls13_signatures!();
 }
 
 #[cfg(test)]
@@ -152,27 +132,28 @@ mod tests {
 
     #[test]
     fn the_server_is_who_the_believed_authority_says_it_is() {
-        let (authority, other) = (Authority::new(), Authority::new());
+        let (authority, other, stranger) = (Authority::new(), Authority::new(), Authority::new());
         let csr = authority.host("a").csr().unwrap();
         let certified = |by: &Authority, uri: &str| by.issue(&csr, &[uri], now());
         let key = |of: &Authority| key_of(&of.root()[..].into()).unwrap();
         let server = certified(&authority, stream::SERVER_URI);
-        let known = || Root::Known(authority.root().into());
+        let known = || Root::Known(vec![authority.root().into()]);
+        let rotated = Root::Known(vec![other.root().into(), authority.root().into()]);
         let shown = [authority.root()];
-        for root in [known(), Root::Pinned(key(&authority))] {
+        for root in [known(), rotated, Root::Pinned(key(&authority))] {
             assert_eq!(verdict(root.clone(), &server, &shown), Ok(()));
             let of_host = certified(&authority, &stream::host_uri(host("a")));
             assert_eq!(verdict(root.clone(), &of_host, &shown), Err(ServerError::NotServer));
             let both = authority.issue(&csr, &[stream::SERVER_URI, &stream::host_uri(host("a"))], now());
             assert_eq!(verdict(root.clone(), &both, &shown), Err(ServerError::NotServer));
             // An impostor shows the right root behind its own certificate.
-            let forged = certified(&other, stream::SERVER_URI);
-            assert!(matches!(verdict(root, &forged, &[authority.root(), other.root()]), Err(ServerError::Tls(_))));
+            let forged = certified(&stranger, stream::SERVER_URI);
+            assert!(matches!(verdict(root, &forged, &[authority.root(), stranger.root()]), Err(ServerError::Tls(_))));
         }
         let named = key(&other);
         assert_eq!(verdict(Root::Pinned(named), &server, &shown), Err(ServerError::AnotherAuthority { named }));
         assert!(matches!(
-            verdict(Root::Known(other.root().into()), &server, &shown),
+            verdict(Root::Known(vec![other.root().into()]), &server, &shown),
             Err(ServerError::Tls(Why::UnknownAuthority))
         ));
     }

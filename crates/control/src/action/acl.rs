@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ec2::Error;
 use ec2::page::Page;
 use ec2::shapes::acl::*;
 use ec2::shapes::{Done, TagSpecification};
+use ec2::{Error, Operation};
 use model::acl::{ACL_DENY_IPV4, ACL_DENY_IPV6};
 use model::vpc::NetworkAclAssociation;
 use model::*;
@@ -162,10 +162,17 @@ fn required(value: Option<i32>, name: &str) -> Result<i32, Error> {
 }
 
 impl Handle for ReplaceNetworkAclAssociation {
-    /// With the ACL that is in use already, nothing changes and the association keeps its id.
+    /// With the ACL that is in use already, nothing changes and the association keeps its id. Who lost the answer and asks again hears
+    /// the same (spec 1.3.13).
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<ReplaceNetworkAclAssociationResponse, Error> {
-        let used = cloud.own::<Subnet>().find(|subnet| subnet.network_acl.id == self.association_id).cloned();
-        let subnet = used.ok_or_else(|| Error::not_found(self.association_id))?;
+        let by_id = |cloud: &Cloud<'_>, id| cloud.own::<Subnet>().find(|subnet| subnet.network_acl.id == id).cloned();
+        let token = self.association_id.to_string();
+        let Some(subnet) = by_id(cloud, self.association_id) else {
+            let earlier = cloud.replay::<NetworkAclAssociationId>(Self::NAME, Some(&token)).ok().flatten();
+            let new_association_id = earlier.filter(|id| by_id(cloud, *id).is_some());
+            let answer = new_association_id.map(|id| ReplaceNetworkAclAssociationResponse { new_association_id: id });
+            return answer.ok_or_else(|| Error::not_found(self.association_id));
+        };
         let acl = cloud.owned::<NetworkAcl>(self.network_acl_id)?;
         if acl.vpc != subnet.vpc {
             let message = format!("network ACL {} and subnet {} belong to different networks", acl.id, subnet.id);
@@ -177,8 +184,10 @@ impl Handle for ReplaceNetworkAclAssociation {
         let association = NetworkAclAssociation { id: cloud.draw.id(), network_acl: acl.id };
         cloud.update::<Subnet, _>(subnet.id, |subnet| {
             subnet.network_acl = association;
-            Ok(ReplaceNetworkAclAssociationResponse { new_association_id: association.id })
-        })
+            Ok(())
+        })?;
+        cloud.remember(Self::NAME, Some(&token), association.id);
+        Ok(ReplaceNetworkAclAssociationResponse { new_association_id: association.id })
     }
 }
 

@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ec2::Error;
 use ec2::page::Page;
 use ec2::shapes::address::*;
 use ec2::shapes::{Done, TagSpecification};
+use ec2::{Error, Operation};
 use model::*;
 
 use super::Handle;
@@ -28,9 +28,7 @@ impl Handle for AllocateAddress {
         self.check(cloud)?;
         let max = cloud.config.quotas.elastic_ips;
         if cloud.own::<ElasticAddress>().count() >= max {
-            let message =
-                format!("The maximum number of addresses has been reached. {max} are allowed; release some first");
-            return Err(Error::new("AddressLimitExceeded", message));
+            return Err(Error::new("AddressLimitExceeded", "The maximum number of addresses has been reached."));
         }
         let public = match self.address {
             None => public::draw(cloud)?,
@@ -256,9 +254,15 @@ impl Handle for DisassociateAddress {
             let (allocation, _) = elastic.into_iter().find(|(_, association)| *association == wanted)?;
             Some((interface.clone(), allocation))
         });
-        let (interface, allocation) = found.ok_or_else(|| Error::not_found(wanted))?;
+        let token = wanted.to_string();
+        let Some((interface, allocation)) = found else {
+            // Said twice is said once (spec 1.3.13): whoever lost the answer asks again.
+            let is_done = matches!(cloud.replay::<AllocationId>(Self::NAME, Some(&token)), Ok(Some(_)));
+            return if is_done { Ok(Done::TRUE) } else { Err(Error::not_found(wanted)) };
+        };
         check_manageable(&interface)?;
         unmap(cloud, interface.id, allocation)?;
+        cloud.remember(Self::NAME, Some(&token), allocation);
         Ok(Done::TRUE)
     }
 }

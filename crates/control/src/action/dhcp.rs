@@ -27,6 +27,11 @@ impl Handle for CreateDhcpOptions {
             }
             configuration.push((key, values));
         }
+        let max = cloud.config.quotas.dhcp_options;
+        if cloud.own::<DhcpOptions>().count() >= max {
+            let message = format!("The maximum number of sets of DHCP options has been reached: {max}");
+            return Err(Error::new("DhcpOptionsLimitExceeded", message));
+        }
         let options = DhcpOptions { id: cloud.draw.id(), owner: cloud.caller.account, configuration, tags };
         cloud.put(options.clone());
         Ok(CreateDhcpOptionsResponse { dhcp_options: item(&options) })
@@ -112,7 +117,7 @@ pub(super) fn default_set(cloud: &mut Cloud<'_>) -> DhcpOptionsId {
     if cloud.world().find::<DhcpOptions>(&id).is_none() {
         let option = |key: &str, value: String| (key.to_owned(), vec![value]);
         let configuration = vec![
-            option("domain-name", region.private_domain()),
+            option("domain-name", cloud.config.names.private_domain(region)),
             option("domain-name-servers", AMAZON_PROVIDED_DNS.into()),
         ];
         cloud.put(DhcpOptions { id, owner, configuration, tags: Tags::new() });
@@ -120,7 +125,7 @@ pub(super) fn default_set(cloud: &mut Cloud<'_>) -> DhcpOptionsId {
     id
 }
 
-fn default_set_id(region: Region, owner: AccountId) -> DhcpOptionsId {
+pub(crate) fn default_set_id(region: Region, owner: AccountId) -> DhcpOptionsId {
     // A region's name has at most 24 bytes and an account id of 12 digits fits 8: together they are a seed.
     let mut seed = [0; 32];
     for (at, byte) in seed[..24].iter_mut().zip(region.as_str().bytes()) {

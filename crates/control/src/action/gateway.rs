@@ -10,6 +10,7 @@ use super::Handle;
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::texts;
+use crate::timing::Wait;
 
 impl Handle for CreateInternetGateway {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateInternetGatewayResponse, Error> {
@@ -23,7 +24,7 @@ impl Handle for CreateInternetGateway {
         let (owner, created) = (cloud.caller.account, cloud.now);
         let gateway = InternetGateway { id: cloud.draw.id(), owner, vpc: None, route_table: None, created, tags };
         cloud.put(gateway.clone());
-        Ok(CreateInternetGatewayResponse { internet_gateway: item(&gateway) })
+        Ok(CreateInternetGatewayResponse { internet_gateway: item(cloud, &gateway) })
     }
 }
 
@@ -49,6 +50,7 @@ impl Handle for AttachInternetGateway {
         if cloud.own::<InternetGateway>().any(|other| other.vpc == Some(vpc.id)) {
             return Err(Error::invalid_value(format!("Network {} already has an internet gateway attached", vpc.id)));
         }
+        cloud.takes_time(gateway.id, Phase::Attaching, Wait::InternetGateway);
         cloud.update::<InternetGateway, _>(gateway.id, |gateway| {
             gateway.vpc = Some(vpc.id);
             Ok(Done::TRUE)
@@ -61,24 +63,29 @@ impl Handle for DetachInternetGateway {
         let vpc = cloud.owned::<Vpc>(self.vpc_id);
         let is_mapped = |interface: &NetworkInterface| interface.vpc == self.vpc_id && !interface.public.is_empty();
         let is_mapped = cloud.world().all::<NetworkInterface>().any(|interface| is_mapped(interface));
-        cloud.update::<InternetGateway, _>(self.internet_gateway_id, |gateway| {
-            let vpc = vpc?;
-            if gateway.vpc != Some(vpc.id) {
-                let message = format!("resource {} is not attached to network {}", gateway.id, vpc.id);
-                return Err(Error::new("Gateway.NotAttached", message));
-            }
-            if is_mapped {
-                let message = format!(
-                    "Network {} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.",
-                    vpc.id
-                );
-                return Err(Error::new("DependencyViolation", message));
-            }
-            gateway.vpc = None;
-            gateway.route_table = None;
-            Ok(Done::TRUE)
-        })
+        let mut after = InternetGateway::clone(&*cloud.owned::<InternetGateway>(self.internet_gateway_id)?);
+        check_detach(&after, vpc?.id, is_mapped)?;
+        if !cloud.ends_later(after.id, Phase::Detaching, Wait::InternetGateway) {
+            after.vpc = None;
+            after.route_table = None;
+            cloud.put(after);
+        }
+        Ok(Done::TRUE)
     }
+}
+
+fn check_detach(gateway: &InternetGateway, vpc: VpcId, is_mapped: bool) -> Result<(), Error> {
+    if gateway.vpc != Some(vpc) {
+        let message = format!("resource {} is not attached to network {vpc}", gateway.id);
+        return Err(Error::new("Gateway.NotAttached", message));
+    }
+    if is_mapped {
+        let message = format!(
+            "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway."
+        );
+        return Err(Error::new("DependencyViolation", message));
+    }
+    Ok(())
 }
 
 impl Handle for DescribeInternetGateways {
@@ -87,7 +94,7 @@ impl Handle for DescribeInternetGateways {
         let query = Query { ids: &self.internet_gateway_ids, filters: &self.filters, page };
         let (gateways, next_token) = cloud.select::<InternetGateway>(query, 5..=1000)?;
         Ok(DescribeInternetGatewaysResponse {
-            internet_gateways: gateways.iter().map(|gateway| item(gateway)).collect(),
+            internet_gateways: gateways.iter().map(|gateway| item(cloud, gateway)).collect(),
             next_token,
         })
     }
@@ -108,9 +115,9 @@ impl Describe for InternetGateway {
         &self.tags
     }
 
-    fn values(&self, _: &Cloud<'_>, filter: &str) -> Vec<String> {
+    fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
         match filter {
-            "attachment.state" => texts(self.vpc.map(|_| ATTACHED)),
+            "attachment.state" => texts(self.vpc.map(|_| cloud.word(self.id, ATTACHED))),
             "attachment.vpc-id" => texts(self.vpc),
             "internet-gateway-id" => texts([self.id]),
             "owner-id" => texts([self.owner]),
@@ -119,8 +126,9 @@ impl Describe for InternetGateway {
     }
 }
 
-fn item(gateway: &InternetGateway) -> InternetGatewayItem {
-    let attachment = gateway.vpc.map(|vpc_id| InternetGatewayAttachmentItem { vpc_id, state: ATTACHED });
+fn item(cloud: &Cloud<'_>, gateway: &InternetGateway) -> InternetGatewayItem {
+    let state = cloud.word(gateway.id, ATTACHED);
+    let attachment = gateway.vpc.map(|vpc_id| InternetGatewayAttachmentItem { vpc_id, state });
     InternetGatewayItem {
         internet_gateway_id: gateway.id,
         owner_id: gateway.owner,

@@ -45,6 +45,7 @@ impl Handle for DescribeStaleSecurityGroups {
         let groups = cloud.own::<SecurityGroup>().filter(|group| group.vpc == vpc.id);
         let stale = groups.filter(|group| group.rules.values().any(|rule| is_stale(cloud, group.vpc, rule)));
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
+        page.check::<SecurityGroupId>()?;
         let (groups, next_token) = page.cut(5..=255, stale, |group| group.id.to_string())?;
         let security_groups = groups.into_iter().map(|group| stale_item(cloud, group)).collect();
         Ok(DescribeStaleSecurityGroupsResponse { stale_security_groups: security_groups, next_token })

@@ -290,6 +290,7 @@ impl Handle for DescribeSecurityGroupRules {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeSecurityGroupRulesResponse, Error> {
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
         let query = Query { ids: &self.security_group_rule_ids, filters: &self.filters, page };
+        query.page.check::<SecurityGroupRuleId>()?;
         query.check(&["group-id", "security-group-rule-id"])?;
         let groups = cloud
             .own::<SecurityGroup>()

@@ -12,6 +12,7 @@ use super::{Handle, place};
 use crate::Cloud;
 use crate::describe::passes;
 use crate::rules::texts;
+use crate::timing::Wait;
 
 const ASSOCIATED: &str = "associated";
 
@@ -70,8 +71,14 @@ impl Handle for AssociateSecurityGroupVpc {
             return refuse(&format!("a security group can be associated with at most {VPCS_MAX} VPCs"));
         }
         cloud.put(lent);
+        cloud.takes_time(association(group.id, vpc.id), Phase::Associating, Wait::GroupVpc);
         Ok(GroupVpcState { state: "associating" })
     }
+}
+
+/// What a passage of the association is named.
+fn association(group: SecurityGroupId, vpc: VpcId) -> String {
+    format!("{group}/{vpc}")
 }
 
 fn lent(cloud: &Cloud<'_>, group: &SecurityGroup) -> SecurityGroupVpcs {
@@ -95,6 +102,9 @@ impl Handle for DisassociateSecurityGroupVpc {
         if is_borne || cloud.own::<SecurityGroup>().any(|other| names(other)) {
             return Err(Error::new("DependencyViolation", format!("resource {} has a dependent object", group.id)));
         }
+        if cloud.ends_later(association(group.id, vpc.id), Phase::Disassociating, Wait::GroupVpc) {
+            return Ok(GroupVpcState { state: "disassociating" });
+        }
         if lent.vpcs.is_empty() {
             cloud.delete::<SecurityGroupVpcs>(group.id);
         } else {
@@ -114,7 +124,7 @@ impl Handle for DescribeSecurityGroupVpcAssociations {
                 group_id: lent.group,
                 vpc_id: *vpc_id,
                 vpc_owner_id: lent.owner,
-                state: ASSOCIATED,
+                state: cloud.word(association(lent.group, *vpc_id), ASSOCIATED),
                 group_owner_id: lent.owner,
             })
         });

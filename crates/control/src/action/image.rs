@@ -10,11 +10,12 @@ use ec2::value::Attribute;
 use ec2::{Error, Filter};
 use model::*;
 
-use super::Handle;
 use super::instance::ROOT_DEVICE;
+use super::{Handle, catalogue};
 use crate::Cloud;
 use crate::describe::passes;
 use crate::rules::texts;
+use crate::timing::Wait;
 
 const AMAZON: &str = "137112412989";
 const CANONICAL: &str = "099720109477";
@@ -122,23 +123,32 @@ fn public_image(owner: &str, name: &str) -> ImageItem {
     }
 }
 
+/// What an image's root volume is made from.
+pub(super) fn snapshot(image: ImageId) -> String {
+    image.to_string().replacen("ami-", "snap-", 1)
+}
+
+/// What an image's root device is called.
+pub(super) fn root_device(cloud: &Cloud<'_>, id: ImageId) -> String {
+    by_id(cloud, id).root_device_name
+}
+
 /// With its root device, which clients read sizes from.
 fn with_root(mut image: ImageItem) -> ImageItem {
-    let digits = image.image_id.to_string();
     image.block_device_mapping = vec![ImageDeviceItem {
         device_name: image.root_device_name.clone(),
         ebs: ImageVolumeItem {
             delete_on_termination: true,
             encrypted: false,
-            snapshot_id: digits.replacen("ami-", "snap-", 1),
-            volume_size: 8,
-            volume_type: "gp3",
+            snapshot_id: snapshot(image.image_id),
+            volume_size: catalogue::SIZE_DEFAULT,
+            volume_type: catalogue::KIND_DEFAULT,
         },
     }];
     image
 }
 
-fn registered(image: &RegisteredImage) -> ImageItem {
+fn registered(cloud: &Cloud<'_>, image: &RegisteredImage) -> ImageItem {
     ImageItem {
         architecture: image.architecture.clone(),
         boot_mode: image.boot_mode.clone(),
@@ -148,6 +158,7 @@ fn registered(image: &RegisteredImage) -> ImageItem {
         image_id: image.id,
         image_location: image.location.clone().unwrap_or_else(|| format!("{}/{}", image.owner, image.name)),
         image_owner_alias: None,
+        image_state: cloud.word(image.id, "available"),
         imds_support: image.imds_support.clone(),
         is_public: false,
         root_device_name: image.root_device_name.clone(),
@@ -161,7 +172,7 @@ fn registered(image: &RegisteredImage) -> ImageItem {
 /// The image of that id, whatever id it is: the caller's, one of the catalogue, or one that nobody named.
 fn by_id(cloud: &Cloud<'_>, id: ImageId) -> ImageItem {
     if let Ok(own) = cloud.owned::<RegisteredImage>(id) {
-        return registered(&own);
+        return registered(cloud, &own);
     }
     let known = published().find(|image| image.image_id == id);
     known.unwrap_or_else(|| ImageItem { image_id: id, ..public_image(AMAZON, "peerway-sandbox") })
@@ -205,6 +216,22 @@ const FILTERS: &[&str] = &[
     "state-reason-code",
     "state-reason-message",
     "virtualization-type",
+    // What no image here has.
+    "image-watermark.source-image-creation-time",
+    "image-watermark.source-image-id",
+    "image-watermark.source-image-region",
+    "image-watermark.watermark-creation-time",
+    "image-watermark.watermark-key",
+    "instance-type-specification.supported-instance-type",
+    "instance-type-specification.unsupported-instance-type",
+    "public-ssm-parameter-name",
+    "scan-result.critical-fix-available-since",
+    "scan-result.finding-scan-date",
+    "scan-result.high-fix-available-since",
+    "scan-result.highest-finding-severity-label",
+    "scan-result.informational-fix-available-since",
+    "scan-result.low-fix-available-since",
+    "scan-result.medium-fix-available-since",
 ];
 
 fn values(image: &ImageItem, filter: &str) -> Vec<String> {
@@ -273,7 +300,7 @@ impl Handle for DescribeImages {
             is_owned(image) && is_launchable(image) && passes(&self.filters, &image.tag_set, |name| values(image, name))
         };
         let mut found: Vec<ImageItem> = if self.image_ids.is_empty() {
-            let own = cloud.own::<RegisteredImage>().map(|image| registered(image));
+            let own = cloud.own::<RegisteredImage>().map(|image| registered(cloud, image));
             own.chain(published()).map(with_root).filter(is_wanted).collect()
         } else {
             self.image_ids.iter().map(|id| with_root(by_id(cloud, *id))).filter(is_wanted).collect()
@@ -284,6 +311,7 @@ impl Handle for DescribeImages {
         found.sort_by_key(|image| image.image_id);
         found.dedup_by_key(|image| image.image_id);
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
+        page.check::<ImageId>()?;
         let (images_set, next_token) = page.cut(5..=1000, found, |image| image.image_id.to_string())?;
         Ok(DescribeImagesResponse { images_set, next_token })
     }
@@ -451,6 +479,7 @@ impl Handle for RegisterImage {
         };
         let image_id = image.id;
         cloud.put(image);
+        cloud.takes_time(image_id, Phase::Pending, Wait::Image);
         Ok(RegisterImageResponse { image_id })
     }
 }
@@ -476,7 +505,11 @@ impl Handle for DeregisterImage {
                 let message = format!("You do not have permission to deregister {}", self.image_id);
                 return Err(Error::new("AuthFailure", message).with_status(401));
             }
-            Err(error) => return Err(error),
+            // Of images AWS names a list.
+            Err(error) => {
+                let message = format!("The image id '[{}]' does not exist", self.image_id);
+                return Err(Error { message, ..error });
+            }
         };
         cloud.delete::<RegisteredImage>(image.id);
         Ok(DeregisterImageResponse { result: Done::TRUE.result })

@@ -12,6 +12,7 @@ use crate::describe::{Query, passes};
 use crate::insights::end::Arn;
 use crate::insights::{Via, analyse};
 use crate::rules::texts;
+use crate::timing::Wait;
 
 const KIND: &str = "network-insights-analysis";
 
@@ -53,6 +54,7 @@ impl Handle for StartNetworkInsightsAnalysis {
         };
         cloud.remember(Self::NAME, token, analysis.id);
         cloud.put(analysis.clone());
+        cloud.takes_time(analysis.id, Phase::Running, Wait::Analysis);
         // The findings are there already; clients wait for the next state all the same, as on AWS.
         Ok(StartNetworkInsightsAnalysisResponse { network_insights_analysis: running(item(cloud, &analysis)) })
     }
@@ -91,6 +93,7 @@ impl Handle for DescribeNetworkInsightsAnalyses {
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
         let ids = &self.network_insights_analysis_ids;
         Query { ids, filters: &self.filters, page }.check(FILTERS)?;
+        page.check::<InsightsAnalysisId>()?;
         ids.iter().try_for_each(|id| cloud.owned::<NetworkInsightsAnalysis>(*id).map(drop))?;
         if let Some(path) = self.network_insights_path_id {
             cloud.owned::<NetworkInsightsPath>(path)?;
@@ -100,10 +103,10 @@ impl Handle for DescribeNetworkInsightsAnalyses {
                 && self.network_insights_path_id.is_none_or(|path| path == analysis.path)
                 && self.analysis_start_time.is_none_or(|start| analysis.started >= start)
                 && self.analysis_end_time.is_none_or(|end| analysis.started <= end)
-                && passes(&self.filters, &analysis.tags, |name| values(analysis, name))
+                && passes(&self.filters, &analysis.tags, |name| values(cloud, analysis, name))
         });
         let (page, next_token) = page.cut(1..=100, wanted, |analysis| analysis.id.to_string())?;
-        let network_insights_analyses = page.iter().map(|analysis| item(cloud, analysis)).collect();
+        let network_insights_analyses = page.iter().map(|analysis| current(cloud, analysis)).collect();
         Ok(DescribeNetworkInsightsAnalysesResponse { network_insights_analyses, next_token })
     }
 }
@@ -111,15 +114,20 @@ impl Handle for DescribeNetworkInsightsAnalyses {
 /// The filters, without those of tags.
 const FILTERS: &[&str] = &["path-found", "status"];
 
-fn values(analysis: &NetworkInsightsAnalysis, filter: &str) -> Vec<String> {
+fn values(cloud: &Cloud<'_>, analysis: &NetworkInsightsAnalysis, filter: &str) -> Vec<String> {
     match filter {
-        "path-found" => texts(analysis.findings.path_found),
-        _ => texts([status(analysis)]),
+        "path-found" => texts(analysis.findings.path_found.filter(|_| cloud.world().is_settled(analysis.id))),
+        _ => texts([cloud.word(analysis.id, status(analysis))]),
     }
 }
 
 fn status(analysis: &NetworkInsightsAnalysis) -> &'static str {
     if analysis.findings.failure.is_some() { "failed" } else { "succeeded" }
+}
+
+fn current(cloud: &Cloud<'_>, analysis: &NetworkInsightsAnalysis) -> NetworkInsightsAnalysisItem {
+    let done = item(cloud, analysis);
+    if cloud.world().is_settled(analysis.id) { done } else { running(done) }
 }
 
 /// As it is shown before it is done.

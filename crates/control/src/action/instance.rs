@@ -15,7 +15,8 @@ use super::interface::{self, address_items, attached_to, group_items, ipv6_items
 use super::interface_public::{association, without_ids};
 use super::subnet::hostname_type_name;
 use super::{
-    Handle, default_vpc, instance_option, interface_option, interface_tracking, key_pair, metadata, private_dns,
+    Handle, catalogue, default_vpc, instance_option, instance_state, interface_option, interface_tracking, key_pair,
+    metadata, metadata_default, private_dns,
 };
 use crate::addresses::Wanted;
 use crate::describe::{Describe, Query};
@@ -225,6 +226,10 @@ impl Launch for RunInstances {
         let kinds = ["instance", "network-interface", "volume"];
         let tags = TagSpecification::tags(&self.tag_specifications, &kinds, "instance")?;
         let host = place(cloud)?;
+        let metadata = metadata::chosen(metadata_default::at_launch(cloud), self.metadata_options.as_ref(), &tags)?;
+        metadata_default::check(cloud, &metadata)?;
+        let volume_tags = TagSpecification::tags(&self.tag_specifications, &kinds, "volume")?;
+        let volumes = catalogue::at_launch(cloud, self.image_id, &self.block_device_mappings, &volume_tags)?;
         let instance = Instance {
             id: cloud.draw.id(),
             owner: cloud.caller.account,
@@ -236,25 +241,27 @@ impl Launch for RunInstances {
             subnet: subnet.id,
             zone: subnet.zone,
             host,
-            // Where no host carries it there is nothing to wait for.
-            state: if host.is_some() { InstanceState::Pending } else { InstanceState::Running },
+            // Where no host carries it there is nothing to wait for, unless one is to wait.
+            state: if host.is_some() || !cloud.is_instant() { InstanceState::Pending } else { InstanceState::Running },
             state_reason: None,
             stop_asked: None,
             launched: cloud.now,
             terminated: None,
             user_data: self.user_data.as_ref().map(|data| data.0.clone()).unwrap_or_default(),
-            metadata: metadata::chosen(MetadataOptions::default(), self.metadata_options.as_ref(), &tags)?,
+            metadata,
             key_name: self.key_name.clone(),
             client_token: self.client_token.clone(),
             disable_api_termination: self.disable_api_termination.unwrap_or(false),
             disable_api_stop: self.disable_api_stop.unwrap_or(false),
             shutdown_behavior: self.instance_initiated_shutdown_behavior.clone().unwrap_or_else(|| "stop".into()),
             private_dns: private_dns::at_launch(self.private_dns_name_options.as_ref(), subnet)?,
-            options: instance_option::at_launch(self)?,
+            options: instance_option::at_launch(cloud.caller.account, self)?,
+            volumes,
             starts: 1,
             tags,
         };
         cloud.put(instance.clone());
+        instance_state::begin(cloud, instance.id);
         let interface_tags = TagSpecification::tags(&self.tag_specifications, &kinds, "network-interface")?;
         for one in plan {
             match one {
@@ -427,11 +434,30 @@ impl Describe for Instance {
         "architecture",
         "availability-zone",
         "availability-zone-id",
+        "block-device-mapping.attach-time",
+        "block-device-mapping.delete-on-termination",
+        "block-device-mapping.device-name",
+        "block-device-mapping.status",
+        "block-device-mapping.volume-id",
+        "boot-mode",
+        "capacity-reservation-id",
+        "capacity-reservation-specification.capacity-reservation-preference",
+        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",
+        "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",
         "client-token",
+        "current-instance-boot-mode",
         "dns-name",
+        "ebs-optimized",
+        "ena-support",
+        "enclave-options.enabled",
+        "hibernation-options.configured",
+        "host-id",
         "hypervisor",
+        "iam-instance-profile.arn",
+        "iam-instance-profile.id",
         "image-id",
         "instance-id",
+        "instance-lifecycle",
         "instance-state-code",
         "instance-state-name",
         "instance-type",
@@ -439,57 +465,103 @@ impl Describe for Instance {
         "instance.group-name",
         "ip-address",
         "ipv6-address",
+        "kernel-id",
         "key-name",
         "launch-index",
         "launch-time",
+        "maintenance-options.auto-recovery",
         "metadata-options.http-endpoint",
         "metadata-options.http-protocol-ipv4",
         "metadata-options.http-protocol-ipv6",
         "metadata-options.http-put-response-hop-limit",
         "metadata-options.http-tokens",
         "metadata-options.instance-metadata-tags",
+        "metadata-options.state",
         "monitoring-state",
+        "network-interface.addresses.association.allocation-id",
+        "network-interface.addresses.association.association-id",
+        "network-interface.addresses.association.carrier-ip",
+        "network-interface.addresses.association.customer-owned-ip",
         "network-interface.addresses.association.ip-owner-id",
+        "network-interface.addresses.association.public-dns-name",
         "network-interface.addresses.association.public-ip",
         "network-interface.addresses.primary",
+        "network-interface.addresses.private-dns-name",
         "network-interface.addresses.private-ip-address",
         "network-interface.association.allocation-id",
         "network-interface.association.association-id",
+        "network-interface.association.carrier-ip",
+        "network-interface.association.customer-owned-ip",
         "network-interface.association.ip-owner-id",
         "network-interface.association.public-dns-name",
         "network-interface.association.public-ip",
+        "network-interface.attachment.attach-time",
         "network-interface.attachment.attachment-id",
+        "network-interface.attachment.delete-on-termination",
         "network-interface.attachment.device-index",
+        "network-interface.attachment.instance-id",
+        "network-interface.attachment.instance-owner-id",
+        "network-interface.attachment.network-card-index",
         "network-interface.attachment.status",
         "network-interface.availability-zone",
+        "network-interface.deny-all-igw-traffic",
         "network-interface.description",
         "network-interface.group-id",
         "network-interface.group-name",
+        "network-interface.ipv4-prefixes.ipv4-prefix",
+        "network-interface.ipv6-address",
         "network-interface.ipv6-addresses.ipv6-address",
+        "network-interface.ipv6-addresses.is-primary-ipv6",
+        "network-interface.ipv6-native",
+        "network-interface.ipv6-prefixes.ipv6-prefix",
         "network-interface.mac-address",
         "network-interface.network-interface-id",
+        "network-interface.operator.managed",
+        "network-interface.operator.principal",
+        "network-interface.outpost-arn",
         "network-interface.owner-id",
         "network-interface.private-dns-name",
         "network-interface.private-ip-address",
+        "network-interface.public-dns-name",
+        "network-interface.requester-id",
+        "network-interface.requester-managed",
         "network-interface.source-dest-check",
         "network-interface.status",
         "network-interface.subnet-id",
+        "network-interface.tag-key",
+        "network-interface.tag-value",
         "network-interface.vpc-id",
+        "network-performance-options.bandwidth-weighting",
+        "operator.managed",
+        "operator.principal",
+        "outpost-arn",
         "owner-id",
         "placement-group-name",
+        "placement-partition-number",
         "platform",
+        "platform-details",
         "private-dns-name",
+        "private-dns-name-options.enable-resource-name-dns-a-record",
+        "private-dns-name-options.enable-resource-name-dns-aaaa-record",
+        "private-dns-name-options.hostname-type",
         "private-ip-address",
+        "product-code",
+        "product-code.type",
+        "ramdisk-id",
         "reason",
         "requester-id",
         "reservation-id",
         "root-device-name",
         "root-device-type",
         "source-dest-check",
+        "spot-instance-request-id",
         "state-reason-code",
         "state-reason-message",
         "subnet-id",
         "tenancy",
+        "tpm-support",
+        "usage-operation",
+        "usage-operation-update-time",
         "virtualization-type",
         "vpc-id",
     ];
@@ -504,10 +576,15 @@ impl Describe for Instance {
 
     fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
         if let Some(of_interface) = filter.strip_prefix("network-interface.") {
-            return attached_to(cloud, self.id).flat_map(|interface| interface.values(cloud, of_interface)).collect();
+            return attached_to(cloud, self.id)
+                .flat_map(|i| super::instance_filter::of_interface(cloud, i, of_interface))
+                .collect();
+        }
+        if let Some(of_device) = filter.strip_prefix("block-device-mapping.") {
+            return catalogue::device_values(self, of_device);
         }
         if let Some(option) = filter.strip_prefix("metadata-options.") {
-            return metadata::values(&self.metadata, option);
+            return metadata::values(cloud, self, option);
         }
         let primary = primary(cloud, self.id);
         let primary = primary.as_deref();
@@ -516,13 +593,21 @@ impl Describe for Instance {
             "architecture" => vec![ARCHITECTURE.into()],
             "availability-zone" => vec![self.zone.to_string()],
             "availability-zone-id" => vec![self.zone.id()],
+            "capacity-reservation-specification.capacity-reservation-preference" => {
+                vec![instance_option::capacity_item(self).capacity_reservation_preference]
+            }
             "client-token" => one(self.client_token.clone()),
+            "current-instance-boot-mode" => vec![BOOT_MODE.into()],
+            "usage-operation" => vec![USAGE.into()],
+            "usage-operation-update-time" => vec![self.launched.to_string()],
             "dns-name" => {
                 let name = primary.and_then(|p| association(cloud, p)).map(|item| item.public_dns_name);
                 one(name.filter(|name| !name.is_empty()))
             }
             "ip-address" => one(primary.and_then(|p| association(cloud, p)).map(|item| item.public_ip.to_string())),
             "hypervisor" => vec!["xen".into()],
+            "iam-instance-profile.arn" => one(self.options.instance_profile.clone()),
+            "iam-instance-profile.id" => one(instance_option::profile_item(self).map(|item| item.id)),
             "image-id" => vec![self.image.to_string()],
             "instance-id" => vec![self.id.to_string()],
             "instance-state-code" => vec![self.state.code().to_string()],
@@ -546,22 +631,32 @@ impl Describe for Instance {
             "private-ip-address" => one(primary.map(|p| p.primary_ip().to_string())),
             "reason" => one(Some(transition_reason(self)).filter(|reason| !reason.is_empty())),
             "reservation-id" => vec![self.reservation.to_string()],
-            "root-device-name" => vec![ROOT_DEVICE.into()],
+            "root-device-name" => vec![root_device(self)],
             "root-device-type" => vec!["ebs".into()],
             "source-dest-check" => one(primary.map(|p| p.source_dest_check.to_string())),
             "state-reason-code" => one(self.state_reason.as_ref().map(|(code, _)| code.clone())),
             "state-reason-message" => one(self.state_reason.as_ref().map(|(_, message)| message.clone())),
+            // What ended is in no subnet any more, as its answer says.
+            "subnet-id" | "vpc-id" if self.state == InstanceState::Terminated => Vec::new(),
             "subnet-id" => vec![self.subnet.to_string()],
             "tenancy" => vec!["default".into()],
             "virtualization-type" => vec!["hvm".into()],
             "vpc-id" => vec![self.vpc.to_string()],
-            _ => Vec::new(),
+            other => super::instance_filter::more(self, other),
         }
     }
 }
 
 const ARCHITECTURE: &str = "x86_64";
+const BOOT_MODE: &str = "legacy-bios";
+pub(super) const PLATFORM: &str = "Linux/UNIX";
+const USAGE: &str = "RunInstances";
 pub(super) const ROOT_DEVICE: &str = "/dev/xvda";
+
+/// What the instance's root device is called.
+pub(super) fn root_device(instance: &Instance) -> String {
+    instance.volumes.first().map_or_else(|| ROOT_DEVICE.into(), |volume| volume.device.clone())
+}
 
 /// The interface with device index 0.
 pub(super) fn primary(cloud: &Cloud<'_>, instance: InstanceId) -> Option<Arc<NetworkInterface>> {
@@ -592,8 +687,8 @@ fn transition_reason(instance: &Instance) -> String {
 /// What the instance is called inside: by its address or by its id (spec 9.2).
 fn private_name(cloud: &Cloud<'_>, instance: &Instance, primary: &NetworkInterface) -> String {
     match instance.private_dns.hostname_type {
-        HostnameType::IpName => names::private_name(cloud.config.region, primary.primary_ip()),
-        HostnameType::ResourceName => names::resource_name(cloud.config.region, instance.id),
+        HostnameType::IpName => cloud.config.names.private_name(cloud.config.region, primary.primary_ip()),
+        HostnameType::ResourceName => cloud.config.names.resource_name(cloud.config.region, instance.id),
     }
 }
 
@@ -608,6 +703,7 @@ fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
         attached_to(cloud, instance.id).map(|interface| interface_item(cloud, interface)).collect();
     interfaces.sort_by_key(|interface| interface.attachment.as_ref().map(|attachment| attachment.device_index));
     InstanceItem {
+        block_device_mapping: catalogue::devices(instance),
         instance_id: instance.id,
         image_id: instance.image,
         instance_state: instance.state.into(),
@@ -635,22 +731,29 @@ fn item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceItem {
         state_reason: instance.state_reason.clone().map(|(code, message)| StateReasonItem { code, message }),
         architecture: ARCHITECTURE,
         root_device_type: "ebs",
-        root_device_name: ROOT_DEVICE,
+        root_device_name: root_device(instance),
         virtualization_type: "hvm",
         hypervisor: "xen",
         client_token: instance.client_token.clone().unwrap_or_default(),
         ebs_optimized: instance.options.ebs_optimized,
         ena_support: instance.options.ena_support.unwrap_or(true),
         network_interface_set: interfaces,
-        cpu_options: CpuOptionsItem { core_count: 1, threads_per_core: 1 },
-        metadata_options: metadata::item(&instance.metadata),
+        cpu_options: instance_option::cpu_item(instance),
+        metadata_options: metadata::current(cloud, instance),
         private_dns_name_options: PrivateDnsNameOptionsItem {
             hostname_type: hostname_type_name(instance.private_dns.hostname_type),
             enable_resource_name_dns_a_record: instance.private_dns.enable_resource_name_dns_a_record,
             enable_resource_name_dns_aaaa_record: instance.private_dns.enable_resource_name_dns_aaaa_record,
         },
         maintenance_options: instance_option::maintenance(instance),
-        platform_details: "Linux/UNIX",
+        iam_instance_profile: instance_option::profile_item(instance),
+        capacity_reservation_specification: instance_option::capacity_item(instance),
+        enclave_options: EnclaveOptionsItem { enabled: false },
+        hibernation_options: HibernationOptionsItem { configured: false },
+        current_instance_boot_mode: BOOT_MODE,
+        usage_operation: USAGE,
+        usage_operation_update_time: instance.launched,
+        platform_details: PLATFORM,
         tag_set: instance.tags.clone(),
     }
 }
@@ -667,7 +770,7 @@ fn interface_item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> InstanceIn
             attachment_id: attachment.id,
             delete_on_termination: attachment.delete_on_termination,
             device_index: attachment.device_index,
-            status: "attached",
+            status: cloud.word(attachment.id, "attached"),
             network_card_index: 0,
             ena_srd_specification: interface_option::srd_item(&attachment.ena),
             ena_queue_count: attachment.ena.queue_count,

@@ -9,12 +9,14 @@ use ec2::value::{Attribute, Base64};
 use ec2::{Error, FromQuery, Node};
 use model::*;
 
-use super::Handle;
-use super::instance::{ROOT_DEVICE, groups_of, primary};
+use super::instance::{groups_of, primary, root_device};
+use super::instance_filter::{OF_STATUS, status_passes};
 use super::instance_option::credits;
 use super::interface::{attached_to, set_groups, several};
+use super::{Handle, catalogue};
 use crate::describe::Query;
 use crate::report;
+use crate::timing::Wait;
 use crate::{Cloud, public};
 
 /// The caller's instances by these ids, all of them or none.
@@ -78,10 +80,12 @@ impl Handle for StartInstances {
         let stopped = named(cloud, &self.instance_ids)?.into_iter();
         let stopped: Vec<InstanceId> =
             stopped.filter(|instance| instance.state == InstanceState::Stopped).map(|instance| instance.id).collect();
+        let takes_time = !cloud.is_instant();
         let changes = change_each(cloud, &self.instance_ids, |instance| match instance.state {
             InstanceState::Pending | InstanceState::Running => Ok(()),
             InstanceState::Stopped => {
-                instance.state = if instance.host.is_some() { InstanceState::Pending } else { InstanceState::Running };
+                let waits = takes_time || instance.host.is_some();
+                instance.state = if waits { InstanceState::Pending } else { InstanceState::Running };
                 instance.state_reason = None;
                 instance.stop_asked = None;
                 instance.starts += 1;
@@ -89,13 +93,17 @@ impl Handle for StartInstances {
             }
             _ => Err(incorrect_state(instance, "started")),
         })?;
-        stopped.into_iter().try_for_each(|id| public::started(cloud, id))?;
+        for id in stopped {
+            begin(cloud, id);
+            public::started(cloud, id)?;
+        }
         Ok(changes)
     }
 }
 
 impl Handle for StopInstances {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<InstanceStateChanges, Error> {
+        let takes_time = !cloud.is_instant();
         let changes = change_each(cloud, &self.instance_ids, |instance| {
             if instance.disable_api_stop && instance.state.is_wanted() {
                 let message = format!(
@@ -107,8 +115,8 @@ impl Handle for StopInstances {
             match instance.state {
                 InstanceState::Stopping | InstanceState::Stopped => Ok(()),
                 InstanceState::Pending | InstanceState::Running => {
-                    instance.state =
-                        if instance.host.is_some() { InstanceState::Stopping } else { InstanceState::Stopped };
+                    let waits = takes_time || instance.host.is_some();
+                    instance.state = if waits { InstanceState::Stopping } else { InstanceState::Stopped };
                     instance.state_reason = by_user("Shutdown");
                     Ok(())
                 }
@@ -116,8 +124,50 @@ impl Handle for StopInstances {
             }
         })?;
         give_back(cloud, &self.instance_ids);
+        ends(cloud, &self.instance_ids, Phase::Stopping, Wait::InstanceStop)?;
         Ok(changes)
     }
+}
+
+/// Under times like AWS's: what was started is not running yet, and its status is not known even then.
+pub(super) fn begin(cloud: &mut Cloud<'_>, id: InstanceId) {
+    cloud.takes_time(id, Phase::Pending, Wait::InstanceStart);
+    cloud.takes_time(checks(id), Phase::Initializing, Wait::StatusChecks);
+}
+
+/// Under times like AWS's: what was asked to end has not ended yet.
+fn ends(cloud: &mut Cloud<'_>, ids: &[InstanceId], phase: Phase, wait: Wait) -> Result<(), Error> {
+    for instance in named(cloud, ids)? {
+        if instance.state.name() == phase.code() && cloud.world().phase_of(instance.id) != Some(phase) {
+            cloud.takes_time(instance.id, phase, wait);
+        }
+    }
+    Ok(())
+}
+
+/// What a passage of its status checks is named.
+fn checks(id: InstanceId) -> String {
+    format!("{id}/status")
+}
+
+/// The time has come: what a host carries is what that says from now on, and all else is where it was to get.
+pub(super) fn settle(cloud: &mut Cloud<'_>, id: InstanceId) -> Result<(), Error> {
+    let instance = cloud.owned::<Instance>(id)?;
+    if instance.host.is_some() {
+        return Ok(());
+    }
+    let state = match instance.state {
+        InstanceState::Pending => InstanceState::Running,
+        InstanceState::Stopping => InstanceState::Stopped,
+        InstanceState::ShuttingDown => {
+            let gone = report::terminated(cloud.world(), &instance, cloud.now);
+            cloud.change_all(gone);
+            return Ok(());
+        }
+        settled => settled,
+    };
+    cloud.put(Instance { state, ..Instance::clone(&instance) });
+    Ok(())
 }
 
 impl Handle for RebootInstances {
@@ -153,9 +203,10 @@ impl Handle for TerminateInstances {
             Ok(())
         })?;
         give_back(cloud, &self.instance_ids);
+        ends(cloud, &self.instance_ids, Phase::ShuttingDown, Wait::InstanceEnd)?;
         // Where no host carries it, it is gone at once.
         for instance in named(cloud, &self.instance_ids)? {
-            if instance.host.is_none() {
+            if instance.host.is_none() && cloud.is_instant() {
                 let gone = report::terminated(cloud.world(), &instance, cloud.now);
                 cloud.change_all(gone);
             }
@@ -168,18 +219,28 @@ impl Handle for DescribeInstanceStatus {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeInstanceStatusResponse, Error> {
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
         let query = Query { ids: &self.instance_ids, filters: &self.filters, page };
-        let (found, next_token) = cloud.select::<Instance>(query, 5..=1000)?;
+        query.check(OF_STATUS)?;
+        page.check::<InstanceId>()?;
+        query.ids.iter().try_for_each(|id| cloud.owned::<Instance>(*id).map(drop))?;
         // Without IncludeAllInstances only running ones are shown.
-        let shown = found
-            .iter()
-            .filter(|instance| self.include_all_instances == Some(true) || instance.state == InstanceState::Running);
-        let instance_status_set = shown.map(|instance| status_item(instance)).collect();
+        let is_asked = |instance: &&Arc<Instance>| {
+            (query.ids.is_empty() || query.ids.contains(&instance.id))
+                && (self.include_all_instances == Some(true) || instance.state == InstanceState::Running)
+        };
+        let shown = cloud.own::<Instance>().filter(is_asked).map(|instance| (instance, status_item(cloud, instance)));
+        let shown = shown.filter(|(instance, item)| status_passes(cloud, instance, item, query.filters));
+        let (shown, next_token) = page.cut(5..=1000, shown, |(instance, _)| instance.id.to_string())?;
+        let instance_status_set = shown.into_iter().map(|(_, item)| item).collect();
         Ok(DescribeInstanceStatusResponse { instance_status_set, next_token })
     }
 }
 
-fn status_item(instance: &Instance) -> InstanceStatusItem {
+fn status_item(cloud: &Cloud<'_>, instance: &Instance) -> InstanceStatusItem {
     let summary = || match instance.state {
+        InstanceState::Running if cloud.world().phase_of(checks(instance.id)).is_some() => StatusSummary {
+            details: vec![StatusDetail { name: "reachability", status: "initializing" }],
+            status: "initializing",
+        },
         InstanceState::Running => {
             StatusSummary { details: vec![StatusDetail { name: "reachability", status: "passed" }], status: "ok" }
         }
@@ -219,7 +280,7 @@ impl Handle for DescribeInstanceAttribute {
             "disableApiTermination" => {
                 reply.disable_api_termination = Some(Attribute(instance.disable_api_termination));
             }
-            "blockDeviceMapping" => reply.block_device_mapping = Some(Vec::new()),
+            "blockDeviceMapping" => reply.block_device_mapping = Some(catalogue::devices(&instance)),
             "ebsOptimized" => reply.ebs_optimized = Some(Attribute(instance.options.ebs_optimized)),
             "enaSupport" => reply.ena_support = Some(Attribute(instance.options.ena_support.unwrap_or(true))),
             "enclaveOptions" => reply.enclave_options = Some(EnclaveOptionsItem { enabled: false }),
@@ -230,7 +291,7 @@ impl Handle for DescribeInstanceAttribute {
                 reply.instance_initiated_shutdown_behavior = Some(Attribute(instance.shutdown_behavior.clone()));
             }
             "instanceType" => reply.instance_type = Some(Attribute(instance.instance_type.clone())),
-            "rootDeviceName" => reply.root_device_name = Some(Attribute(ROOT_DEVICE.into())),
+            "rootDeviceName" => reply.root_device_name = Some(Attribute(root_device(&instance))),
             "sourceDestCheck" => {
                 reply.source_dest_check =
                     Some(Attribute(primary(cloud, instance.id).is_none_or(|p| p.source_dest_check)));
@@ -354,6 +415,7 @@ impl Apply for ModifyInstanceAttribute {
             });
         }
         cloud.update::<Instance, _>(instance.id, |instance| {
+            catalogue::change(instance, &self.block_device_mappings)?;
             if let Some(Attribute(value)) = self.disable_api_stop {
                 instance.disable_api_stop = value;
             }

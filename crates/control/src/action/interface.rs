@@ -14,6 +14,7 @@ use super::{Handle, group_vpc, interface_limit, interface_option, interface_perm
 use crate::addresses::{self, Wanted};
 use crate::describe::{Describe, Query};
 use crate::rules::texts;
+use crate::timing::Wait;
 use crate::{Cloud, public};
 
 impl Handle for CreateNetworkInterface {
@@ -245,7 +246,7 @@ impl Handle for DescribeNetworkInterfaceAttribute {
             source_dest_check: None,
         };
         match self.attribute.as_deref() {
-            Some("attachment") => reply.attachment = attachment_item(&interface),
+            Some("attachment") => reply.attachment = attachment_item(cloud, &interface),
             Some("description") => reply.description = Some(Attribute(interface.description.clone())),
             Some("groupSet") => reply.group_set = Some(group_items(cloud, &interface.groups)),
             Some("sourceDestCheck") => reply.source_dest_check = Some(Attribute(interface.source_dest_check)),
@@ -270,6 +271,7 @@ impl Handle for AttachNetworkInterface {
         let instance = cloud.owned::<Instance>(self.instance_id)?;
         let attachment_id = attach(cloud, self.network_interface_id, &instance, self.device_index, false)?;
         interface_option::set_ena(cloud, self.network_interface_id, ena)?;
+        cloud.takes_time(attachment_id, Phase::Attaching, Wait::Attach);
         Ok(AttachNetworkInterfaceResponse { attachment_id, network_card_index: 0 })
     }
 }
@@ -372,6 +374,9 @@ impl Handle for DetachNetworkInterface {
         if interface.attachment.as_ref().is_some_and(|attachment| attachment.device_index == 0) {
             return Err(Error::not_permitted("The network interface at device index 0 cannot be detached."));
         }
+        if cloud.ends_later(self.attachment_id, Phase::Detaching, Wait::Detach) {
+            return Ok(Done::TRUE);
+        }
         cloud.update::<NetworkInterface, _>(interface.id, |interface| {
             interface.attachment = None;
             Ok(Done::TRUE)
@@ -421,6 +426,8 @@ impl Describe for NetworkInterface {
         "ipv6-addresses.ipv6-address",
         "mac-address",
         "network-interface-id",
+        "operator.managed",
+        "operator.principal",
         "owner-id",
         "private-dns-name",
         "private-ip-address",
@@ -448,6 +455,26 @@ impl Describe for NetworkInterface {
                 self.public.iter().map(|at| association_item(cloud, self, at).ip_owner_id).collect()
             }
             "addresses.association.public-ip" => self.public.iter().map(|at| at.public.to_string()).collect(),
+            "addresses.association.allocation-id" => self
+                .public
+                .iter()
+                .filter_map(|at| Some(association_item(cloud, self, at).allocation_id?.to_string()))
+                .collect(),
+            "addresses.association.association-id" => self
+                .public
+                .iter()
+                .filter_map(|at| Some(association_item(cloud, self, at).association_id?.to_string()))
+                .collect(),
+            "addresses.association.public-dns-name" => {
+                self.public.iter().map(|at| association_item(cloud, self, at).public_dns_name).collect()
+            }
+            "addresses.private-dns-name" => {
+                address_items(cloud, self).into_iter().filter_map(|address| address.private_dns_name).collect()
+            }
+            "attachment.network-card-index" => one(attachment.map(|_| "0".into())),
+            "ipv6-addresses.is-primary-ipv6" => {
+                ipv6_items(self).iter().map(|address| address.is_primary_ipv6.to_string()).collect()
+            }
             "association.allocation-id" => texts(association(cloud, self).and_then(|item| item.allocation_id)),
             "association.association-id" => texts(association(cloud, self).and_then(|item| item.association_id)),
             "association.ip-owner-id" => texts(association(cloud, self).map(|item| item.ip_owner_id)),
@@ -463,7 +490,7 @@ impl Describe for NetworkInterface {
             "attachment.device-index" => one(attachment.map(|a| a.device_index.to_string())),
             "attachment.instance-id" => one(attachment.map(|a| a.instance.to_string())),
             "attachment.instance-owner-id" => one(attachment.map(|_| self.owner.to_string())),
-            "attachment.status" => one(attachment.map(|_| "attached".into())),
+            "attachment.status" => one(attachment.map(|a| cloud.word(a.id, "attached").into())),
             "availability-zone" => vec![self.zone.to_string()],
             "availability-zone-id" => vec![self.zone.id()],
             "description" => vec![self.description.clone()],
@@ -473,6 +500,7 @@ impl Describe for NetworkInterface {
             "ipv6-addresses.ipv6-address" => self.ipv6_addresses.iter().map(ToString::to_string).collect(),
             "mac-address" => vec![self.mac.to_string()],
             "network-interface-id" => vec![self.id.to_string()],
+            "operator.managed" => vec!["false".into()],
             "owner-id" => vec![self.owner.to_string()],
             "private-dns-name" => one(private_dns_name(cloud, self)),
             "private-ip-address" => vec![self.primary_ip().to_string()],
@@ -525,7 +553,7 @@ pub(super) fn group_items(cloud: &Cloud<'_>, groups: &BTreeSet<SecurityGroupId>)
 /// `ip-10-0-0-5.ec2.internal`, shown where the VPC gives host names.
 pub(super) fn private_dns_name(cloud: &Cloud<'_>, interface: &NetworkInterface) -> Option<String> {
     let vpc = cloud.world().find::<Vpc>(&interface.vpc)?;
-    vpc.enable_dns_hostnames.then(|| names::private_name(cloud.config.region, interface.primary_ip()))
+    vpc.enable_dns_hostnames.then(|| cloud.config.names.private_name(cloud.config.region, interface.primary_ip()))
 }
 
 pub(super) fn address_items(cloud: &Cloud<'_>, interface: &NetworkInterface) -> Vec<PrivateIpAddressItem> {
@@ -533,7 +561,7 @@ pub(super) fn address_items(cloud: &Cloud<'_>, interface: &NetworkInterface) -> 
     let item = |(index, address): (usize, &std::net::Ipv4Addr)| PrivateIpAddressItem {
         association: association_of(cloud, interface, *address),
         primary: index == 0,
-        private_dns_name: named.then(|| names::private_name(cloud.config.region, *address)),
+        private_dns_name: named.then(|| cloud.config.names.private_name(cloud.config.region, *address)),
         private_ip_address: *address,
     };
     interface.private_ips.iter().enumerate().map(item).collect()
@@ -551,7 +579,7 @@ pub(super) fn ipv6_items(interface: &NetworkInterface) -> Vec<Ipv6AddressItem> {
         .collect()
 }
 
-fn attachment_item(interface: &NetworkInterface) -> Option<InterfaceAttachmentItem> {
+fn attachment_item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> Option<InterfaceAttachmentItem> {
     interface.attachment.as_ref().map(|attachment| InterfaceAttachmentItem {
         attach_time: attachment.attached,
         attachment_id: attachment.id,
@@ -560,7 +588,7 @@ fn attachment_item(interface: &NetworkInterface) -> Option<InterfaceAttachmentIt
         network_card_index: 0,
         instance_id: attachment.instance,
         instance_owner_id: interface.owner,
-        status: "attached",
+        status: cloud.word(attachment.id, "attached"),
         ena_srd_specification: interface_option::srd_item(&attachment.ena),
         ena_queue_count: attachment.ena.queue_count,
     })
@@ -569,7 +597,7 @@ fn attachment_item(interface: &NetworkInterface) -> Option<InterfaceAttachmentIt
 fn item(cloud: &Cloud<'_>, interface: &NetworkInterface) -> NetworkInterfaceItem {
     NetworkInterfaceItem {
         association: association(cloud, interface),
-        attachment: attachment_item(interface),
+        attachment: attachment_item(cloud, interface),
         availability_zone: interface.zone,
         availability_zone_id: interface.zone.id(),
         connection_tracking_configuration: interface_tracking::item(&interface.connection_tracking),

@@ -5,8 +5,9 @@ use ec2::shapes::instance::MetadataOptionsItem;
 use ec2::shapes::metadata::*;
 use model::*;
 
-use super::Handle;
+use super::{Handle, metadata_default};
 use crate::Cloud;
+use crate::timing::Wait;
 
 impl Handle for ModifyInstanceMetadataOptions {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<ModifyInstanceMetadataOptionsResponse, Error> {
@@ -26,6 +27,8 @@ impl Handle for ModifyInstanceMetadataOptions {
             instance.metadata = chosen(instance.metadata, Some(&wanted), &instance.tags)?;
             Ok(instance.metadata)
         })?;
+        metadata_default::check(cloud, &options)?;
+        cloud.takes_time(passage(instance_id), Phase::Pending, Wait::MetadataOptions);
         let instance_metadata_options = MetadataOptionsItem { state: "pending", ..item(&options) };
         Ok(ModifyInstanceMetadataOptionsResponse { instance_id, instance_metadata_options })
     }
@@ -84,7 +87,18 @@ pub(super) fn check_keys(tags: &Tags) -> Result<(), Error> {
     }
 }
 
-pub(super) fn item(options: &MetadataOptions) -> MetadataOptionsItem {
+/// What a passage of its options is named.
+fn passage(id: InstanceId) -> String {
+    format!("{id}/metadata")
+}
+
+/// The options that an instance has, or is about to have.
+pub(super) fn current(cloud: &Cloud<'_>, instance: &Instance) -> MetadataOptionsItem {
+    let settled = item(&instance.metadata);
+    MetadataOptionsItem { state: cloud.word(passage(instance.id), settled.state), ..settled }
+}
+
+fn item(options: &MetadataOptions) -> MetadataOptionsItem {
     MetadataOptionsItem {
         state: "applied",
         http_tokens: tokens(options),
@@ -96,9 +110,10 @@ pub(super) fn item(options: &MetadataOptions) -> MetadataOptionsItem {
 }
 
 /// What a filter `metadata-options.<option>` compares with.
-pub(super) fn values(options: &MetadataOptions, option: &str) -> Vec<String> {
-    let item = item(options);
+pub(super) fn values(cloud: &Cloud<'_>, instance: &Instance, option: &str) -> Vec<String> {
+    let item = current(cloud, instance);
     let value = match option {
+        "state" => item.state.into(),
         "http-endpoint" => item.http_endpoint.into(),
         "http-protocol-ipv4" => switch(true).into(),
         "http-protocol-ipv6" => item.http_protocol_ipv6.into(),

@@ -18,6 +18,7 @@ use crate::Cloud;
 use crate::addresses::Wanted;
 use crate::describe::{Describe, Query};
 use crate::rules::texts;
+use crate::timing::Wait;
 
 impl Handle for CreateNatGateway {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateNatGatewayResponse, Error> {
@@ -55,6 +56,9 @@ impl Handle for CreateNatGateway {
             Err(failure) => fail(cloud, &mut gateway, self.allocation_id, failure),
         }
         cloud.put(gateway.clone());
+        if gateway.state == NatGatewayState::Available {
+            cloud.takes_time(gateway.id, Phase::Pending, Wait::NatGateway);
+        }
         cloud.remember(Self::NAME, token, gateway.id);
         let nat_gateway = item(cloud, &gateway);
         Ok(CreateNatGatewayResponse { client_token: self.client_token, nat_gateway })
@@ -185,14 +189,19 @@ impl Handle for DeleteNatGateway {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DeleteNatGatewayResponse, Error> {
         let mut gateway = NatGateway::clone(&*owned(cloud, self.nat_gateway_id)?);
         let nat_gateway_id = gateway.id;
-        if gateway.state == NatGatewayState::Available {
+        let is_there = gateway.state == NatGatewayState::Available;
+        if is_there && cloud.ends_later(gateway.id, Phase::Deleting, Wait::NatGatewayDelete) {
+            return Ok(DeleteNatGatewayResponse { nat_gateway_id });
+        }
+        if is_there {
             gateway.ended_with = current_addresses(cloud.world(), &gateway);
             gateway.state = NatGatewayState::Deleted;
             gateway.ended = Some(cloud.now);
             gateway.host = None;
-            if let Some(interface) = gateway.interface {
+            let interface = gateway.interface.and_then(|id| cloud.world().find::<NetworkInterface>(&id).cloned());
+            if let Some(interface) = interface {
                 // Its Elastic IP addresses remain their owner's.
-                cloud.delete::<NetworkInterface>(interface);
+                super::interface::delete(cloud, &interface);
             }
             cloud.put(gateway);
         } else if gateway.state == NatGatewayState::Failed {
@@ -242,11 +251,11 @@ impl Describe for NatGateway {
         &self.tags
     }
 
-    fn values(&self, _: &Cloud<'_>, filter: &str) -> Vec<String> {
+    fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
         match filter {
             "connectivity-type" => texts([self.connectivity.code()]),
             "nat-gateway-id" => texts([self.id]),
-            "state" => texts([self.state.code()]),
+            "state" => texts([cloud.word(self.id, self.state.code())]),
             "subnet-id" => texts([self.subnet]),
             "vpc-id" => texts([self.vpc]),
             _ => Vec::new(),
@@ -265,7 +274,7 @@ fn item(cloud: &Cloud<'_>, gateway: &NatGateway) -> NatGatewayItem {
         failure_message,
         nat_gateway_addresses: all.iter().enumerate().map(|(at, one)| addresses::item(one, at == 0, status)).collect(),
         nat_gateway_id: gateway.id,
-        state: gateway.state.code(),
+        state: cloud.word(gateway.id, gateway.state.code()),
         subnet_id: gateway.subnet,
         vpc_id: gateway.vpc,
         tag_set: gateway.tags.clone(),

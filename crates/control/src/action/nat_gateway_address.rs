@@ -1,6 +1,6 @@
 //! The addresses of NAT gateways: Elastic ones of public gateways, private ones of private gateways (spec 8.8).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ec2::Error;
 use ec2::shapes::nat_gateway::*;
@@ -9,7 +9,7 @@ use model::*;
 use super::Handle;
 use super::nat_gateway::{Failure, is_mapped, owned};
 use crate::Cloud;
-use crate::addresses::secondary;
+use crate::addresses::{release, secondary};
 
 /// Private addresses of one gateway, of whatever kind (AWS: eight for each, the primary one among them).
 const ADDRESSES_MAX: usize = 8;
@@ -48,7 +48,7 @@ impl Handle for AssociateNatGatewayAddress {
 impl Handle for DisassociateNatGatewayAddress {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<NatGatewayAddressesResponse, Error> {
         check_drain(self.max_drain_duration_seconds)?;
-        let (gateway, mut interface) = available(cloud, self.nat_gateway_id, Connectivity::Public)?;
+        let (gateway, interface) = available(cloud, self.nat_gateway_id, Connectivity::Public)?;
         if self.association_ids.is_empty() {
             return Err(Error::missing_parameter("AssociationId"));
         }
@@ -59,8 +59,7 @@ impl Handle for DisassociateNatGatewayAddress {
             gone.push(found.private);
         }
         let response = of_these(&gateway, &interface, &gone, "disassociating");
-        remove(&mut interface, &gone)?;
-        cloud.put(interface);
+        remove(cloud, interface, &gone)?;
         Ok(response)
     }
 }
@@ -81,13 +80,12 @@ impl Handle for AssignPrivateNatGatewayAddress {
 impl Handle for UnassignPrivateNatGatewayAddress {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<NatGatewayAddressesResponse, Error> {
         check_drain(self.max_drain_duration_seconds)?;
-        let (gateway, mut interface) = available(cloud, self.nat_gateway_id, Connectivity::Private)?;
+        let (gateway, interface) = available(cloud, self.nat_gateway_id, Connectivity::Private)?;
         if self.private_ip_addresses.is_empty() {
             return Err(Error::missing_parameter("PrivateIpAddress"));
         }
         let response = of_these(&gateway, &interface, &self.private_ip_addresses, "unassigning");
-        remove(&mut interface, &self.private_ip_addresses)?;
-        cloud.put(interface);
+        remove(cloud, interface, &self.private_ip_addresses)?;
         Ok(response)
     }
 }
@@ -161,7 +159,8 @@ pub(super) fn check_count(interface: &NetworkInterface) -> Result<(), Error> {
     Err(Error::new("PrivateIpAddressLimitExceeded", message))
 }
 
-fn remove(interface: &mut NetworkInterface, gone: &[Ipv4Addr]) -> Result<(), Error> {
+/// Takes addresses away and gives them back to the subnet.
+fn remove(cloud: &mut Cloud<'_>, mut interface: NetworkInterface, gone: &[Ipv4Addr]) -> Result<(), Error> {
     for address in gone {
         if *address == interface.primary_ip() {
             let message = format!("{address} is the primary address of the NAT gateway and stays with it");
@@ -173,6 +172,8 @@ fn remove(interface: &mut NetworkInterface, gone: &[Ipv4Addr]) -> Result<(), Err
     }
     interface.private_ips.retain(|address| !gone.contains(address));
     interface.public.retain(|at| !gone.contains(&at.private));
+    release(cloud, interface.subnet, gone.iter().copied().map(IpAddr::V4));
+    cloud.put(interface);
     Ok(())
 }
 

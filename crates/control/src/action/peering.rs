@@ -15,6 +15,7 @@ use super::Handle;
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::peering::{ACTIVE_LIMIT, OUTSTANDING_LIMIT, is_visible, visible_peering};
+use crate::timing::Wait;
 
 impl Handle for CreateVpcPeeringConnection {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateVpcPeeringConnectionResponse, Error> {
@@ -107,7 +108,8 @@ fn request(cloud: &mut Cloud<'_>, own: &Vpc, accepter: PeeringSide, tags: Tags) 
     };
     peering.message = status_message(&peering, None);
     // Tags are the account's own: the other side is asked without them.
-    cloud.send(peering.accepter.region, Message::Request { peering: Arc::new(peering.clone()) });
+    let (message, held) = (Message::Request { peering: Arc::new(peering.clone()) }, cloud.held(Wait::PeeringRequest));
+    cloud.send_held(peering.accepter.region, message, held);
     if !tags.is_empty() {
         peering.tags.insert(cloud.caller.account, tags);
     }
@@ -137,7 +139,8 @@ impl Handle for AcceptVpcPeeringConnection {
         peering.step(PeeringEvent::Accept, Some(by), now);
         let side = Arc::new(peering.accepter.clone());
         // The requester's region decides whether it can be realised, be it this one.
-        peerings.draft.send(peering.requester.region, Message::Accepted { peering: peering.id, side });
+        let held = peerings.held(Wait::PeeringProvision);
+        peerings.draft.send_held(peering.requester.region, Message::Accepted { peering: peering.id, side }, held);
         peerings.keep(peering.clone());
         Ok(AcceptVpcPeeringConnectionResponse { vpc_peering_connection: item(&peering, cloud) })
     }

@@ -120,9 +120,9 @@ impl Handle for DescribeAccountAttributes {
             ("default-vpc", default_vpc),
             ("max-instances", quotas.instances.to_string()),
             ("vpc-max-security-groups-per-interface", quotas.security_groups_per_interface.to_string()),
-            // Public addresses are not offered.
-            ("max-elastic-ips", "0".into()),
-            ("vpc-max-elastic-ips", "0".into()),
+            // The first is EC2-Classic's, which AWS goes on telling.
+            ("max-elastic-ips", quotas.elastic_ips.to_string()),
+            ("vpc-max-elastic-ips", quotas.elastic_ips.to_string()),
         ];
         if let Some(unknown) = self.attribute_names.iter().find(|name| !all.iter().any(|(known, _)| known == name)) {
             let known = all.map(|(name, _)| name).join(", ");

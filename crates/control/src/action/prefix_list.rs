@@ -14,6 +14,7 @@ use super::group::check_text;
 use super::prefix_list_view::{item, item_of, references};
 use super::{Handle, group_rule, route};
 use crate::Cloud;
+use crate::timing::Wait;
 
 /// Entries in one request.
 const ENTRIES_OF_REQUEST: usize = 100;
@@ -59,6 +60,7 @@ fn create(cloud: &mut Cloud<'_>, wanted: CreateManagedPrefixList, tags: Tags) ->
     };
     change_entries(&mut list, wanted.entries, &[])?;
     cloud.put(list);
+    cloud.takes_time(id, Phase::CreateInProgress, Wait::PrefixList);
     Ok(id)
 }
 
@@ -94,6 +96,7 @@ impl Handle for ModifyManagedPrefixList {
         if is_larger {
             check_references(cloud, &list)?;
         }
+        cloud.takes_time(list.id, Phase::ModifyInProgress, Wait::PrefixList);
         Ok(ModifyManagedPrefixListResponse { prefix_list: item(cloud, &list) })
     }
 }
@@ -108,6 +111,7 @@ impl Handle for RestoreManagedPrefixListVersion {
         check_size(&list)?;
         next_version(cloud, &before, &mut list);
         cloud.put(list.clone());
+        cloud.takes_time(list.id, Phase::RestoreInProgress, Wait::PrefixList);
         Ok(RestoreManagedPrefixListVersionResponse { prefix_list: item(cloud, &list) })
     }
 }
@@ -123,6 +127,9 @@ impl Handle for DeleteManagedPrefixList {
                 first(users.into_iter())
             );
             return Err(Error::new("DependencyViolation", message));
+        }
+        if cloud.ends_later(list.id, Phase::DeleteInProgress, Wait::PrefixList) {
+            return Ok(DeleteManagedPrefixListResponse { prefix_list: item(cloud, &list) });
         }
         cloud.delete::<PrefixList>(list.id);
         if cloud.world().find::<PrefixListHistory>(&list.id).is_some() {

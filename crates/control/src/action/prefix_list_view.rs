@@ -111,7 +111,7 @@ pub(super) fn item(cloud: &Cloud<'_>, list: &PrefixList) -> ManagedPrefixListIte
     ManagedPrefixListItem {
         prefix_list_id: list.id,
         address_family: list.family.name(),
-        state: list.state.code(),
+        state: cloud.word(list.id, list.state.code()),
         prefix_list_arn: cloud.arn("prefix-list", list.id),
         prefix_list_name: list.name.clone(),
         max_entries: list.max_entries,

@@ -79,6 +79,7 @@ impl Handle for GetSubnetCidrReservations {
             })
         };
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
+        page.check::<SubnetCidrReservationId>()?;
         let found = of_subnet(cloud.world(), subnet.id).filter(is_wanted);
         let (found, next_token) = page.cut(5..=1000, found, |found| found.id.to_string())?;
         let (ipv4, ipv6): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| found.cidr.is_ipv4());

@@ -11,8 +11,17 @@ use super::{Handle, route, vpn_gateway};
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::{attached_instance, different_networks, route_state, texts};
+use crate::timing::Wait;
 
-const ASSOCIATED: AssociationStateItem = AssociationStateItem { state: "associated" };
+fn state(cloud: &Cloud<'_>, id: RouteTableAssociationId) -> AssociationStateItem {
+    AssociationStateItem { state: cloud.word(id, "associated") }
+}
+
+/// The state of an association that was made by this request. Packets follow the table at once: no subnet is ever without one.
+fn begun(cloud: &mut Cloud<'_>, id: RouteTableAssociationId) -> AssociationStateItem {
+    cloud.takes_time(id, Phase::Associating, Wait::RouteTableAssociation);
+    state(cloud, id)
+}
 
 impl Handle for CreateRouteTable {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateRouteTableResponse, Error> {
@@ -59,7 +68,8 @@ impl Handle for AssociateRouteTable {
             (Some(subnet), None) => subnet,
             (None, Some(gateway)) => {
                 let association_id = associate_gateway(cloud, self.route_table_id, &gateway)?;
-                return Ok(AssociateRouteTableResponse { association_id, association_state: ASSOCIATED });
+                let association_state = begun(cloud, association_id);
+                return Ok(AssociateRouteTableResponse { association_id, association_state });
             }
             (Some(_), Some(_)) => {
                 return Err(Error::invalid_combination(
@@ -77,7 +87,8 @@ impl Handle for AssociateRouteTable {
             return Err(already_associated(table.id));
         }
         let association_id = associate(cloud, subnet.id, table.id)?;
-        Ok(AssociateRouteTableResponse { association_id, association_state: ASSOCIATED })
+        let association_state = begun(cloud, association_id);
+        Ok(AssociateRouteTableResponse { association_id, association_state })
     }
 }
 
@@ -154,7 +165,12 @@ fn user_of(cloud: &Cloud<'_>, id: RouteTableAssociationId) -> Result<User, Error
 
 impl Handle for DisassociateRouteTable {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
-        match user_of(cloud, self.association_id)? {
+        let user = user_of(cloud, self.association_id)?;
+        let may_go = !matches!(user, User::Main(_));
+        if may_go && cloud.ends_later(self.association_id, Phase::Disassociating, Wait::RouteTableAssociation) {
+            return Ok(Done::TRUE);
+        }
+        match user {
             User::Main(_) => {
                 let message = format!("cannot disassociate the main route table association {}", self.association_id);
                 Err(Error::invalid_value(message))
@@ -193,7 +209,8 @@ impl Handle for ReplaceRouteTableAssociation {
             }
             User::Gateway(gateway) => use_at_gateway(cloud, gateway, table.id)?,
         };
-        Ok(ReplaceRouteTableAssociationResponse { new_association_id, association_state: ASSOCIATED })
+        let association_state = begun(cloud, new_association_id);
+        Ok(ReplaceRouteTableAssociationResponse { new_association_id, association_state })
     }
 }
 
@@ -287,7 +304,7 @@ fn associations(cloud: &Cloud<'_>, table: &RouteTable) -> Vec<RouteTableAssociat
             subnet_id,
             gateway_id,
             main: subnet_id.is_none() && gateway_id.is_none(),
-            association_state: ASSOCIATED,
+            association_state: state(cloud, association.id),
         })
     };
     let main = cloud.world().find::<Vpc>(&table.vpc).and_then(|vpc| listed(vpc.main, None, None));

@@ -6,13 +6,14 @@ use ec2::shapes::subnet::*;
 use ec2::shapes::vpc::CidrStateItem;
 use ec2::shapes::{Done, TagSpecification};
 use ec2::value::Attribute;
-use model::vpc::{HostnameType, NetworkAclAssociation, SubnetIpv6};
+use model::vpc::{CidrAssociation, HostnameType, NetworkAclAssociation, SubnetIpv6};
 use model::*;
 
 use super::{Handle, reservation};
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::{available_ip_address_count, texts};
+use crate::timing::Wait;
 
 impl Handle for CreateSubnet {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateSubnetResponse, Error> {
@@ -46,6 +47,10 @@ impl Handle for CreateSubnet {
             tags,
         };
         cloud.put(subnet.clone());
+        cloud.takes_time(subnet.id, Phase::Pending, Wait::Subnet);
+        if let Some(ipv6) = subnet.ipv6 {
+            cloud.takes_time(ipv6.id, Phase::Associating, Wait::SubnetBlock);
+        }
         Ok(CreateSubnetResponse { subnet: item(cloud, &subnet) })
     }
 }
@@ -99,7 +104,8 @@ pub(super) fn zone(region: Region, name: Option<&str>, id: Option<&str>) -> Resu
 
 /// Inside one block of the VPC, beside all other subnets (spec 3.2).
 fn check_ipv4(cloud: &Cloud<'_>, vpc: &Vpc, cidr: Ipv4Cidr) -> Result<(), Error> {
-    let inside = vpc.cidrs.iter().any(|block| block.cidr.contains_all(&cidr));
+    let is_there = |block: &CidrAssociation<Ipv4Cidr>| cloud.world().is_settled(block.id);
+    let inside = vpc.cidrs.iter().any(|block| block.cidr.contains_all(&cidr) && is_there(block));
     if !inside || !(16..=28).contains(&cidr.prefix_len()) {
         return Err(out_of_range(cidr));
     }
@@ -111,7 +117,8 @@ fn check_ipv4(cloud: &Cloud<'_>, vpc: &Vpc, cidr: Ipv4Cidr) -> Result<(), Error>
 
 /// A /44 to /64 in steps of four, inside one block of the VPC, beside all other subnets (spec 3.3).
 fn check_ipv6(cloud: &Cloud<'_>, vpc: &Vpc, cidr: Ipv6Cidr) -> Result<(), Error> {
-    let inside = vpc.ipv6_cidrs.iter().any(|block| block.cidr.contains_all(&cidr));
+    let is_there = |block: &CidrAssociation<Ipv6Cidr>| cloud.world().is_settled(block.id);
+    let inside = vpc.ipv6_cidrs.iter().any(|block| block.cidr.contains_all(&cidr) && is_there(block));
     if !inside || !(44..=64).contains(&cidr.prefix_len()) || !cidr.prefix_len().is_multiple_of(4) {
         return Err(out_of_range(cidr));
     }
@@ -212,6 +219,7 @@ impl Handle for AssociateSubnetCidrBlock {
             subnet.ipv6 = Some(ipv6);
             Ok(())
         })?;
+        cloud.takes_time(ipv6.id, Phase::Associating, Wait::SubnetBlock);
         Ok(SubnetCidrBlockResponse {
             subnet_id: subnet.id,
             ipv6_cidr_block_association: ipv6_item(ipv6, "associating"),
@@ -234,13 +242,15 @@ impl Handle for DisassociateSubnetCidrBlock {
             );
             return Err(Error::new("DependencyViolation", message));
         }
-        cloud.update::<Subnet, _>(subnet, |subnet| {
-            // Without a block there is nothing that these two could give out.
-            subnet.ipv6 = None;
-            subnet.assign_ipv6_address_on_creation = false;
-            subnet.enable_dns64 = false;
-            Ok(())
-        })?;
+        if !cloud.ends_later(id, Phase::Disassociating, Wait::SubnetBlock) {
+            cloud.update::<Subnet, _>(subnet, |subnet| {
+                // Without a block there is nothing that these two could give out.
+                subnet.ipv6 = None;
+                subnet.assign_ipv6_address_on_creation = false;
+                subnet.enable_dns64 = false;
+                Ok(())
+            })?;
+        }
         Ok(SubnetCidrBlockResponse {
             subnet_id: subnet,
             ipv6_cidr_block_association: ipv6_item(ipv6, "disassociating"),
@@ -307,7 +317,7 @@ impl Describe for Subnet {
             "enable-dns64" => texts([self.enable_dns64]),
             "ipv6-cidr-block-association.association-id" => texts(self.ipv6.map(|ipv6| ipv6.id)),
             "ipv6-cidr-block-association.ipv6-cidr-block" => texts(self.ipv6.map(|ipv6| ipv6.cidr)),
-            "ipv6-cidr-block-association.state" => texts(self.ipv6.map(|_| "associated")),
+            "ipv6-cidr-block-association.state" => texts(self.ipv6.map(|ipv6| cloud.word(ipv6.id, "associated"))),
             "ipv6-native" | "map-customer-owned-ip-on-launch" => texts([false]),
             "map-public-ip-on-launch" => texts([self.map_public_ip_on_launch]),
             "owner-id" => texts([self.owner]),
@@ -320,7 +330,7 @@ impl Describe for Subnet {
             "private-dns-name-options-on-launch.hostname-type" => {
                 texts([hostname_type_name(self.private_dns_hostname_type)])
             }
-            "state" => texts(["available"]),
+            "state" => texts([cloud.word(self.id, "available")]),
             "subnet-arn" => vec![cloud.arn("subnet", self.id)],
             "subnet-id" => texts([self.id]),
             "vpc-id" => texts([self.vpc]),
@@ -336,9 +346,13 @@ pub(super) fn item(cloud: &Cloud<'_>, subnet: &Subnet) -> SubnetItem {
         subnet_arn: cloud.arn("subnet", subnet.id),
         vpc_id: subnet.vpc,
         owner_id: subnet.owner,
-        state: "available",
+        state: cloud.word(subnet.id, "available"),
         cidr_block: subnet.cidr,
-        ipv6_cidr_block_association_set: subnet.ipv6.map(|ipv6| ipv6_item(ipv6, "associated")).into_iter().collect(),
+        ipv6_cidr_block_association_set: subnet
+            .ipv6
+            .map(|ipv6| ipv6_item(ipv6, cloud.word(ipv6.id, "associated")))
+            .into_iter()
+            .collect(),
         ipv6_native: false,
         available_ip_address_count: available_ip_address_count(cloud.world(), subnet),
         availability_zone: subnet.zone,

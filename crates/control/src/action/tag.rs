@@ -9,7 +9,7 @@ use ec2::shapes::tag::*;
 use ec2::{Error, IdCodes};
 use model::*;
 
-use super::{Handle, metadata, place};
+use super::{Handle, catalogue, metadata, place};
 use crate::Cloud;
 
 impl Handle for CreateTags {
@@ -133,6 +133,17 @@ fn change_one(
                 group.rules.get_mut(&id).map_or(Ok(()), |rule| change(&mut rule.tags))
             })
         }
+        VolumeId::PREFIX => {
+            let id = parse::<VolumeId>(id)?;
+            let instance = catalogue::own(cloud).find(|(_, volume)| volume.id == id).map(|(instance, _)| instance.id);
+            cloud.update::<Instance, _>(instance.ok_or_else(|| Error::not_found(id))?, |instance| {
+                instance
+                    .volumes
+                    .iter_mut()
+                    .find(|volume| volume.id == id)
+                    .map_or(Ok(()), |found| change(&mut found.tags))
+            })
+        }
         _ => change_owned(cloud, id, change).unwrap_or_else(|| Err(not_taggable(id))),
     }
 }
@@ -169,6 +180,9 @@ impl Handle for DescribeTags {
         list_owned(cloud, &mut list);
         for rule in cloud.own::<SecurityGroup>().flat_map(|group| group.rules.values()) {
             list(rule.id.to_string(), "security-group-rule", &rule.tags);
+        }
+        for (_, volume) in catalogue::own(cloud) {
+            list(volume.id.to_string(), "volume", &volume.tags);
         }
         for peering in cloud
             .world()

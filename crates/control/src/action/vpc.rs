@@ -14,6 +14,7 @@ use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::texts;
 use crate::rules::vpc_deletion;
+use crate::timing::Wait;
 
 impl Handle for CreateVpc {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateVpcResponse, Error> {
@@ -30,8 +31,10 @@ impl Handle for CreateVpc {
         let id = create(cloud, cidr, tags, tenancy);
         if self.amazon_provided_ipv6_cidr_block == Some(true) {
             let block = vpc_block::draw_ipv6(cloud)?;
-            vpc_block::add(cloud, id, block.into())?;
+            let block = vpc_block::add(cloud, id, block.into())?;
+            cloud.takes_time(block, Phase::Associating, Wait::VpcBlock);
         }
+        cloud.takes_time(id, Phase::Pending, Wait::Vpc);
         let vpc = cloud.owned::<Vpc>(id)?;
         Ok(CreateVpcResponse { vpc: VpcItem { state: "pending", ..item(cloud, &vpc) } })
     }
@@ -192,20 +195,22 @@ impl Describe for Vpc {
         &self.tags
     }
 
-    fn values(&self, _: &Cloud<'_>, filter: &str) -> Vec<String> {
+    fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
         match filter {
             "cidr" | "cidr-block" | "cidrBlock" => texts([self.primary_cidr()]),
             "cidr-block-association.association-id" => texts(self.cidrs.iter().map(|block| block.id)),
             "cidr-block-association.cidr-block" => texts(self.cidrs.iter().map(|block| block.cidr)),
-            "cidr-block-association.state" => texts(self.cidrs.iter().map(|_| "associated")),
+            "cidr-block-association.state" => texts(self.cidrs.iter().map(|block| cloud.word(block.id, "associated"))),
             "dhcp-options-id" | "dhcpOptionsId" => vec![dhcp_options_id(self)],
             "ipv6-cidr-block-association.association-id" => texts(self.ipv6_cidrs.iter().map(|block| block.id)),
             "ipv6-cidr-block-association.ipv6-cidr-block" => texts(self.ipv6_cidrs.iter().map(|block| block.cidr)),
             "ipv6-cidr-block-association.ipv6-pool" => texts(self.ipv6_cidrs.iter().map(|_| IPV6_POOL)),
-            "ipv6-cidr-block-association.state" => texts(self.ipv6_cidrs.iter().map(|_| "associated")),
+            "ipv6-cidr-block-association.state" => {
+                texts(self.ipv6_cidrs.iter().map(|block| cloud.word(block.id, "associated")))
+            }
             "is-default" | "isDefault" => texts([self.is_default]),
             "owner-id" => texts([self.owner]),
-            "state" => texts(["available"]),
+            "state" => texts([cloud.word(self.id, "available")]),
             "vpc-id" => texts([self.id]),
             _ => Vec::new(),
         }
@@ -223,13 +228,17 @@ pub(super) fn item(cloud: &Cloud<'_>, vpc: &Vpc) -> VpcItem {
     VpcItem {
         vpc_id: vpc.id,
         owner_id: vpc.owner,
-        state: "available",
+        state: cloud.word(vpc.id, "available"),
         cidr_block: vpc.primary_cidr(),
-        cidr_block_association_set: vpc.cidrs.iter().map(|block| cidr_item(block, "associated")).collect(),
+        cidr_block_association_set: vpc
+            .cidrs
+            .iter()
+            .map(|block| cidr_item(block, cloud.word(block.id, "associated")))
+            .collect(),
         ipv6_cidr_block_association_set: vpc
             .ipv6_cidrs
             .iter()
-            .map(|block| ipv6_item(cloud, block, "associated"))
+            .map(|block| ipv6_item(cloud, block, cloud.word(block.id, "associated")))
             .collect(),
         dhcp_options_id: dhcp_options_id(vpc),
         instance_tenancy: vpc.instance_tenancy.clone(),

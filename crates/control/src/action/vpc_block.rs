@@ -10,6 +10,7 @@ use model::*;
 use super::{Handle, vpc};
 use crate::Cloud;
 use crate::rules::{blocks_changed, check_new_block};
+use crate::timing::Wait;
 
 impl Handle for AssociateVpcCidrBlock {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<VpcCidrBlockResponse, Error> {
@@ -35,7 +36,8 @@ impl Handle for AssociateVpcCidrBlock {
         }
         check_routes(cloud, &vpc, block)?;
         check_new_block(cloud, vpc.id, block)?;
-        add(cloud, vpc.id, block)?;
+        let added = add(cloud, vpc.id, block)?;
+        cloud.takes_time(added, Phase::Associating, Wait::VpcBlock);
         let vpc = cloud.owned::<Vpc>(vpc.id)?;
         blocks_changed(cloud, vpc.id);
         Ok(VpcCidrBlockResponse {
@@ -81,9 +83,11 @@ impl Handle for DisassociateVpcCidrBlock {
             );
             return Err(Error::new("DependencyViolation", message));
         }
-        cloud.put(vpc.clone());
-        forget_replaced(cloud, vpc.id, &gone);
-        blocks_changed(cloud, vpc.id);
+        if !cloud.ends_later(id, Phase::Disassociating, Wait::VpcBlock) {
+            cloud.put(vpc.clone());
+            forget_replaced(cloud, vpc.id, &gone);
+            blocks_changed(cloud, vpc.id);
+        }
         Ok(VpcCidrBlockResponse {
             vpc_id: vpc.id,
             cidr_block_association: ipv4.map(|block| vpc::cidr_item(&block, "disassociating")),
@@ -222,7 +226,7 @@ pub(super) fn draw_ipv6(cloud: &mut Cloud<'_>) -> Result<Ipv6Cidr, Error> {
 
 /// Adds a block, and, with the first IPv6 block, the default rules for that family where the user has not changed them (spec
 /// 2.3.5, 2.6). The local routes to it follow from it.
-pub(super) fn add(cloud: &mut Cloud<'_>, vpc: VpcId, block: Cidr) -> Result<(), Error> {
+pub(super) fn add(cloud: &mut Cloud<'_>, vpc: VpcId, block: Cidr) -> Result<VpcCidrAssociationId, Error> {
     let id = cloud.draw.id();
     cloud.update::<Vpc, _>(vpc, |vpc| {
         match block {
@@ -236,7 +240,7 @@ pub(super) fn add(cloud: &mut Cloud<'_>, vpc: VpcId, block: Cidr) -> Result<(), 
         open_acl(cloud, vpc.default_acl)?;
         open_group(cloud, vpc.default_group)?;
     }
-    Ok(())
+    Ok(id)
 }
 
 fn open_acl(cloud: &mut Cloud<'_>, acl: NetworkAclId) -> Result<(), Error> {

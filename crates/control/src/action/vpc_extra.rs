@@ -1,5 +1,6 @@
 //! Tenancy, ClassicLink and block public access: recorded, or of another time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ec2::Error;
@@ -12,6 +13,7 @@ use model::*;
 use super::Handle;
 use crate::Cloud;
 use crate::describe::passes;
+use crate::timing::Wait;
 
 impl Handle for ModifyVpcTenancy {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
@@ -31,7 +33,8 @@ fn vpcs(cloud: &Cloud<'_>, ids: &[VpcId]) -> Result<Vec<Arc<Vpc>>, Error> {
     if ids.is_empty() {
         return Ok(cloud.own::<Vpc>().cloned().collect());
     }
-    ids.iter().map(|id| cloud.owned::<Vpc>(*id)).collect()
+    // In order, each once: what is told is told in pages.
+    ids.iter().copied().collect::<BTreeSet<_>>().into_iter().map(|id| cloud.owned::<Vpc>(id)).collect()
 }
 
 impl Handle for DescribeVpcClassicLink {
@@ -81,8 +84,14 @@ impl Handle for ModifyVpcBlockPublicAccessOptions {
         let own = cloud.world().find::<AccountRegion>(&account);
         let own = own.map_or_else(|| AccountRegion::new(account), |own| AccountRegion::clone(own));
         cloud.put(AccountRegion { block_public_access: Some(BlockPublicAccess { mode, changed }), ..own });
+        cloud.takes_time(passage(account), Phase::UpdateInProgress, Wait::BlockPublicAccess);
         Ok(block_public_access(cloud))
     }
+}
+
+/// What a passage of the account's choice is named.
+fn passage(account: AccountId) -> String {
+    format!("{account}/block-public-access")
 }
 
 fn block_public_access(cloud: &Cloud<'_>) -> BlockPublicAccessResponse {
@@ -92,7 +101,7 @@ fn block_public_access(cloud: &Cloud<'_>) -> BlockPublicAccessResponse {
         vpc_block_public_access_options: BlockPublicAccessItem {
             aws_account_id: account,
             aws_region: cloud.config.region,
-            state: if chosen.is_some() { "update-complete" } else { "default-state" },
+            state: cloud.word(passage(account), if chosen.is_some() { "update-complete" } else { "default-state" }),
             last_update_timestamp: chosen.as_ref().map(|chosen| chosen.changed),
             internet_gateway_block_mode: chosen.map_or_else(|| "off".into(), |chosen| chosen.mode),
             managed_by: "account",

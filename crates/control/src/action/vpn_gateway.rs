@@ -10,6 +10,7 @@ use super::{Handle, subnet};
 use crate::Cloud;
 use crate::describe::{Describe, Query};
 use crate::rules::texts;
+use crate::timing::Wait;
 
 const TYPE: &str = "ipsec.1";
 const ASN_DEFAULT: i64 = 64_512;
@@ -33,7 +34,8 @@ impl Handle for CreateVpnGateway {
         let gateway =
             VpnGateway { id, owner, vpc: None, amazon_side_asn, zone, propagates_to: Default::default(), tags };
         cloud.put(gateway.clone());
-        Ok(CreateVpnGatewayResponse { vpn_gateway: item(&gateway) })
+        cloud.takes_time(gateway.id, Phase::Pending, Wait::VpnGateway);
+        Ok(CreateVpnGatewayResponse { vpn_gateway: item(cloud, &gateway) })
     }
 }
 
@@ -62,7 +64,7 @@ impl Handle for DescribeVpnGateways {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeVpnGatewaysResponse, Error> {
         let query = Query { ids: &self.vpn_gateway_ids, filters: &self.filters, page: Page::default() };
         let (found, _) = cloud.select::<VpnGateway>(query, 5..=1000)?;
-        Ok(DescribeVpnGatewaysResponse { vpn_gateway_set: found.iter().map(|gateway| item(gateway)).collect() })
+        Ok(DescribeVpnGatewaysResponse { vpn_gateway_set: found.iter().map(|gateway| item(cloud, gateway)).collect() })
     }
 }
 
@@ -79,27 +81,40 @@ impl Handle for AttachVpnGateway {
             let message = format!("Network {} already has a virtual private gateway attached: {}", vpc.id, rival.id);
             return Err(Error::invalid_value(message));
         }
+        if gateway.vpc.is_none() {
+            cloud.takes_time(attachment(gateway.id, vpc.id), Phase::Attaching, Wait::VpnGatewayAttachment);
+        }
         cloud.update::<VpnGateway, _>(gateway.id, |gateway| {
             gateway.vpc = Some(vpc.id);
-            let attachment = VpnGatewayAttachmentItem { state: ATTACHED, vpc_id: vpc.id };
-            Ok(AttachVpnGatewayResponse { attachment })
-        })
+            Ok(())
+        })?;
+        let state = cloud.word(attachment(gateway.id, vpc.id), ATTACHED);
+        Ok(AttachVpnGatewayResponse { attachment: VpnGatewayAttachmentItem { state, vpc_id: vpc.id } })
     }
 }
 
 impl Handle for DetachVpnGateway {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
         let vpc = cloud.owned::<Vpc>(self.vpc_id)?;
-        cloud.update::<VpnGateway, _>(self.vpn_gateway_id, |gateway| {
-            if gateway.vpc != Some(vpc.id) {
-                let message = format!("The attachment of {} to {} does not exist", gateway.id, vpc.id);
-                return Err(Error::new("InvalidVpnGatewayAttachment.NotFound", message));
-            }
+        let gateway = cloud.owned::<VpnGateway>(self.vpn_gateway_id)?;
+        if gateway.vpc != Some(vpc.id) {
+            let message = format!("The attachment of {} to {} does not exist", gateway.id, vpc.id);
+            return Err(Error::new("InvalidVpnGatewayAttachment.NotFound", message));
+        }
+        if cloud.ends_later(attachment(gateway.id, vpc.id), Phase::Detaching, Wait::VpnGatewayAttachment) {
+            return Ok(Done::TRUE);
+        }
+        cloud.update::<VpnGateway, _>(gateway.id, |gateway| {
             gateway.vpc = None;
             gateway.propagates_to.clear();
             Ok(Done::TRUE)
         })
     }
+}
+
+/// What a passage of the attachment is named.
+fn attachment(gateway: VpnGatewayId, vpc: VpcId) -> String {
+    format!("{gateway}/{vpc}")
 }
 
 impl Handle for EnableVgwRoutePropagation {
@@ -161,13 +176,13 @@ impl Describe for VpnGateway {
         &self.tags
     }
 
-    fn values(&self, _: &Cloud<'_>, filter: &str) -> Vec<String> {
+    fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
         match filter {
             "amazon-side-asn" => texts([self.amazon_side_asn]),
-            "attachment.state" => texts(self.vpc.map(|_| ATTACHED)),
+            "attachment.state" => texts(self.vpc.map(|vpc| cloud.word(attachment(self.id, vpc), ATTACHED))),
             "attachment.vpc-id" => texts(self.vpc),
             "availability-zone" => texts(self.zone),
-            "state" => texts(["available"]),
+            "state" => texts([cloud.word(self.id, "available")]),
             "type" => texts([TYPE]),
             "vpn-gateway-id" => texts([self.id]),
             _ => Vec::new(),
@@ -175,13 +190,16 @@ impl Describe for VpnGateway {
     }
 }
 
-fn item(gateway: &VpnGateway) -> VpnGatewayItem {
-    let attachment = gateway.vpc.map(|vpc_id| VpnGatewayAttachmentItem { state: ATTACHED, vpc_id });
+fn item(cloud: &Cloud<'_>, gateway: &VpnGateway) -> VpnGatewayItem {
+    let attachment = gateway.vpc.map(|vpc_id| {
+        let state = cloud.word(attachment(gateway.id, vpc_id), ATTACHED);
+        VpnGatewayAttachmentItem { state, vpc_id }
+    });
     VpnGatewayItem {
         amazon_side_asn: gateway.amazon_side_asn,
         attachments: attachment.into_iter().collect(),
         availability_zone: gateway.zone,
-        state: "available",
+        state: cloud.word(gateway.id, "available"),
         tag_set: gateway.tags.clone(),
         kind: TYPE,
         vpn_gateway_id: gateway.id,

@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use model::insights::{Component, Explanation, Findings, NetworkInsightsPath, PacketHeader, PortRange};
 use model::*;
 use policy::{Internet, Step};
-use reach::{Answer, Cause, Hop, Network, Path, QuestionError, Stage};
+use reach::{Answer, Cause, Hop, Network, OUTSIDE, OUTSIDE_INTERFACE, Path, QuestionError, Stage};
 
 use super::asked::{Packets, Place, place};
-use super::component::Names;
+use super::component::{Names, word};
 use super::end::Arn;
 use super::explain::explain;
 use super::fit::fit;
-use super::search::{Found, Goal, search};
+use super::search::{Found, Goal, Pair, leaves, search};
 use super::stages::Stages;
 use super::{BYTES_MAX, EXPLANATIONS_MAX, because, because_of};
 use crate::rules::visible_peering;
@@ -74,14 +74,19 @@ struct Ends {
     /// Where the packets shall come, one or several.
     to: Vec<Goal>,
     destination_vpc: Option<VpcId>,
+    /// They come in by an Internet gateway, for these public addresses of whom they are meant for; `None`: they do not.
+    doors: Option<Vec<(Goal, IpAddr)>>,
 }
+
+/// Classes of public addresses that are tried where the path names none.
+const OUTSIDE_MAX: usize = 64;
 
 impl Analysis<'_> {
     fn run(&self, via: &Via<'_>) -> Result<Findings, Fault> {
         let mut packets = Packets::of(self.path)?;
         let ends = self.ends(&mut packets)?;
         let network = self.network(&ends, packets.destination);
-        let pairs: Vec<_> = ends.from.iter().flat_map(|from| ends.to.iter().map(|to| (*from, *to))).collect();
+        let (network, pairs) = self.pairs(network, &ends, &packets);
         let found = search(&network, &pairs, &packets).map_err(|why| self.no_question(&why))?;
         let mut findings = self.findings(found, &ends);
         self.hold(&mut findings, via);
@@ -89,24 +94,76 @@ impl Analysis<'_> {
         Ok(findings)
     }
 
+    /// Who sends what to whom. Where one end is an Internet gateway, somebody outside stands behind it, who has the public addresses
+    /// that are asked about, or one of each class.
+    fn pairs(&self, network: Network, ends: &Ends, packets: &Packets) -> (Network, Vec<Pair>) {
+        let is_ipv6 = packets.source.or(packets.destination).is_some_and(|address| address.is_ipv6());
+        let Packets { source, destination, .. } = *packets;
+        let Names { region, .. } = self.names;
+        let outside = |network: Network, named: Option<IpAddr>| {
+            let addresses = named.map_or_else(|| network.public_addresses(is_ipv6, OUTSIDE_MAX), |named| vec![named]);
+            let network = match Zone::all(region).next() {
+                Some(zone) => network.with_outside(&addresses, region, zone),
+                None => network,
+            };
+            (network, addresses)
+        };
+        if let Some(doors) = &ends.doors {
+            let (network, addresses) = outside(network, source);
+            let senders: Vec<IpAddr> = addresses.iter().filter_map(|at| network.outside_address(*at)).collect();
+            let pair = |(goal, door): &(Goal, IpAddr), source: &IpAddr| Pair {
+                from: OUTSIDE_INTERFACE,
+                goal: *goal,
+                source: Some(*source),
+                destination: Some(*door),
+            };
+            let pairs = doors.iter().flat_map(|door| senders.iter().map(move |source| pair(door, source))).collect();
+            return (network, pairs);
+        }
+        let gateway = ends.to.iter().find(|goal| matches!(goal, Goal::Gateway(_)));
+        let (network, destinations) = match gateway {
+            Some(_) => {
+                let (network, addresses) = outside(network, destination);
+                (network, addresses.into_iter().map(Some).collect())
+            }
+            None => (network, vec![destination]),
+        };
+        let mut pairs = Vec::new();
+        for from in &ends.from {
+            for goal in &ends.to {
+                pairs.extend(destinations.iter().map(|destination| Pair {
+                    from: *from,
+                    goal: *goal,
+                    source,
+                    destination: *destination,
+                }));
+            }
+        }
+        (network, pairs)
+    }
+
     fn ends(&self, packets: &mut Packets) -> Result<Ends, Fault> {
         let Names { world, caller, .. } = self.names;
         let source = self.path.source;
         let from = match place(&self.names, source, "NO_SOURCE_OR_DESTINATION")? {
             Place::Interfaces(interfaces) => interfaces,
-            Place::Gateway(id) => return Err(self.not_carried(id)),
+            Place::Gateway(id) => return self.ends_from(id, packets),
             Place::Peering(id) => {
                 return Err(Fault::Failed(format!(
                     "What comes out of {id} is not analysed from there: name the instance or interface that sends it"
                 )));
             }
         };
+        packets.source = packets.source.map(|address| private_of(world, &from, address));
         let from = owning(world, from, packets.source);
         let source_vpc = vpc_of(world, &from).ok_or_else(|| because("NO_SOURCE_OR_DESTINATION"))?;
-        let mut ends = Ends { from, source_vpc, to: vec![Goal::Address], destination_vpc: None };
+        let mut ends = Ends { from, source_vpc, to: vec![Goal::Address], destination_vpc: None, doors: None };
         let Some(destination) = self.path.destination else { return Ok(ends) };
         match place(&self.names, destination, "UNKNOWN_DESTINATION")? {
-            Place::Gateway(id) => return Err(self.not_carried(id)),
+            Place::Gateway(id) => {
+                self.vpc_of_gateway(id, "UNKNOWN_DESTINATION")?;
+                ends.to = vec![Goal::Gateway(id)];
+            }
             Place::Peering(id) => {
                 let unknown = || because_of("UNKNOWN_DESTINATION", self.names.end(destination));
                 let peering = visible_peering(self.cloud, id).map_err(|_| unknown())?;
@@ -144,11 +201,55 @@ impl Analysis<'_> {
         a == b || self.names.world.peerings_between(a, b).any(|peering| peering.status.is_accepted())
     }
 
-    /// The internet itself ends no path here: a path through a gateway ends at an interface behind it.
-    fn not_carried(&self, id: InternetGatewayId) -> Fault {
-        let gateway = self.names.gateway(id);
-        let explanation = because_of("UNSUPPORTED_COMPONENT", gateway.clone());
-        Explanation { internet_gateway: Some(gateway), ..explanation }.into()
+    /// From somewhere on the internet, in by this gateway: for the public address of who is meant.
+    fn ends_from(&self, id: InternetGatewayId, packets: &mut Packets) -> Result<Ends, Fault> {
+        let Names { world, .. } = self.names;
+        let vpc = self.vpc_of_gateway(id, "NO_SOURCE_OR_DESTINATION")?;
+        let interfaces = match self.path.destination {
+            Some(destination) => match place(&self.names, destination, "UNKNOWN_DESTINATION")? {
+                Place::Interfaces(interfaces) if vpc_of(world, &interfaces) == Some(vpc) => interfaces,
+                Place::Interfaces(_) => {
+                    return Err(with_gateway(because("CANNOT_ROUTE"), self.names.gateway(id)).into());
+                }
+                Place::Gateway(_) | Place::Peering(_) => {
+                    return Err(Fault::Failed(format!(
+                        "What comes in by {id} is for an instance or an interface: name it"
+                    )));
+                }
+            },
+            None => {
+                let has =
+                    |address| world.all::<NetworkInterface>().filter(move |at| at.vpc == vpc && owns(at, address));
+                packets.destination.into_iter().flat_map(has).map(|interface| interface.id).collect()
+            }
+        };
+        let found = interfaces.iter().filter_map(|interface| world.find::<NetworkInterface>(interface));
+        let doors: Vec<(Goal, IpAddr)> = found
+            .flat_map(|interface| doors(interface, packets.destination, packets.source))
+            .map(|(interface, door)| (Goal::Interface(interface), door))
+            .take(INTERFACES_MAX)
+            .collect();
+        if doors.is_empty() {
+            let explanation = Explanation {
+                network_interface: interfaces.first().map(|interface| self.names.interface(*interface)),
+                address: packets.destination.map(|address| address.to_string()),
+                direction: Some(word(Direction::Ingress).into()),
+                ..because("IGW_PRIVATE_IP_ASSOCIATION_FOR_INGRESS")
+            };
+            return Err(with_gateway(explanation, self.names.gateway(id)).into());
+        }
+        let to = doors.iter().map(|(goal, _)| *goal).collect();
+        let from = vec![OUTSIDE_INTERFACE];
+        Ok(Ends { from, source_vpc: vpc, to, destination_vpc: Some(vpc), doors: Some(doors) })
+    }
+
+    /// The VPC that the gateway is attached to.
+    fn vpc_of_gateway(&self, id: InternetGatewayId, unknown: &str) -> Result<VpcId, Fault> {
+        let Names { world, caller, .. } = self.names;
+        let own = world.find::<InternetGateway>(&id).filter(|gateway| gateway.owner == caller);
+        let gateway = own.ok_or_else(|| because_of(unknown, self.names.gateway(id)))?;
+        let unattached = || with_gateway(because("UNASSOCIATED_COMPONENT"), self.names.gateway(id));
+        Ok(gateway.vpc.ok_or_else(unattached)?)
     }
 
     fn no_question(&self, why: &QuestionError) -> Fault {
@@ -168,7 +269,7 @@ impl Analysis<'_> {
 
     /// The VPCs that packet and reply can come to: both ends', and those that each is peered with in this region.
     fn network(&self, ends: &Ends, destination: Option<IpAddr>) -> Network {
-        let Names { world, region, .. } = self.names;
+        let Names { world, region, caller } = self.names;
         let near = |vpc: VpcId| {
             let active =
                 world.peerings_of(vpc).filter(|pcx| pcx.status == PeeringStatus::Active && !pcx.is_inter_region());
@@ -186,7 +287,7 @@ impl Analysis<'_> {
             .collect();
         let worlds = BTreeMap::from([(region, world.clone())]);
         let internet = Internet::new(&plan::public_places(&worlds), &plan::public_ipv6(&worlds));
-        let on_internet = destination.and_then(|address| internet.sender(address)).map(|at| at.vpc);
+        let on_internet = destination.and_then(|address| internet.find(address).flatten()).map(|at| at.vpc);
         let vpcs = vpcs.into_iter().chain(on_internet).collect();
         let slices = plan::vpc_slices(region, world, &vpcs);
         let config = self.cloud.config;
@@ -195,10 +296,15 @@ impl Analysis<'_> {
             Ok(host) if config.hosts.is_empty() && !config.needs_host => Network::without_hosts(slices, host),
             _ => Network::new(slices),
         };
-        network.with_internet(internet)
+        network.with_internet(internet).with_spares(plan::spares(&worlds, Some(caller)))
     }
 
     fn findings(&self, found: Found, ends: &Ends) -> Findings {
+        let crossed = |wanted| leaves(found.answer.forward.hops.iter().filter_map(|hop| hop.step.as_ref()), wanted);
+        let passes_by = match ends.to.first() {
+            Some(Goal::Gateway(wanted)) => crossed(*wanted),
+            _ => true,
+        };
         let answer = found.answer.seen_by(self.names.caller);
         let cut = self.cut(&answer.forward, ends);
         let hops = cut.as_ref().map_or(&*answer.forward.hops, |cut| &answer.forward.hops[..cut.hops]);
@@ -208,6 +314,9 @@ impl Analysis<'_> {
             (Some(Cut { leaves_over: Some((peering, region)), .. }), _) => said.leaves(&self.names, *peering, *region),
             (None, Some(Goal::Peering(wanted))) if said.explanations.is_empty() => {
                 said.explanations.push(because_of("CANNOT_ROUTE", self.names.peering(*wanted)));
+            }
+            (None, Some(Goal::Gateway(wanted))) if said.explanations.is_empty() && !passes_by => {
+                said.explanations.push(with_gateway(because("CANNOT_ROUTE"), self.names.gateway(*wanted)));
             }
             _ => {}
         }
@@ -223,8 +332,15 @@ impl Analysis<'_> {
         Findings {
             failure: None,
             path_found: Some(said.explanations.is_empty()),
-            forward: stages.of(hops, &header),
-            back: stages.of(back, &header_back(&header)),
+            // Who is outside is nobody's component.
+            forward: stages.of(hops.iter().filter(|hop| hop.place.vpc != OUTSIDE), &header, &answer.forward.flow),
+            back: match &answer.back {
+                Some(path) => {
+                    let hops = back.iter().filter(|hop| hop.place.vpc != OUTSIDE);
+                    stages.of(hops, &header_back(&header), &path.flow)
+                }
+                None => Vec::new(),
+            },
             suggested_accounts: suggested.into_iter().collect(),
             warning: said.warning(),
             explanations: said.explanations,
@@ -345,6 +461,36 @@ fn owning(world: &World, mut interfaces: Vec<NetworkInterfaceId>, address: Optio
     }
     interfaces.truncate(INTERFACES_MAX);
     interfaces
+}
+
+/// It has the address, or a public one that stands for one of its own.
+fn owns(interface: &NetworkInterface, address: IpAddr) -> bool {
+    interface.owns(address) || interface.public.iter().any(|mapped| IpAddr::V4(mapped.public) == address)
+}
+
+/// The address by which a sender itself knows a public one of its own.
+fn private_of(world: &World, interfaces: &[NetworkInterfaceId], address: IpAddr) -> IpAddr {
+    let found = interfaces.iter().filter_map(|interface| world.find::<NetworkInterface>(interface));
+    let mut mapped = found.flat_map(|interface| &interface.public);
+    mapped.find(|mapped| IpAddr::V4(mapped.public) == address).map_or(address, |mapped| mapped.private.into())
+}
+
+/// The addresses by which an interface is known outside; of one that is named, private or public, just that.
+fn doors(
+    interface: &NetworkInterface,
+    named: Option<IpAddr>,
+    like: Option<IpAddr>,
+) -> Vec<(NetworkInterfaceId, IpAddr)> {
+    let is_ipv6 = named.or(like).is_some_and(|address| address.is_ipv6());
+    let v4 = interface.public.iter().map(|mapped| (IpAddr::V4(mapped.private), IpAddr::V4(mapped.public)));
+    let v6 = interface.ipv6_addresses.iter().map(|address| (IpAddr::V6(*address), IpAddr::V6(*address)));
+    let all = v4.chain(v6).filter(|(_, public)| public.is_ipv6() == is_ipv6);
+    let meant = all.filter(|(private, public)| named.is_none_or(|named| named == *private || named == *public));
+    meant.map(|(_, public)| (interface.id, public)).collect()
+}
+
+fn with_gateway(explanation: Explanation, gateway: Component) -> Explanation {
+    Explanation { component: Some(gateway.clone()), internet_gateway: Some(gateway), ..explanation }
 }
 
 fn vpc_of(world: &World, interfaces: &[NetworkInterfaceId]) -> Option<VpcId> {

@@ -67,6 +67,22 @@ impl Names<'_> {
         self.of::<InternetGateway>("internet-gateway", id)
     }
 
+    pub(super) fn nat_gateway(&self, id: NatGatewayId) -> Component {
+        self.of::<NatGateway>("natgateway", id)
+    }
+
+    pub(super) fn egress_only(&self, id: EgressOnlyInternetGatewayId) -> Component {
+        self.of::<EgressOnlyInternetGateway>("egress-only-internet-gateway", id)
+    }
+
+    /// The NAT gateway whose interface this is.
+    pub(super) fn nat_gateway_of(&self, id: NetworkInterfaceId) -> Option<Component> {
+        let gateways = self.world.all::<NatGateway>();
+        let found = gateways.filter(|gateway| gateway.state == NatGatewayState::Available);
+        let found = found.into_iter().find(|gateway| gateway.interface == Some(id));
+        found.map(|gateway| self.nat_gateway(gateway.id))
+    }
+
     /// Tags of a peering are each account's own.
     pub(super) fn peering(&self, id: PeeringId) -> Component {
         let found = self.world.find::<Peering>(&id);
@@ -97,8 +113,8 @@ impl Names<'_> {
             RouteTarget::Peering(id) => Some(self.peering(id)),
             RouteTarget::NetworkInterface(id) => Some(self.interface(id)),
             RouteTarget::InternetGateway(id) => Some(self.gateway(id)),
-            RouteTarget::NatGateway(id) => foreign("natgateway", id.to_string()),
-            RouteTarget::EgressOnlyInternetGateway(id) => foreign("egress-only-internet-gateway", id.to_string()),
+            RouteTarget::NatGateway(id) => Some(self.nat_gateway(id)),
+            RouteTarget::EgressOnlyInternetGateway(id) => Some(self.egress_only(id)),
             RouteTarget::TransitGateway(id) => foreign("transit-gateway", id.to_string()),
         }
     }

@@ -115,6 +115,15 @@ fn of_denial(names: &Names<'_>, blocker: &Blocker, denied: &Denied, of_place: Ex
         Denied::GatewayPrivateAddress { address, .. } | Denied::GatewayNoMapping { address } => {
             Explanation { address: Some(address.to_string()), ..at_gateway(names, blocker, of_place) }
         }
+        Denied::NatExhausted { gateway, .. } => {
+            let nat_gateway = names.nat_gateway_of(gateway);
+            Explanation {
+                component: nat_gateway.clone(),
+                nat_gateway,
+                network_interface: Some(names.interface(gateway)),
+                ..of_place
+            }
+        }
         Denied::NoOwner { address, .. } | Denied::NotUnicast { address } => {
             Explanation { address: Some(address.to_string()), addresses: vec![host(address)], ..of_place }
         }
@@ -131,9 +140,18 @@ fn of_denial(names: &Names<'_>, blocker: &Blocker, denied: &Denied, of_place: Ex
 /// With the Internet gateway that the packet met last.
 fn at_gateway(names: &Names<'_>, blocker: &Blocker, found: Explanation) -> Explanation {
     let gateway = blocker.steps.iter().rev().find_map(|step| match *step {
-        Step::Gateway { direction, gateway, .. } => Some((direction, names.gateway(gateway))),
+        Step::Gateway { direction, gateway, .. } if names.world.internet_gateways.contains_key(&gateway) => {
+            Some((direction, names.gateway(gateway)))
+        }
         _ => None,
     });
+    // What is refused on its way in has met none of its own yet.
+    let of_place = || {
+        let mut gateways = names.world.all::<InternetGateway>();
+        let gateway = gateways.find(|gateway| gateway.vpc == Some(blocker.place.vpc))?;
+        Some((Direction::Ingress, names.gateway(gateway.id)))
+    };
+    let gateway = gateway.or_else(of_place);
     let Some((direction, gateway)) = gateway else { return found };
     Explanation {
         direction: Some(word(direction).into()),

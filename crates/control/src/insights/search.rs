@@ -3,11 +3,12 @@
 //! AWS asks for one feasible packet; so does this, and explains the first one where none is.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use model::insights::PortRange;
-use model::{Direction, IpProtocol, NetworkInterfaceId, PeeringId, Ports};
+use model::{Direction, InternetGatewayId, IpProtocol, NetworkInterfaceId, PeeringId, Ports};
 use policy::{Flow, L4, Step, TcpFlags};
-use reach::{Answer, Memory, Network, Question, QuestionError, Traffic, explain};
+use reach::{Answer, Memory, Network, OUTSIDE_INTERFACE, Question, QuestionError, Traffic, explain};
 
 use super::asked::Packets;
 
@@ -19,6 +20,19 @@ pub(super) enum Goal {
     Address,
     /// Into the peering, whatever is behind it.
     Peering(PeeringId),
+    /// Out by the Internet gateway, to somebody outside who answers.
+    Gateway(InternetGatewayId),
+}
+
+/// Two ends, and the addresses between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pair {
+    pub(super) from: NetworkInterfaceId,
+    pub(super) goal: Goal,
+    /// `None`: the sender's first.
+    pub(super) source: Option<IpAddr>,
+    /// `None`: the receiver's first.
+    pub(super) destination: Option<IpAddr>,
 }
 
 /// The packet that was looked at, and those that share its fate.
@@ -40,65 +54,81 @@ const CLIENT_PORT: u16 = 32_768;
 ///
 /// # Errors
 /// An end that has no address of the family.
-pub(super) fn search(
-    network: &Network,
-    pairs: &[(NetworkInterfaceId, Goal)],
-    packets: &Packets,
-) -> Result<Found, QuestionError> {
+pub(super) fn search(network: &Network, pairs: &[Pair], packets: &Packets) -> Result<Found, QuestionError> {
     let sources = classes(network, packets.protocol, packets.source_ports);
     let destinations = classes(network, packets.protocol, packets.destination_ports);
-    let mut first = None;
+    // The first of each pair, which a closer look may tell apart.
+    let mut firsts: Vec<(Pair, Asked)> = Vec::new();
     let mut tries = 0;
     let mut error = None;
-    for (from, goal) in pairs {
+    for pair in pairs {
         for destination_ports in &destinations {
             for source_ports in &sources {
                 if tries == TRIES_MAX {
                     break;
                 }
                 tries += 1;
-                let question = match question(network, *from, *goal, packets, source_ports.from, destination_ports.from)
-                {
+                let question = match question(network, pair, packets, source_ports.from, destination_ports.from) {
                     Ok(question) => question,
                     Err(why) => {
                         error.get_or_insert(why);
                         continue;
                     }
                 };
-                let is_open = passes(network, *goal, &question);
+                let is_open = passes(network, pair.goal, &question);
                 let case = (question, *source_ports, *destination_ports);
                 if is_open {
                     return Ok(found(network, case, true));
                 }
-                first.get_or_insert(case);
+                if firsts.last().is_none_or(|(last, _)| last != pair) {
+                    firsts.push((*pair, case));
+                }
             }
         }
     }
     let all = pairs.len().saturating_mul(destinations.len()).saturating_mul(sources.len());
-    match (first, error) {
+    match (nearest(network, firsts), error) {
         (Some(case), _) => Ok(found(network, case, tries == all)),
         (None, Some(error)) => Err(error),
         (None, None) => Err(QuestionError::TooManyPorts),
     }
 }
 
-fn found(network: &Network, case: (Question, PortRange, PortRange), is_exhaustive: bool) -> Found {
+/// A packet, and the ports that share its fate.
+type Asked = (Question, PortRange, PortRange);
+
+/// So many addresses of one end are looked at closely.
+const NEAREST_MAX: usize = 8;
+
+/// Of the addresses of the first pair's ends the one in whose way the least stands.
+fn nearest(network: &Network, firsts: Vec<(Pair, Asked)>) -> Option<Asked> {
+    let (Pair { from, goal, .. }, _) = *firsts.first()?;
+    let alike = firsts.into_iter().filter(|(pair, _)| (pair.from, pair.goal) == (from, goal));
+    let mut alike: Vec<Asked> = alike.map(|(_, case)| case).take(NEAREST_MAX).collect();
+    if alike.len() > 1 {
+        alike.sort_by_cached_key(|(question, ..)| explain(network, question).blockers.len());
+    }
+    alike.into_iter().next()
+}
+
+fn found(network: &Network, case: Asked, is_exhaustive: bool) -> Found {
     let (question, source_ports, destination_ports) = case;
     Found { answer: explain(network, &question), source_ports, destination_ports, is_exhaustive }
 }
 
 fn question(
     network: &Network,
-    from: NetworkInterfaceId,
-    goal: Goal,
+    pair: &Pair,
     packets: &Packets,
     source: u16,
     destination: u16,
 ) -> Result<Question, QuestionError> {
-    let is_ipv6 = packets.source.or(packets.destination).is_some_and(|address| address.is_ipv6());
-    let src = packets.source.map_or_else(|| network.address(from, is_ipv6), Ok)?;
-    let (to, dst) = match (goal, packets.destination) {
+    let Pair { from, goal, .. } = *pair;
+    let is_ipv6 = pair.source.or(pair.destination).is_some_and(|address| address.is_ipv6());
+    let src = pair.source.map_or_else(|| network.address(from, is_ipv6), Ok)?;
+    let (to, dst) = match (goal, pair.destination) {
         (Goal::Interface(to), dst) => (Some(to), dst.map_or_else(|| network.address(to, is_ipv6), Ok)?),
+        (Goal::Gateway(_), Some(dst)) => (Some(OUTSIDE_INTERFACE), dst),
         (_, Some(dst)) => (None, dst),
         (_, None) => return Err(QuestionError::NoInterface(from)),
     };
@@ -119,6 +149,11 @@ fn passes(network: &Network, goal: Goal, question: &Question) -> bool {
     if let Goal::Peering(peering) = goal {
         return crosses(there.legs.iter().flat_map(|leg| &leg.steps), peering);
     }
+    if let Goal::Gateway(gateway) = goal
+        && !leaves(there.legs.iter().flat_map(|leg| &leg.steps), gateway)
+    {
+        return false;
+    }
     let Ok(to) = there.outcome() else { return false };
     if question.to.is_some_and(|wanted| wanted != to) {
         return false;
@@ -132,6 +167,11 @@ fn passes(network: &Network, goal: Goal, question: &Question) -> bool {
 /// The packet gets to the peering; what it says of the addresses is the same for all ports.
 fn crosses<'s>(mut steps: impl Iterator<Item = &'s Step>, wanted: PeeringId) -> bool {
     steps.any(|step| matches!(step, Step::Peering { direction: Direction::Egress, peering, .. } if *peering == wanted))
+}
+
+/// The packet goes out by the gateway.
+pub(super) fn leaves<'s>(mut steps: impl Iterator<Item = &'s Step>, wanted: InternetGatewayId) -> bool {
+    steps.any(|step| matches!(step, Step::Gateway { direction: Direction::Egress, gateway, .. } if *gateway == wanted))
 }
 
 fn answering(flow: &Flow) -> Option<Flow> {

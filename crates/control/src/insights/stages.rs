@@ -2,9 +2,9 @@
 //!
 //! In order from X to Y over a peering: instance, interface, group, ACL, route table, peering, ACL, group, interface, instance.
 
-use model::insights::{AdditionalDetail, Component, Explanation, PacketHeader, PathComponent, PathEnd};
-use model::{Direction, NetworkInterface, NetworkInterfaceId};
-use policy::{Denied, Step};
+use model::insights::{AdditionalDetail, Component, Explanation, PacketHeader, PathComponent, PathEnd, PortRange};
+use model::{Cidr, Direction, NetworkInterface, NetworkInterfaceId};
+use policy::{Denied, Flow, L4, Step};
 use reach::{Answer, Blocker, Cause, Hop, Place, Stage};
 
 use super::COMPONENTS_MAX;
@@ -19,11 +19,18 @@ pub(super) struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    /// The components of these hops; of one where something stands in the way, what that is about.
-    pub(super) fn of(&self, hops: &[Hop], header: &PacketHeader) -> Vec<PathComponent> {
-        let mut list = List { done: Vec::new(), arrival: Vec::new() };
+    /// The components of these hops; of one where something stands in the way, what that is about. `sent` is the first packet, for
+    /// which the header speaks.
+    pub(super) fn of<'h>(
+        &self,
+        hops: impl Iterator<Item = &'h Hop>,
+        header: &PacketHeader,
+        sent: &Flow,
+    ) -> Vec<PathComponent> {
+        let mut list = List { done: Vec::new(), arrival: Vec::new(), last: header.clone() };
         let mut sender = None;
         for hop in hops {
+            let (before, after) = (header_of(&hop.before, header, sent), header_of(&hop.after, header, sent));
             let blockers: Vec<&Blocker> = hop.blockers.iter().filter_map(|at| self.answer.blockers.get(*at)).collect();
             let explanations: Vec<Explanation> = blockers.iter().map(|blocker| explain(&self.names, blocker)).collect();
             let stage = match blockers.first() {
@@ -39,13 +46,26 @@ impl Stages<'_> {
                     if list.last_id() != instance.as_ref().map(|instance| instance.component.id.as_str()) {
                         list.done.extend(instance);
                     }
-                    list.done.extend(stage.map(|stage| PathComponent { outbound: Some(header.clone()), ..stage }));
+                    let outbound = Some(after.clone());
+                    list.done.extend(stage.map(|stage| PathComponent { outbound, ..stage }));
                 }
                 (Stage::Interface(Direction::Ingress), Some(Step::Interface { interface, .. })) => {
                     let details = self.details(sender, interface);
-                    let inbound = Some(header.clone());
+                    let inbound = Some(before);
                     list.arrival.extend(stage.map(|stage| PathComponent { inbound, details, ..stage }));
                     list.arrival.extend(self.instance(interface, &hop.place));
+                }
+                (Stage::Gateway(_), _) => {
+                    let (inbound, outbound) = (Some(before), Some(after.clone()));
+                    match stage {
+                        Some(stage) => list.done.push(PathComponent { inbound, outbound, ..stage }),
+                        None => list.explain(explanations),
+                    }
+                }
+                (Stage::Nat, Some(_)) => {
+                    list.arrive();
+                    let (inbound, outbound) = (Some(before), Some(after.clone()));
+                    list.done.extend(stage.map(|stage| PathComponent { inbound, outbound, ..stage }));
                 }
                 _ => match stage {
                     Some(stage) => list.done.push(stage),
@@ -53,6 +73,7 @@ impl Stages<'_> {
                     None => list.explain(explanations),
                 },
             }
+            list.last = after;
         }
         list.arrive();
         list.done.truncate(COMPONENTS_MAX);
@@ -86,7 +107,14 @@ impl Stages<'_> {
             {
                 Some(self.crossing(peering, place))
             }
-            Some(Step::Gateway { gateway, .. }) => Some(self.in_vpc(names.gateway(gateway), place)),
+            Some(Step::Gateway { gateway, .. }) if names.world.internet_gateways.contains_key(&gateway) => {
+                Some(self.in_vpc(names.gateway(gateway), place))
+            }
+            Some(Step::EgressOnly { gateway, .. }) => Some(self.in_vpc(names.egress_only(gateway), place)),
+            Some(Step::Nat { gateway, interface }) => {
+                let attached_to = Some(names.interface(interface));
+                Some(PathComponent { attached_to, ..self.at(names.nat_gateway(gateway), place) })
+            }
             None if hop.stage == Stage::OtherSide => {
                 let component = names.end(self.stranger?);
                 Some(PathComponent { component, ..PathComponent::default() })
@@ -132,13 +160,15 @@ impl Stages<'_> {
             | Denied::DestinationDown { interface }
             | Denied::SourceCheckEgress { interface, .. }
             | Denied::SourceCheckIngress { interface, .. } => self.interface(interface, place),
+            Denied::NatExhausted { gateway, .. } => self.at(names.nat_gateway_of(gateway)?, place),
             _ => return None,
         };
         Some(found)
     }
 
     fn interface(&self, id: NetworkInterfaceId, place: &Place) -> PathComponent {
-        PathComponent { attached_to: self.names.instance_of(id), ..self.at(self.names.interface(id), place) }
+        let attached_to = self.names.instance_of(id).or_else(|| self.names.nat_gateway_of(id));
+        PathComponent { attached_to, ..self.at(self.names.interface(id), place) }
     }
 
     fn instance(&self, interface: NetworkInterfaceId, place: &Place) -> Option<PathComponent> {
@@ -176,14 +206,41 @@ impl Stages<'_> {
     }
 }
 
+/// The packet's header at one point; ports that no gateway has changed are those of all that share its fate.
+fn header_of(flow: &Flow, whole: &PacketHeader, sent: &Flow) -> PacketHeader {
+    let ports = |now: Option<u16>, then: Option<u16>, class: &[PortRange]| match now {
+        Some(port) if now != then => vec![PortRange { from: port, to: port }],
+        _ => class.to_vec(),
+    };
+    PacketHeader {
+        protocol: whole.protocol.clone(),
+        source_addresses: vec![Cidr::host(flow.src).to_string()],
+        source_ports: ports(source_port(flow), source_port(sent), &whole.source_ports),
+        destination_addresses: vec![Cidr::host(flow.dst).to_string()],
+        destination_ports: ports(flow.dst_port(), sent.dst_port(), &whole.destination_ports),
+    }
+}
+
+fn source_port(flow: &Flow) -> Option<u16> {
+    match flow.l4 {
+        L4::Tcp { src, .. } | L4::Udp { src, .. } => Some(src),
+        L4::IcmpQuery { .. } | L4::IcmpError { .. } | L4::Icmp { .. } | L4::Other => None,
+    }
+}
+
 /// Components so far, and the receiver, which is shown behind what guards it.
 struct List {
     done: Vec<PathComponent>,
     arrival: Vec<PathComponent>,
+    /// The packet as it was last.
+    last: PacketHeader,
 }
 
 impl List {
     fn arrive(&mut self) {
+        for inbound in self.arrival.iter_mut().filter_map(|stage| stage.inbound.as_mut()) {
+            inbound.clone_from(&self.last);
+        }
         self.done.append(&mut self.arrival);
     }
 

@@ -4,7 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ec2::Error;
-use model::{AccountId, Instance, InstanceId, InstanceState, NetworkInterface, NetworkInterfaceId, Tags, VpcId, World};
+use model::{
+    AccountId, Cidr, Instance, InstanceId, InstanceState, NetworkInterface, NetworkInterfaceId, Subnet, SubnetId, Tags,
+    Vpc, VpcId, World,
+};
 
 use super::Cloud;
 
@@ -21,6 +24,42 @@ pub(super) enum End {
     Interface(Interface),
     /// Whoever has it.
     Address(IpAddr),
+    /// Every address of a subnet, or of a block.
+    Set(Set),
+}
+
+/// Who sends.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Interface(Interface),
+    /// Interfaces of one VPC, each with an address of the set.
+    Set {
+        vpc: VpcId,
+        members: Vec<(NetworkInterfaceId, IpAddr)>,
+    },
+}
+
+impl Source {
+    pub(super) fn vpc(&self) -> VpcId {
+        match self {
+            Source::Interface(interface) => interface.vpc,
+            Source::Set { vpc, .. } => *vpc,
+        }
+    }
+}
+
+/// Addresses by their blocks: one, or those of a subnet, of either family.
+#[derive(Clone, Debug)]
+pub(super) struct Set {
+    pub(super) blocks: Vec<Cidr>,
+    /// In which VPC; `None`: wherever packets for them go.
+    pub(super) vpc: Option<VpcId>,
+}
+
+impl Set {
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        self.blocks.iter().any(|block| block.contains(address))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -40,17 +79,37 @@ const CANDIDATES_MAX: usize = 5;
 impl Resolver<'_> {
     /// # Errors
     /// Nothing or more than one thing by that name.
-    pub(super) fn source(&self, text: &str) -> Result<Interface, Error> {
+    pub(super) fn source(&self, text: &str) -> Result<Source, Error> {
         match self.end("Source", text)? {
-            End::Interface(interface) => Ok(interface),
+            End::Interface(interface) => Ok(Source::Interface(interface)),
+            End::Set(set) => self.members(text, &set),
             End::Address(address) => {
                 let found = self.interfaces().filter(|interface| interface.owns(address)).collect();
                 let interface = only("Source", text, found, |i: &Arc<NetworkInterface>| {
                     format!("{} in {}; name it by its id, or write {address}@{}", i.id, i.vpc, i.vpc)
                 })?;
-                Ok(named(&interface, Some(address)))
+                Ok(Source::Interface(named(&interface, Some(address))))
             }
         }
+    }
+
+    /// The interfaces that can send from an address of the set.
+    fn members(&self, text: &str, set: &Set) -> Result<Source, Error> {
+        let mut vpcs: Vec<VpcId> = Vec::new();
+        let mut members = Vec::new();
+        for interface in self.interfaces().filter(|interface| interface.kind.is_ordinary()) {
+            if set.vpc.is_some_and(|vpc| vpc != interface.vpc) {
+                continue;
+            }
+            let own = interface.addresses().filter(|address| set.contains(*address));
+            let before = members.len();
+            members.extend(own.map(|address| (interface.id, address)));
+            if members.len() > before && !vpcs.contains(&interface.vpc) {
+                vpcs.push(interface.vpc);
+            }
+        }
+        let vpc = only("Source", text, vpcs, |vpc| format!("{vpc}; write {text}@{vpc}"))?;
+        Ok(Source::Set { vpc, members })
     }
 
     /// # Errors
@@ -67,7 +126,22 @@ impl Resolver<'_> {
             return Ok(End::Address(address));
         }
         if let Some((address, vpc)) = text.split_once('@') {
+            if let Ok(block) = address.parse() {
+                let vpc = self.vpc(parameter, text, vpc)?;
+                return Ok(End::Set(Set { blocks: vec![block], vpc: Some(vpc) }));
+            }
             return self.at(parameter, text, address, vpc).map(End::Interface);
+        }
+        if let Ok(block) = text.parse::<Cidr>() {
+            return Ok(End::Set(Set { blocks: vec![block], vpc: None }));
+        }
+        if let Ok(id) = text.parse::<SubnetId>() {
+            let found =
+                self.worlds().find_map(|world| world.find::<Subnet>(&id)).filter(|found| self.sees(found.owner));
+            let subnet = found.ok_or_else(|| Error::not_found(id))?;
+            let ipv6 = subnet.ipv6.as_ref().map(|of_subnet| Cidr::V6(of_subnet.cidr));
+            let blocks = [Some(Cidr::V4(subnet.cidr)), ipv6].into_iter().flatten().collect();
+            return Ok(End::Set(Set { blocks, vpc: Some(subnet.vpc) }));
         }
         if let Ok(id) = text.parse::<NetworkInterfaceId>() {
             let found = self.interfaces().find(|interface| interface.id == id);
@@ -81,6 +155,15 @@ impl Resolver<'_> {
             Some(HostName::Instance(id)) => self.instance(id).map(End::Interface),
             None => self.tagged(parameter, text).map(End::Interface),
         }
+    }
+
+    /// The VPC behind an @.
+    fn vpc(&self, parameter: &str, text: &str, vpc: &str) -> Result<VpcId, Error> {
+        let id = vpc.parse::<VpcId>().ok();
+        let known = id.and_then(|id| self.worlds().find_map(|world| world.find::<Vpc>(&id)));
+        known.filter(|vpc| self.sees(vpc.owner)).map(|vpc| vpc.id).ok_or_else(|| {
+            Error::invalid_parameter(parameter, text, "Behind the @ stands the id of a VPC that you may know of.")
+        })
     }
 
     /// `10.0.0.1@vpc-..`
@@ -111,7 +194,10 @@ impl Resolver<'_> {
     /// A private host name, by its form: `ip-10-0-0-1` or `i-..`, with or without the region's domain (spec 9.2).
     fn host_name(&self, text: &str) -> Option<HostName> {
         let (label, domain) = text.split_once('.').map_or((text, None), |(label, domain)| (label, Some(domain)));
-        let is_ours = |domain: &str| self.cloud.keys().any(|region| region.private_domain() == domain);
+        let is_ours = |domain: &str| {
+            let mut regions = self.cloud.iter();
+            regions.any(|(region, (_, config))| config.names.private_domain(*region) == domain)
+        };
         if !domain.is_none_or(is_ours) {
             return None;
         }

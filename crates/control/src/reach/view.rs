@@ -3,7 +3,7 @@
 use ec2::reach::{ReachAnswer, ReachBlocker, ReachCase, ReachHop, ReachMend};
 use model::VpcId;
 use model::peering::Side;
-use reach::{Blocker, Case, Cause, Network, Path, Range, Survey, Traffic, Way, commands, header};
+use reach::{Blocker, Case, Cause, Network, Path, Range, Span, Survey, Traffic, Way, commands, header};
 
 pub(super) fn answer(network: &Network, survey: &Survey, is_ipv6: bool) -> ReachAnswer {
     let question = &survey.worst().answer.question;
@@ -36,7 +36,17 @@ fn verdict(network: &Network, survey: &Survey, source: Option<VpcId>) -> String 
     if survey.is_partly_reachable() {
         let open = survey.cases.iter().filter(|case| case.answer.is_reachable());
         let open: Vec<String> = open
-            .map(|case| format!("port {} from source port {}", ports(&case.destination), ports(&case.source)))
+            .map(|case| {
+                let to = listed("to", &case.receivers);
+                let from = listed("from", &case.senders);
+                match case.destination {
+                    Some(_) => {
+                        let (destination, source) = (ports(&case.destination), ports(&case.source));
+                        format!("{to}port {destination} {from}from source port {source}").trim_end().to_owned()
+                    }
+                    None => format!("{to}{from}").trim_end().to_owned(),
+                }
+            })
             .collect();
         return format!("REACHABLE IN PART: {}", open.join(", "));
     }
@@ -51,7 +61,11 @@ fn verdict(network: &Network, survey: &Survey, source: Option<VpcId>) -> String 
 fn case(network: &Network, case: &Case, source: Option<VpcId>) -> ReachCase {
     let answer = &case.answer;
     let blockers = answer.blockers.iter().enumerate();
+    let spans = |spans: &[Span]| spans.iter().map(ToString::to_string).collect();
     ReachCase {
+        sources: spans(&case.senders),
+        destinations: spans(&case.receivers),
+        vacant: case.is_vacant.then_some(true),
         source_ports: case.source.as_ref().map(text),
         destination_ports: case.destination.as_ref().map(text),
         reachable: answer.is_reachable(),
@@ -99,6 +113,17 @@ fn blocker(network: &Network, at: usize, found: &Blocker, source: Option<VpcId>)
         account: found.place.account,
         region: found.place.region,
         mends: commands(&found.mends).into_iter().map(mend).collect(),
+    }
+}
+
+/// `to 10.0.0.4, 10.0.0.6-10.0.0.9 `; nothing of none.
+fn listed(word: &str, spans: &[Span]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<String> = spans.iter().take(SHOWN).map(ToString::to_string).collect();
+    match spans.len() {
+        0 => String::new(),
+        all if all > SHOWN => format!("{word} {} and {} more ", shown.join(", "), all - SHOWN),
+        _ => format!("{word} {} ", shown.join(", ")),
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) fn apply(cloud: &Cloud, caller: &Caller, calls: &[String], seed: Seed
         return Err(Error::invalid_parameter("WhatIf", calls.len(), "At most 200 calls can be tried at once."));
     }
     let mut cloud = cloud.clone();
+    // What comes of it is asked, not when.
+    cloud.values_mut().for_each(|(_, config)| config.timing = None);
     let mut answers: Vec<String> = Vec::new();
     for (at, text) in calls.iter().enumerate() {
         let mut seed = seed;

@@ -60,6 +60,7 @@ pub fn instance(cloud: &mut Harness, subnet: &str, address: &str) -> (InstanceId
             shutdown_behavior: "stop".into(),
             private_dns: Default::default(),
             options: InstanceOptions::default(),
+            volumes: Vec::new(),
             starts: 1,
             tags: Tags::new(),
         },

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use model::{Direction, NetworkAclId, NetworkInterfaceId, PeeringId, SecurityGroupRuleId, Time};
 use policy::flow::protocol;
-use policy::{Denied, FlowKey};
+use policy::{Denied, FlowKey, Next, Scope};
 use wire::Ip;
 use wire::vnet::{GsoType, VnetHeader};
 
@@ -36,6 +36,31 @@ pub enum Evidence {
     Rule(SecurityGroupRuleId),
 }
 
+/// How a packet leaves its VPC (spec 12.1.5, `traffic-path`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Passage {
+    /// It does not, or has not got that far.
+    #[default]
+    None,
+    Peering(PeeringId),
+    /// By an Internet gateway, or an egress-only one.
+    Gateway,
+}
+
+impl Passage {
+    pub(crate) fn of(next: &Next) -> Passage {
+        match (next.peering, next.origin.scope) {
+            (Some(peering), _) => Passage::Peering(peering),
+            (None, Scope::Internet) => Passage::Gateway,
+            (None, Scope::Vpc | Scope::Peering(_) | Scope::RouteTarget(_)) => Passage::None,
+        }
+    }
+
+    fn or(self, other: Passage) -> Passage {
+        if self == Passage::None { other } else { self }
+    }
+}
+
 /// A line of a flow log before it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowRecord {
@@ -49,8 +74,8 @@ pub struct FlowRecord {
     pub last: Time,
     /// FIN 1, SYN 2, RST 4, and 16 with a SYN that had ACK; of all packets together (spec 12.1.5).
     pub tcp_flags: u8,
-    /// The peering that an accepted packet crosses on its way out.
-    pub peering: Option<PeeringId>,
+    /// How accepted packets leave their VPC.
+    pub passage: Passage,
     pub evidence: Option<Evidence>,
 }
 
@@ -87,7 +112,7 @@ struct Counts {
     first: Time,
     last: Time,
     tcp_flags: u8,
-    peering: Option<PeeringId>,
+    passage: Passage,
     evidence: Option<Evidence>,
 }
 
@@ -128,7 +153,7 @@ impl Accounts {
             counts.first = counts.first.min(now);
             counts.last = counts.last.max(now);
             counts.tcp_flags |= mark.tcp_flags;
-            counts.peering = mark.peering.or(counts.peering);
+            counts.passage = mark.passage.or(counts.passage);
             counts.evidence = mark.evidence.or(counts.evidence);
             return;
         }
@@ -142,17 +167,17 @@ impl Accounts {
             return;
         }
         usage.flows += 1;
-        let Mark { tcp_flags, peering, evidence } = *mark;
+        let Mark { tcp_flags, passage, evidence } = *mark;
         let Amount { packets, bytes } = amount;
-        self.flows.insert(flow, Counts { packets, bytes, first: now, last: now, tcp_flags, peering, evidence });
+        self.flows.insert(flow, Counts { packets, bytes, first: now, last: now, tcp_flags, passage, evidence });
     }
 }
 
 /// What is remembered of a packet besides its size.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Mark {
     pub(crate) tcp_flags: u8,
-    pub(crate) peering: Option<PeeringId>,
+    pub(crate) passage: Passage,
     pub(crate) evidence: Option<Evidence>,
 }
 
@@ -230,8 +255,8 @@ impl Taken {
 }
 
 fn record(flow: FlowId, counts: Counts) -> FlowRecord {
-    let Counts { packets, bytes, first, last, tcp_flags, peering, evidence } = counts;
-    FlowRecord { flow, packets, bytes, first, last, tcp_flags, peering, evidence }
+    let Counts { packets, bytes, first, last, tcp_flags, passage, evidence } = counts;
+    FlowRecord { flow, packets, bytes, first, last, tcp_flags, passage, evidence }
 }
 
 impl FlowRecord {
@@ -241,7 +266,7 @@ impl FlowRecord {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.tcp_flags |= other.tcp_flags;
-        self.peering = self.peering.or(other.peering);
+        self.passage = self.passage.or(other.passage);
         self.evidence = self.evidence.or(other.evidence);
     }
 }

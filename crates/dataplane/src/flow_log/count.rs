@@ -1,10 +1,11 @@
 //! Which packets are counted where: from a verdict to lines (spec 12.1.3, 12.1.6).
 
-use model::{Direction, PeeringId};
+use model::{Direction, NetworkInterfaceId};
 use policy::{Denied, Flow, FlowKey, L4, TcpFlags, Translation};
 use wire::Ip;
 
-use super::accounts::{Amount, Evidence, FlowId, Mark};
+use super::Logged;
+use super::accounts::{Amount, Evidence, FlowId, Mark, Passage};
 use crate::port::PortId;
 use crate::router::{is_router, is_service};
 use crate::ruling::{Hop, Left, Refused, Way};
@@ -14,7 +15,7 @@ use crate::step::Step;
 /// An outcome that flow logs know.
 #[derive(Clone, Copy)]
 enum Outcome {
-    Accepted(Option<PeeringId>),
+    Accepted(Passage),
     Rejected(Denied),
 }
 
@@ -45,7 +46,7 @@ impl Step<'_> {
     /// Counts what was merged from packets of another host; none of them had a flag that lines show.
     pub(crate) fn log_stream(&self, to: PortId, key: &FlowKey, amount: Amount) {
         if let Some(plug) = self.view.plug(to) {
-            self.log(plug, Direction::Ingress, key, 0, Some(Outcome::Accepted(None)), amount);
+            self.log(plug, Direction::Ingress, key, 0, Some(Outcome::Accepted(Passage::None)), amount);
         }
     }
 
@@ -62,6 +63,7 @@ impl Step<'_> {
             let key = translation(verdict).flow(flow).key();
             self.log(plug, Direction::Ingress, &key, flags, Some(outcome), amount);
         }
+        self.log_passing(amount);
     }
 
     fn log(
@@ -74,19 +76,68 @@ impl Step<'_> {
         amount: Amount,
     ) {
         let (logged, interface) = (plug.port.logged, plug.port.interface);
-        let (flow, mark) = match outcome {
-            Some(Outcome::Accepted(peering)) if logged.accepted => {
-                let mark = Mark { tcp_flags, peering, evidence: None };
-                (FlowId::new(interface, direction, key, None), mark)
-            }
-            Some(Outcome::Rejected(denied)) if logged.rejected => {
-                let mark = Mark { tcp_flags, peering: None, evidence: Evidence::of(&denied) };
-                (FlowId::new(interface, direction, key, Some(&denied)), mark)
-            }
-            _ => return,
+        let Some((flow, mark)) = outcome.and_then(|outcome| outcome.at(interface, logged, direction, key, tcp_flags))
+        else {
+            return;
         };
         if let Some(mut accounts) = self.shared.accounts(self.lane) {
             accounts.count(flow, amount, &mark, self.now);
+        }
+    }
+
+    /// Notes what became of a packet at an edge of a NAT gateway's interface; it is counted with the packet ([`Step::log_passing`]).
+    pub(crate) fn note_passing(
+        &mut self,
+        gateway: NetworkInterfaceId,
+        direction: Direction,
+        flow: &Flow,
+        outcome: Result<Passage, Denied>,
+    ) {
+        if !self.view.is_logging {
+            return;
+        }
+        let outcome = match outcome {
+            Ok(passage) => Outcome::Accepted(passage),
+            Err(denied) if denied.is_filter() => Outcome::Rejected(denied),
+            Err(_) => return,
+        };
+        let logged = self.view.logged_gateway(gateway);
+        if let Some(edge) = outcome.at(gateway, logged, direction, &flow.key(), tcp_flags(flow)) {
+            self.passing.note(edge);
+        }
+    }
+
+    /// Counts what was noted at NAT gateways for one packet.
+    pub(crate) fn log_passing(&self, amount: Amount) {
+        if self.passing.is_empty() {
+            return;
+        }
+        if let Some(mut accounts) = self.shared.accounts(self.lane) {
+            self.passing.edges().for_each(|(flow, mark)| accounts.count(*flow, amount, mark, self.now));
+        }
+    }
+}
+
+impl Outcome {
+    /// What is counted of it, if it is wanted.
+    fn at(
+        self,
+        interface: NetworkInterfaceId,
+        logged: Logged,
+        direction: Direction,
+        key: &FlowKey,
+        tcp_flags: u8,
+    ) -> Option<(FlowId, Mark)> {
+        match self {
+            Outcome::Accepted(passage) if logged.accepted => {
+                let mark = Mark { tcp_flags, passage, evidence: None };
+                Some((FlowId::new(interface, direction, key, None), mark))
+            }
+            Outcome::Rejected(denied) if logged.rejected => {
+                let mark = Mark { tcp_flags, passage: Passage::None, evidence: Evidence::of(&denied) };
+                Some((FlowId::new(interface, direction, key, Some(&denied)), mark))
+            }
+            _ => None,
         }
     }
 }
@@ -94,8 +145,8 @@ impl Step<'_> {
 /// What became of a packet at its sender's interface; `None`: nothing that a flow log tells.
 fn at_sender(verdict: &Result<Way, Refused>) -> Option<Outcome> {
     match verdict {
-        Ok(way) => Some(Outcome::Accepted(way.peering)),
-        Err(Refused { left: Some(Left { peering, .. }), .. }) => Some(Outcome::Accepted(*peering)),
+        Ok(way) => Some(Outcome::Accepted(way.passage)),
+        Err(Refused { left: Some(Left { passage, .. }), .. }) => Some(Outcome::Accepted(*passage)),
         Err(Refused { denied, .. }) if denied.is_filter() => Some(Outcome::Rejected(*denied)),
         Err(_) => None,
     }
@@ -112,7 +163,7 @@ fn translation(verdict: &Result<Way, Refused>) -> Translation {
 /// And at its receiver's, if that is on this host.
 fn at_receiver(verdict: &Result<Way, Refused>) -> Option<(PortId, Outcome)> {
     match verdict {
-        Ok(Way { hop: Hop::Port { to, .. }, .. }) => Some((*to, Outcome::Accepted(None))),
+        Ok(Way { hop: Hop::Port { to, .. }, .. }) => Some((*to, Outcome::Accepted(Passage::None))),
         Err(Refused { denied, at: Some(to), .. }) if denied.is_filter() => Some((*to, Outcome::Rejected(*denied))),
         _ => None,
     }

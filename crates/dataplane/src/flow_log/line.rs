@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::intent::VpcSlice;
-use model::{Direction, HostId, LogField, LogFormat, NetworkInterface, PeeringId, Region, Time};
+use model::{Direction, HostId, InterfaceKind, LogField, LogFormat, NetworkInterface, PeeringId, Region, Time};
 use policy::Denied;
 use policy::flow::protocol;
 
-use super::accounts::{Evidence, FlowRecord};
+use super::accounts::{Evidence, FlowRecord, Passage};
 use super::covering;
 
 /// What a line says of an interface whatever its packets are.
@@ -18,7 +18,7 @@ use super::covering;
 pub struct LogSubject {
     pub interface: Arc<NetworkInterface>,
     pub region: Region,
-    /// Attached to an instance that is pending or running.
+    /// Attached to an instance that is pending or running, or of an available NAT gateway.
     pub is_up: bool,
     /// Of each peering of the VPC, whether it leads to another region.
     peerings: Arc<BTreeMap<PeeringId, bool>>,
@@ -33,9 +33,7 @@ impl LogSubject {
         let is_abroad = |peering: &model::Peering| peering.requester.region != peering.accepter.region;
         let peerings = slice.peerings.iter().map(|peering| (peering.id, is_abroad(peering))).collect();
         let peerings: Arc<BTreeMap<PeeringId, bool>> = Arc::new(peerings);
-        // What passes a gateway's interface is not counted: no line shall say that nothing did.
-        let is_counted = |endpoint: &&model::intent::Endpoint| endpoint.interface.kind.is_ordinary();
-        let here = slice.endpoints.iter().filter(|endpoint| endpoint.host == Some(host)).filter(is_counted);
+        let here = slice.endpoints.iter().filter(|endpoint| endpoint.host == Some(host));
         let logged = here.filter(|endpoint| covering(slice, &endpoint.interface).next().is_some());
         let subject = |endpoint: &model::intent::Endpoint| LogSubject {
             interface: Arc::clone(&endpoint.interface),
@@ -92,6 +90,10 @@ impl Line<'_> {
                 Some(attachment) => write!(out, "{}", attachment.instance),
                 None => Ok(()),
             },
+            LogField::InterfaceType => out.write_str(match interface.kind {
+                InterfaceKind::Interface => "interface",
+                InterfaceKind::NatGateway => "nat_gateway",
+            }),
             LogField::Region => write!(out, "{}", subject.region),
             LogField::AzId => out.write_str(&interface.zone.id()),
             LogField::Start => write!(out, "{}", seconds(self.times().0)),
@@ -118,7 +120,7 @@ impl Line<'_> {
 
 /// What only a flow has.
 fn of_flow(field: LogField, record: &FlowRecord, subject: &LogSubject, out: &mut String) -> fmt::Result {
-    let FlowRecord { flow, packets, bytes, tcp_flags, peering, evidence, .. } = record;
+    let FlowRecord { flow, packets, bytes, tcp_flags, passage, evidence, .. } = record;
     let (is_egress, is_accepted) = (flow.direction == Direction::Egress, flow.rejected.is_none());
     match field {
         LogField::SrcAddr if is_egress => write!(out, "{}", subject.primary(flow.src).unwrap_or(flow.src)),
@@ -137,10 +139,12 @@ fn of_flow(field: LogField, record: &FlowRecord, subject: &LogSubject, out: &mut
         LogField::FlowDirection => out.write_str(if is_egress { "egress" } else { "ingress" }),
         LogField::TrafficPath if is_egress && is_accepted => {
             let is_abroad = |id| subject.peerings.get(id).copied().unwrap_or_default();
-            out.write_str(match peering {
-                None => "1",
-                Some(id) if is_abroad(id) => "5",
-                Some(_) => "4",
+            out.write_str(match passage {
+                Passage::None => "1",
+                Passage::Peering(id) if is_abroad(id) => "5",
+                Passage::Peering(_) => "4",
+                // 2 is what instances of older generations say.
+                Passage::Gateway => "8",
             })
         }
         // What leaves a host is sealed, whoever sends it.

@@ -8,6 +8,7 @@
 //!
 //! - *What is counted is the law's word.* A packet that its sender's rules let go counts as accepted there, and as accepted or rejected at
 //!   its receiver, whatever host that is on. What has no way, no key or no room (D08-D18, D20, D21) is counted at neither end, as on AWS.
+//! - *A NAT gateway's interface* has both its edges: as what it takes in came, and as it sends it on.
 //! - *Packets as the interface's guest sends or gets them.* A super-frame counts as the packets that its sender wants it cut into, a merged
 //!   one as those that it was merged from, each with headers of its own; bytes are those of IP packets.
 //! - *Bounded.* Each worker has room for [`Config::logged_flows`](crate::Config::logged_flows) flows of one interval, half of them for one
@@ -16,13 +17,15 @@
 
 mod accounts;
 mod count;
+mod gateway;
 mod line;
 
 use model::intent::VpcSlice;
 use model::{FlowLog, NetworkInterface};
 
 pub(crate) use accounts::{Accounts, Amount};
-pub use accounts::{Evidence, FlowId, FlowRecord, Records, Taken};
+pub use accounts::{Evidence, FlowId, FlowRecord, Passage, Records, Taken};
+pub(crate) use gateway::Passing;
 pub use line::{Line, LogSubject};
 
 /// Which packets of an interface some flow log wants counted.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use model::Duration;
 use policy::Denied;
 use wire::ethernet::Link;
-use wire::ndp::{ALL_NODES, Message, NeighborSolicitation, Prefix, Rdnss, RouterAdvertisement, kind};
+use wire::ndp::{ALL_NODES, Dnssl, Message, NeighborSolicitation, Prefix, Rdnss, RouterAdvertisement, kind};
 use wire::{EmitError, Ip, MacAddr, Packet, Transport, reply};
 
 use super::{is_router, no_room, resolve};
@@ -18,6 +18,8 @@ pub const ADVERTISEMENT_INTERVAL: Duration = Duration::seconds(450);
 /// A subnet's block never changes (spec 3.2).
 const PREFIX_LIFETIME_SECS: u32 = u32::MAX;
 const HOP_LIMIT: u8 = 64;
+/// Search domains in one advertisement: of the 255 bytes that a set of options has for them, these always fit a frame of 512.
+const DOMAINS_MAX: usize = 16;
 
 /// Whether a packet is for this module.
 pub(crate) fn is_ndp(ip: &Ip) -> bool {
@@ -50,10 +52,11 @@ pub(crate) fn answer(port: &Port, packet: &Packet, ip: &Ip, frame: &mut [u8]) ->
     }
 }
 
-/// The router's advertisement: M and O set, the subnet's block on-link but not for self-made addresses, the MTU, the resolvers.
+/// The router's advertisement: M and O set, the subnet's block on-link but not for self-made addresses, the MTU, the resolvers and
+/// their search domains.
 ///
 /// # Errors
-/// [`EmitError::NoRoom`]: lend 256 bytes.
+/// [`EmitError::NoRoom`]: lend 512 bytes.
 pub(crate) fn advertise(port: &Port, to: Ipv6Addr, frame: &mut [u8]) -> Result<usize, EmitError> {
     let prefix = |cidr: model::Ipv6Cidr| Prefix {
         prefix: cidr.network(),
@@ -72,6 +75,7 @@ pub(crate) fn advertise(port: &Port, to: Ipv6Addr, frame: &mut [u8]) -> Result<u
         mtu: Some(port.mtu.into()),
         prefixes: port.ipv6_cidr.map(prefix).into_iter().collect(),
         rdnss: resolvers(port),
+        dnssl: search_domains(port),
         ..RouterAdvertisement::default()
     };
     let dst = if to.is_multicast() { MacAddr::of_multicast_ipv6(to) } else { port.mac };
@@ -81,6 +85,13 @@ pub(crate) fn advertise(port: &Port, to: Ipv6Addr, frame: &mut [u8]) -> Result<u
 fn resolvers(port: &Port) -> Option<Rdnss> {
     let servers = port.dhcp.dns_servers_v6.clone();
     (!servers.is_empty()).then(|| Rdnss { lifetime_secs: ROUTER_LIFETIME_SECS.into(), servers })
+}
+
+/// Where there is nobody to ask, there is nothing to search.
+fn search_domains(port: &Port) -> Option<Dnssl> {
+    let domains: Vec<String> = port.dhcp.search_domains().into_iter().take(DOMAINS_MAX).collect();
+    let is_told = !domains.is_empty() && !port.dhcp.dns_servers_v6.is_empty();
+    is_told.then(|| Dnssl { lifetime_secs: ROUTER_LIFETIME_SECS.into(), domains })
 }
 
 fn answer_solicitation(

@@ -8,7 +8,7 @@ use wire::arp::{Arp, Operation};
 use wire::dhcpv4::{Message as Dhcpv4, MessageType as Type4, Options};
 use wire::dhcpv6::{IaAddress, IaNa, Message as Dhcpv6, MessageType as Type6};
 use wire::ethernet::Link;
-use wire::ndp::{self, NeighborAdvertisement, RouterAdvertisement};
+use wire::ndp::{self, Dnssl, NeighborAdvertisement, RouterAdvertisement};
 use wire::vnet::VnetHeader;
 use wire::{Addresses, Kind, MacAddr, Packet, build, icmp};
 
@@ -169,6 +169,7 @@ fn check_router_advertisement(frame: &[u8], dst: IpAddr) {
     assert_eq!((prefix.prefix.to_string().as_str(), prefix.len), ("2001:db8:10:1::", 64));
     assert!(prefix.on_link && !prefix.autonomous);
     assert_eq!(said.rdnss.unwrap().servers, ["fd00:ec2::253".parse::<Ipv6Addr>().unwrap()]);
+    assert_eq!(said.dnssl, Some(Dnssl { lifetime_secs: 1800, domains: vec!["ec2.internal".into()] }));
 }
 
 #[test]
@@ -310,11 +311,38 @@ fn set_of(configuration: &[(&str, &[&str])]) -> Option<std::sync::Arc<model::Dhc
     }))
 }
 
-fn advertised_resolvers(host: &mut Host) -> Option<Vec<Ipv6Addr>> {
+fn said_by_router(host: &mut Host) -> RouterAdvertisement {
     let solicitation = build::router_solicitation(A1.mac(), link_local(A1));
     let (_, message) = ndp_of(&host.send(A1, &solicitation).answer());
     let ndp::Message::RouterAdvertisement(advertisement) = message else { panic!("{message:?}") };
-    advertisement.rdnss.map(|rdnss| rdnss.servers)
+    advertisement
+}
+
+fn advertised_resolvers(host: &mut Host) -> Option<Vec<Ipv6Addr>> {
+    said_by_router(host).rdnss.map(|rdnss| rdnss.servers)
+}
+
+/// RFC 8106: who configures himself by advertisements alone searches where DHCP clients do; the longest lists fit all the same.
+#[test]
+fn search_domains_are_advertised_as_far_as_they_fit() {
+    let letters = ["a"; 128].join(" ");
+    let long = [&*"x".repeat(63); 3].join(".") + "." + &"y".repeat(61) + " z";
+    let servers: &[&str] = &["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4"];
+    for (domains, servers, expected) in [
+        ("corp.example. b.example", servers, vec!["corp.example".to_owned(), "b.example".into()]),
+        (&letters, servers, vec!["a".into(); 16]),
+        (&long, servers, long.split(' ').map(Into::into).collect()),
+        ("corp.example", &["10.16.1.53"], Vec::new()),
+    ] {
+        let mut cloud = Cloud::open();
+        cloud.slice(A).dhcp_options = set_of(&[("domain-name", &[domains]), ("domain-name-servers", servers)]);
+        let mut host = Host::new(cloud);
+        let said = said_by_router(&mut host).dnssl.map(|dnssl| dnssl.domains).unwrap_or_default();
+        assert_eq!(said, expected, "{domains}");
+        // Unasked, too, in the frame that is kept for it.
+        host.worker.handle_timeout(host.now);
+        assert_eq!(host.transmits().len(), GUESTS.len(), "{domains}");
+    }
 }
 
 #[test]

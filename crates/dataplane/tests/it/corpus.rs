@@ -2,48 +2,24 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test reads its corpus from disk")]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+#[path = "../../../../fuzz/replay.rs"]
+mod replay;
 
 use proptest::prelude::*;
+use replay::Corpus;
 
 use crate::world::fuzz;
 
-/// What the folder may hold, finds of the fuzzer included, so that a replay stays quick.
-const FILES_MAX: usize = 500;
-
-fn corpus() -> BTreeMap<String, Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/esp");
-    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("the corpus `{}` is missing: {e}", folder.display()));
-    let files = entries.map(|entry| {
-        let entry = entry.expect("a readable folder");
-        let bytes = fs::read(entry.path()).expect("a readable file");
-        (entry.file_name().to_string_lossy().into_owned(), bytes)
-    });
-    files.collect()
-}
-
 #[test]
 fn every_file_of_the_corpus_passes_the_harness() {
-    let corpus = corpus();
-    assert!(!corpus.is_empty(), "the corpus is empty: run `cargo run -p dataplane --example corpus_esp`");
-    assert!(corpus.len() <= FILES_MAX, "{} files: minimise the corpus with `cargo fuzz cmin esp`", corpus.len());
-    for (name, bytes) in &corpus {
-        println!("{name}");
+    Corpus::of("esp").replay(1..=500, |bytes| {
         fuzz::esp(bytes);
-    }
+    });
 }
 
 #[test]
 fn every_seed_is_in_the_corpus() {
-    let corpus = corpus();
-    let seeds = fuzz::seeds();
-    assert!(seeds.len() >= 30, "only {} seeds", seeds.len());
-    for (name, bytes) in seeds {
-        let rewrite = "run `cargo run -p dataplane --example corpus_esp`";
-        assert_eq!(corpus.get(name), Some(&bytes), "the seed `{name}` is missing or stale: {rewrite}");
-    }
+    Corpus::of("esp").holds(fuzz::seeds(), "cargo run -p dataplane --example corpus_esp");
 }
 
 #[test]

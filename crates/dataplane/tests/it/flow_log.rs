@@ -511,6 +511,7 @@ fn every_field_has_its_value_or_a_dash() {
         ("end", "1000"),
         ("flow-direction", "egress"),
         ("interface-id", &eni),
+        ("interface-type", "interface"),
         ("log-status", "OK"),
         ("packets", "1"),
         ("pkt-dstaddr", "2001:db8:11:1::a"),
@@ -524,7 +525,7 @@ fn every_field_has_its_value_or_a_dash() {
         ("tcp-flags", "0"),
         ("traffic-path", "4"),
         ("type", "IPv6"),
-        ("version", "10"),
+        ("version", "11"),
         ("vpc-id", &vpc),
     ];
     assert_eq!(seen.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>(), expected);
@@ -568,6 +569,31 @@ fn paths_and_addresses_of_who_forwards() {
     });
     host.send(A1, &udp(A1, B1, 9, 1)).delivered();
     assert_eq!(written(&host, A1, "${traffic-path}"), ["5"]);
+}
+
+/// Out by an Internet gateway; IPv6 too, which no address shows.
+#[test]
+fn a_way_over_the_internet_has_its_path_and_its_public_addresses() {
+    let mut host = Host::new(Cloud::on_internet().logged());
+    let format = "${srcaddr} ${dstaddr} ${pkt-srcaddr} ${pkt-dstaddr} ${flow-direction} ${traffic-path}";
+    let (x, y) = (A1.public(), B1.public());
+    let frame = build::udp(to_router(A1), socket(A1, false, 1), SocketAddr::new(y.into(), 9), b"x");
+    host.send(A1, &frame).delivered();
+    let records = taken(&host);
+    let line = |guest: Guest| {
+        let (subject, mut out) = (subject(&host, guest), String::new());
+        let record = records.flows.iter().find(|record| record.flow.interface == guest.eni()).unwrap();
+        Line::Flow(record).write(&mut out, &format.parse().unwrap(), &subject);
+        out
+    };
+    assert_eq!(line(A1), format!("10.16.1.10 {y} 10.16.1.10 {y} egress 8\n"));
+    assert_eq!(line(B1), format!("{x} 10.17.1.10 {x} 10.17.1.10 ingress -\n"));
+    host.send(A1, &build::udp(to_router(A1), socket(A1, true, 1), socket(B1, true, 9), b"x")).delivered();
+    assert_eq!(written(&host, A1, "${traffic-path}"), ["8"]);
+    // Refused by the other end: it left all the same.
+    host.edit(|cloud| cloud.rules(B, Vec::new()));
+    assert_eq!(host.send(A1, &frame).code(), "D22");
+    assert_eq!(written(&host, A1, "${action} ${traffic-path}"), ["ACCEPT 8"]);
 }
 
 #[test]

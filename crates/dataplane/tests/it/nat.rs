@@ -1,5 +1,7 @@
 //! NAT gateways: real packets in, translated ones out and home again, on one host and between two (spec 8.8, decision 0034).
 
+mod log;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,18 +33,18 @@ const PLAIN: VnetHeader = VnetHeader {
     csum_offset: 0,
 };
 
-fn gateway() -> NetworkInterfaceId {
+pub(crate) fn gateway() -> NetworkInterfaceId {
     id(16_299)
 }
 
 /// The gateway's address when it is in this subnet of A.
-fn address(subnet: u32) -> IpAddr {
+pub(crate) fn address(subnet: u32) -> IpAddr {
     ip(&format!("10.16.{subnet}.99"))
 }
 
 /// A gateway of A in one of its subnets, on this host; the other subnet's only way out is the gateway. B lets in TCP 443, UDP 53 and ping from
 /// A's addresses, A nothing.
-fn cloud(subnet: u32, at: HostId) -> Cloud {
+pub(crate) fn cloud(subnet: u32, at: HostId) -> Cloud {
     let mut cloud = Cloud::guarded();
     let like = cloud.endpoint(A1).interface.clone();
     let own = address(subnet);
@@ -84,7 +86,7 @@ fn cloud(subnet: u32, at: HostId) -> Cloud {
     cloud
 }
 
-fn socket(guest: Guest, port: u16) -> SocketAddr {
+pub(crate) fn socket(guest: Guest, port: u16) -> SocketAddr {
     SocketAddr::new(guest.v4().into(), port)
 }
 
@@ -98,7 +100,7 @@ fn packet(frame: &[u8]) -> &[u8] {
 }
 
 /// The port that a delivered packet has outside, or its identifier.
-fn port_outside(frame: &[u8]) -> u16 {
+pub(crate) fn port_outside(frame: &[u8]) -> u16 {
     match Packet::parse(frame).unwrap().ip().unwrap().transport {
         Transport::Tcp { src_port, .. } | Transport::Udp { src_port, .. } => src_port,
         Transport::Icmp { id: Some(id), .. } => id,
@@ -110,14 +112,14 @@ fn udp(src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> Vec<u8> {
     build::udp(to_router(A1), src, dst, payload)
 }
 
-fn from(guest: Guest, mut frame: Vec<u8>) -> Vec<u8> {
+pub(crate) fn from(guest: Guest, mut frame: Vec<u8>) -> Vec<u8> {
     let link = to_router(guest);
     frame[..6].copy_from_slice(&link.dst.0);
     frame[6..12].copy_from_slice(&link.src.0);
     frame
 }
 
-fn tcp(src: SocketAddr, dst: SocketAddr, flags: TcpFlags, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn tcp(src: SocketAddr, dst: SocketAddr, flags: TcpFlags, payload: &[u8]) -> Vec<u8> {
     build::tcp(to_router(A1), src, dst, flags, payload)
 }
 

@@ -1,10 +1,13 @@
 //! The cloud's own names, forwards and backwards (spec 9.2, 9.4).
 
+use std::sync::Arc;
+
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 
-use crate::world::{Cloud, INSTANCE, Said, data, query};
+use crate::world::{Cloud, INSTANCE, Said, data, p, query};
 use dns::{Answer, Transport};
+use model::{NameSuffixes, RecordType as Kind, Suffixes};
 
 #[test]
 fn a_name_of_another_type_is_there_and_empty() {
@@ -118,4 +121,42 @@ fn a_stranger_sees_public_addresses_only() {
     assert_eq!(ask("ec2-203-0-113-25.compute-1.amazonaws.com."), data(&["203.0.113.25"]));
     assert_eq!(ask("ip-10-1-0-5.ec2.internal."), Said::NoName);
     assert_eq!(crate::world::ask(&resolver, stranger, "5.0.1.10.in-addr.arpa.", RecordType::PTR), Said::NoName);
+}
+
+/// Spec 9.2: an operator's suffixes are the cloud's; AWS's are then names like any other.
+#[test]
+fn names_end_with_what_the_operator_chose() {
+    let mut cloud = Cloud::new(true);
+    let of = |us_east_1: &str, regions: &str| Suffixes { us_east_1: p(us_east_1), regions: p(regions) };
+    let names = NameSuffixes::new(of("one.inside.example", "inside.example"), of("out.example", "far.out.test"));
+    assert!(names.is_err(), "in each other");
+    let names = NameSuffixes::new(of("one.example", "inside.example"), of("out.example", "far.out.test")).unwrap();
+    cloud.names = Arc::new(names);
+    cloud.name(cloud.own, true, true);
+    cloud.move_peer("eu-west-1");
+    cloud.allow(cloud.peer, true);
+    for (name, address) in [
+        ("ip-10-0-0-5.one.example.", "10.0.0.5"),
+        ("ec2-203-0-113-5.out.example.", "10.0.0.5"),
+        ("ip-10-1-0-5.eu-west-1.inside.example.", "10.1.0.5"),
+        ("ec2-203-0-113-25.eu-west-1.far.out.test.", "10.1.0.5"),
+        (&format!("{INSTANCE}.one.example."), "10.0.0.5"),
+    ] {
+        assert_eq!(cloud.ask(name, RecordType::A), data(&[address]), "{name}");
+    }
+    for (reverse, name) in [
+        ("5.0.0.10.in-addr.arpa.", "ip-10-0-0-5.one.example."),
+        ("5.0.1.10.in-addr.arpa.", "ip-10-1-0-5.eu-west-1.inside.example."),
+        ("25.113.0.203.in-addr.arpa.", "ec2-203-0-113-25.eu-west-1.far.out.test."),
+    ] {
+        assert_eq!(cloud.ask(reverse, RecordType::PTR), data(&[name]), "{reverse}");
+    }
+    for nowhere in ["ip-10-0-0-5.ec2.internal.", "ip-10-0-0-6.one.example.", "x.eu-west-1.far.out.test."] {
+        assert_eq!(cloud.ask(nowhere, RecordType::A), Said::NoName, "{nowhere}");
+    }
+    // A zone of the same name still has the last word, and a shorter one has not.
+    cloud.zone("example.", &[("ip-10-0-0-5.one.example.", Kind::A, &["10.0.0.66"])]);
+    assert_eq!(cloud.ask("ip-10-0-0-5.one.example.", RecordType::A), data(&["10.0.0.5"]));
+    cloud.zone("one.example.", &[("ip-10-0-0-5.one.example.", Kind::A, &["10.0.0.66"])]);
+    assert_eq!(cloud.ask("ip-10-0-0-5.one.example.", RecordType::A), data(&["10.0.0.66"]));
 }

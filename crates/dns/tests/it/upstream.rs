@@ -148,6 +148,33 @@ fn nobody_else_has_a_say_about_this_clouds_names() {
     }
 }
 
+/// users.md 7.1, case 46: an alias from outside to a name of this cloud shows a VPC what it would see anyhow, and no more.
+#[test]
+fn an_alias_from_outside_opens_no_view() {
+    let mut cloud = Cloud::new(true);
+    cloud.allow(cloud.own, true);
+    cloud.zone("corp.example.", &[("www.corp.example.", Kind::A, &["10.0.0.80"])]);
+    let stranger = cloud.stranger();
+    let own = "ip-10-0-0-5.ec2.internal.";
+    let public = "ec2-203-0-113-5.compute-1.amazonaws.com.";
+    for (vpc, target, expected) in [
+        (cloud.own, own, data(&[own, "10.0.0.5"])),
+        (cloud.peer, own, data(&[own, "10.0.0.5"])),
+        (stranger, own, Said::Code(ResponseCode::NXDomain)),
+        (cloud.peer, public, data(&[public, "10.0.0.5"])),
+        (stranger, public, data(&[public, "203.0.113.5"])),
+    ] {
+        let ask = ask_of(&cloud, vpc, NAME);
+        let learned = learned(word(&ask, |message| message.answers = vec![alias(NAME, target)]));
+        assert_eq!(read(&cloud.resolver().complete(&ask, &learned)), expected, "{vpc} {target}");
+    }
+    // A zone of another VPC is nobody here: what was said outside of its name is what there is.
+    let ask = ask_of(&cloud, stranger, NAME);
+    let target = "www.corp.example.";
+    let learned = learned(word(&ask, |message| message.answers = vec![alias(NAME, target), a(target, 9, 50)]));
+    assert_eq!(read(&cloud.resolver().complete(&ask, &learned)), data(&[target, "192.0.2.9"]));
+}
+
 #[test]
 fn aliases_without_end_are_a_failure() {
     let cloud = Cloud::new(true);

@@ -12,9 +12,9 @@ use model::federation::Member;
 use model::intent::{Endpoint, Intent, Peer, VpcSlice};
 use model::vpc::{CidrAssociation, RouteTableAssociation};
 use model::{
-    AccountId, Cidr, ConnectionTracking, HostedZone, InterfaceKind, MacAddr, NetworkInterface, Peering, PeeringId,
-    PeeringSide, PeeringStatus, PublicHolder, PublicPlace, RecordSet, Region, ResourceId, ResourceName, Tags, Time,
-    Vpc, VpcId, Zone,
+    AccountId, Cidr, ConnectionTracking, HostedZone, InterfaceKind, MacAddr, NameSuffixes, NetworkInterface, Peering,
+    PeeringId, PeeringSide, PeeringStatus, PublicHolder, PublicPlace, RecordSet, Region, ResourceId, ResourceName,
+    Tags, Time, Vpc, VpcId, Zone,
 };
 
 /// An address of the own VPC, of the peer, and of the peer outside RFC 1918; what stands for the first two outside.
@@ -38,6 +38,7 @@ pub(crate) struct Cloud {
     pub(crate) peer: VpcId,
     pcx: PeeringId,
     pub(crate) public: BTreeMap<Ipv4Addr, Arc<PublicPlace>>,
+    pub(crate) names: Arc<NameSuffixes>,
 }
 
 impl Cloud {
@@ -73,7 +74,7 @@ impl Cloud {
         ]);
         let mut slices = BTreeMap::from([(own, ours), (peer, theirs)]);
         slices.values_mut().for_each(|slice| slice.peerings.push(peering.clone()));
-        Cloud { slices, own, peer, pcx, public }
+        Cloud { slices, own, peer, pcx, public, names: Arc::default() }
     }
 
     pub(crate) fn slice(&mut self, vpc: VpcId) -> &mut VpcSlice {
@@ -146,7 +147,7 @@ impl Cloud {
             slice.peers.push(Peer { peering: self.pcx, vpc: there, members: members.collect(), groups: Vec::new() });
         }
         let vpcs = vpcs.into_iter().map(|(id, slice)| (id, Arc::new(slice))).collect();
-        Intent { vpcs, public: self.public.clone(), ..Intent::default() }
+        Intent { vpcs, public: self.public.clone(), names: self.names.clone(), ..Intent::default() }
     }
 
     pub(crate) fn resolver(&self) -> Resolver {

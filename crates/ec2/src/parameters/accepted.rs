@@ -46,12 +46,9 @@ accepted! {
     "DescribeInstanceTypes" "IncludeUnsupportedInRegion" EITHER, "all are supported";
     "DescribeRegions" "AllRegions" EITHER, "every region is opted in";
     "RunInstances" "AdditionalInfo" Any, "EC2 keeps it for itself, too";
-    "RunInstances" "BlockDeviceMapping.*" Any, "an instance's files are on its host; there are no volumes to shape";
-    "RunInstances" "CapacityReservationSpecification.CapacityReservationPreference" Any, "there are none to prefer";
-    "RunInstances" "CpuOptions.*" Any, "an instance has its host's processors";
+    "RunInstances" "BlockDeviceMapping.*" Any, "what a volume has beside what is recorded of it shapes nothing: an instance's files are on its host";
     "RunInstances" "EnclaveOptions.Enabled" OFF, "there are none";
     "RunInstances" "HibernationOptions.Configured" OFF, "there is none";
-    "RunInstances" "IamInstanceProfile.*" Any, "instances call no service of AWS";
     "RunInstances" "Placement.Affinity" OFF, "it is so";
     "RunInstances" "Placement.AvailabilityZoneId" Any, "the subnet says it";
     "RunInstances" "Placement.GroupName" Only(&[""]), "it is none";

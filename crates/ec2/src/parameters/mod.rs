@@ -69,6 +69,13 @@ pub fn check(action: &str, request: &Node) -> Result<Vec<String>, Error> {
     Ok(walk.unknown)
 }
 
+/// Whether a parameter says what is wanted, and not who wants it, by which token or only to try: two requests are the same if these
+/// are. A query that is signed anew has another signature.
+pub(crate) fn is_what_is_asked(name: &str) -> bool {
+    let is_of_signature = ENVELOPE.contains(&name) && !["Action", "Version"].contains(&name);
+    !is_of_signature && !name.starts_with(PRESIGNED) && !["ClientToken", "DryRun"].contains(&name)
+}
+
 /// `UnknownParameter`, for those who would rather know than have it ignored.
 pub fn refuse_unknown(name: &str) -> Error {
     Error::new("UnknownParameter", format!("The parameter {name} is not recognized"))

@@ -29,7 +29,8 @@ impl TagSpecification {
     /// The tags of a call that creates things of these types (the first is the main one), for the type asked for.
     ///
     /// # Errors
-    /// `InvalidParameterValue` for another type, an empty list, a duplicate key; what [`tags_from`] refuses.
+    /// `InvalidParameterValue` for another type, an empty list, a key that comes twice, be it in two specifications; what
+    /// [`tags_from`] refuses.
     pub fn tags(specifications: &[TagSpecification], allowed: &[&str], wanted: &str) -> Result<Tags, Error> {
         let mut all = Tags::new();
         for specification in specifications {
@@ -42,10 +43,14 @@ impl TagSpecification {
                 return Err(Error::invalid_value("Tag specification must have at least one tag"));
             }
             let tags = tags_from(&specification.tags)?;
-            if kind == wanted {
-                all.extend(tags);
+            if kind != wanted {
+                continue;
+            }
+            for (key, value) in tags {
+                add(&mut all, key, value)?;
             }
         }
+        check_count(&all)?;
         Ok(all)
     }
 }
@@ -76,17 +81,26 @@ pub fn tags_from(input: &[TagInput]) -> Result<Tags, Error> {
                 &format!("A tag value has at most {VALUE_MAX} characters."),
             ));
         }
-        if tags.insert(tag.key.clone(), value).is_some() {
-            return Err(Error::invalid_value(format!("Duplicate tag key '{}' specified.", tag.key)));
-        }
+        add(&mut tags, tag.key.clone(), value)?;
     }
-    if tags.len() > TAGS_MAX {
-        return Err(Error::new(
-            "TagLimitExceeded",
-            format!("The request has {} tags, the limit is {TAGS_MAX} for a resource", tags.len()),
-        ));
-    }
+    check_count(&tags)?;
     Ok(tags)
+}
+
+fn add(tags: &mut Tags, key: String, value: String) -> Result<(), Error> {
+    if tags.contains_key(&key) {
+        return Err(Error::invalid_value(format!("Duplicate tag key '{key}' specified.")));
+    }
+    tags.insert(key, value);
+    Ok(())
+}
+
+fn check_count(tags: &Tags) -> Result<(), Error> {
+    if tags.len() <= TAGS_MAX {
+        return Ok(());
+    }
+    let message = format!("The request has {} tags, the limit is {TAGS_MAX} for a resource", tags.len());
+    Err(Error::new("TagLimitExceeded", message))
 }
 
 output! {

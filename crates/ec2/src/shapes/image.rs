@@ -67,7 +67,7 @@ output! {
         delete_on_termination: bool = "deleteOnTermination",
         encrypted: bool = "encrypted",
         snapshot_id: String = "snapshotId",
-        volume_size: i32 = "volumeSize",
+        volume_size: u32 = "volumeSize",
         volume_type: &'static str = "volumeType",
     }
 }

@@ -306,6 +306,7 @@ written! {
         route = "routeTableRoute",
         network_interface = "networkInterface",
         internet_gateway = "internetGateway",
+        nat_gateway = "natGateway",
         peering = "vpcPeeringConnection",
         subnet = "subnet",
         vpc = "vpc",

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use model::*;
 
 use super::TagSpecification;
+use super::catalogue::InstanceDeviceItem;
 use super::image::DeviceMappingInput;
 use super::interface::{
     AddressAssociationItem, ConnectionTrackingInput, ConnectionTrackingItem, EnaSrdInput, EnaSrdItem, GroupIdentifier,
@@ -43,8 +44,11 @@ operation! {
         credit_specification: Option<CpuCreditsInput> = "CreditSpecification",
         maintenance_options: Option<MaintenanceOptionsInput> = "MaintenanceOptions",
         ebs_optimized: Option<bool> = "EbsOptimized",
-        /// Sandboxes have no volumes: devices are taken and not kept.
+        /// Recorded: the files of a sandbox are on its host.
         block_device_mappings: Vec<DeviceMappingInput> = "BlockDeviceMapping",
+        iam_instance_profile: Option<InstanceProfileInput> = "IamInstanceProfile",
+        cpu_options: Option<CpuOptionsInput> = "CpuOptions",
+        capacity_reservation_specification: Option<CapacityReservationInput> = "CapacityReservationSpecification",
         client_token: Option<String> = "ClientToken",
         tag_specifications: Vec<TagSpecification> = "TagSpecification",
     }
@@ -65,6 +69,27 @@ input! {
 input! {
     MaintenanceOptionsInput {
         auto_recovery: Option<String> = "AutoRecovery",
+    }
+}
+
+input! {
+    /// One of the two.
+    InstanceProfileInput {
+        arn: Option<String> = "Arn",
+        name: Option<String> = "Name",
+    }
+}
+
+input! {
+    CpuOptionsInput {
+        core_count: Option<i32> = "CoreCount",
+        threads_per_core: Option<i32> = "ThreadsPerCore",
+    }
+}
+
+input! {
+    CapacityReservationInput {
+        capacity_reservation_preference: Option<String> = "CapacityReservationPreference",
     }
 }
 
@@ -124,6 +149,7 @@ output! {
 
 output! {
     InstanceItem {
+        block_device_mapping: Vec<InstanceDeviceItem> = "blockDeviceMapping",
         instance_id: InstanceId = "instanceId",
         image_id: ImageId = "imageId",
         instance_state: InstanceStateItem = "instanceState",
@@ -146,7 +172,7 @@ output! {
         state_reason: Option<StateReasonItem> = "stateReason",
         architecture: &'static str = "architecture",
         root_device_type: &'static str = "rootDeviceType",
-        root_device_name: &'static str = "rootDeviceName",
+        root_device_name: String = "rootDeviceName",
         virtualization_type: &'static str = "virtualizationType",
         hypervisor: &'static str = "hypervisor",
         client_token: String = "clientToken",
@@ -157,8 +183,34 @@ output! {
         metadata_options: MetadataOptionsItem = "metadataOptions",
         private_dns_name_options: PrivateDnsNameOptionsItem = "privateDnsNameOptions",
         maintenance_options: MaintenanceOptionsItem = "maintenanceOptions",
+        iam_instance_profile: Option<InstanceProfileItem> = "iamInstanceProfile",
+        capacity_reservation_specification: CapacityReservationItem = "capacityReservationSpecification",
+        enclave_options: EnclaveOptionsItem = "enclaveOptions",
+        hibernation_options: HibernationOptionsItem = "hibernationOptions",
+        current_instance_boot_mode: &'static str = "currentInstanceBootMode",
+        usage_operation: &'static str = "usageOperation",
+        usage_operation_update_time: Time = "usageOperationUpdateTime",
         platform_details: &'static str = "platformDetails",
         tag_set: Tags = "tagSet",
+    }
+}
+
+output! {
+    InstanceProfileItem {
+        arn: String = "arn",
+        id: String = "id",
+    }
+}
+
+output! {
+    CapacityReservationItem {
+        capacity_reservation_preference: String = "capacityReservationPreference",
+    }
+}
+
+output! {
+    HibernationOptionsItem {
+        configured: bool = "configured",
     }
 }
 
@@ -355,7 +407,7 @@ operation! {
 output! {
     DescribeInstanceAttributeResponse {
         instance_id: InstanceId = "instanceId",
-        block_device_mapping: Option<Vec<String>> = "blockDeviceMapping",
+        block_device_mapping: Option<Vec<InstanceDeviceItem>> = "blockDeviceMapping",
         disable_api_stop: Option<Attribute<bool>> = "disableApiStop",
         disable_api_termination: Option<Attribute<bool>> = "disableApiTermination",
         ebs_optimized: Option<Attribute<bool>> = "ebsOptimized",

@@ -5,6 +5,7 @@
 //! of [`Ethtool`], in the same manner.
 
 mod ethtool;
+mod local;
 mod message;
 mod rules;
 mod virtual_links;
@@ -72,6 +73,8 @@ pub struct LinkChange<'a> {
     pub gso_max_size: Option<u32>,
     /// Largest super-frame in bytes, for IPv4 and IPv6, that the stack merges from it.
     pub gro_max_size: Option<u32>,
+    /// Whether it looks for its neighbours' hardware addresses (ARP, neighbour discovery); without, everything has its own.
+    pub arp: Option<bool>,
     /// Another network namespace to move to.
     pub netns: Option<BorrowedFd<'a>>,
 }
@@ -157,7 +160,9 @@ impl Netlink {
     /// When there is no such link, or the kernel refuses a change; earlier ones of the same call may have been made.
     pub fn set(&mut self, name: &str, change: &LinkChange<'_>) -> Result<(), NetlinkError> {
         let index = self.index(name)?;
-        let (flags, mask) = change.up.map_or((0, 0), |up| (if up { IFF_UP } else { 0 }, IFF_UP));
+        let flag = |is_set: Option<bool>, bit: u32| is_set.map_or((0, 0), |is_set| (if is_set { bit } else { 0 }, bit));
+        let (up, no_arp) = (flag(change.up, IFF_UP), flag(change.arp.map(|arp| !arp), IFF_NOARP));
+        let (flags, mask) = (up.0 | no_arp.0, up.1 | no_arp.1);
         let mut request = Request::new(libc::RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, &link_header(index, flags, mask));
         if let Some(mtu) = change.mtu {
             request.number(libc::IFLA_MTU, mtu);
@@ -355,6 +360,7 @@ const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_CREATE: u16 = 0x400;
 const IFF_UP: u32 = 1;
+const IFF_NOARP: u32 = 0x80;
 const IFLA_OPERSTATE: u16 = 16;
 const IF_OPER_UP: u8 = 6;
 const IFLA_GSO_MAX_SIZE: u16 = 41;
@@ -457,6 +463,7 @@ fn describe_change(change: &LinkChange<'_>) -> String {
         change.name.map(|name| format!("set name `{name}`")),
         change.gso_max_size.map(|size| format!("set gso_max_size {size}")),
         change.gro_max_size.map(|size| format!("set gro_max_size {size}")),
+        change.arp.map(|arp| if arp { "set arp on" } else { "set arp off" }.to_owned()),
         change.netns.map(|_| "change the network namespace".to_owned()),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")

@@ -3,10 +3,14 @@
 //! The helper itself stays outside the PID namespace, invisible from inside; its one child becomes the command, with
 //! exactly the rights that programs of the instance have. With a terminal, the child gets a pseudo-terminal of the
 //! instance and the helper copies: the caller's own terminal is never lent to the instance.
+//!
+//! The helper depends on the caller, not on the maker: it has the caller's standard input, output and error, and where the caller wants
+//! it, a pipe of the caller's over which it tells how the command ended. So a command outlives the maker as its instance does.
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -52,8 +56,8 @@ struct Task {
     exec: Exec,
 }
 
-/// The maker's side.
-pub(super) fn spawn(record: &Record, exec: &Exec, stdio: [OwnedFd; 3]) -> io::Result<Child> {
+/// The maker's side. `ending`: the pipe that the caller reads the exit code from.
+pub(super) fn spawn(record: &Record, exec: &Exec, stdio: [OwnedFd; 3], ending: Option<&OwnedFd>) -> io::Result<Child> {
     if exec.argv.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no command to run"));
     }
@@ -65,9 +69,13 @@ pub(super) fn spawn(record: &Record, exec: &Exec, stdio: [OwnedFd; 3]) -> io::Re
         exec: exec.clone(),
     };
     let [stdin, stdout, stderr] = stdio;
+    // Beyond the three that a child is given others go by a socket.
+    let (ours, theirs) = UnixStream::pair()?;
+    let lent: Vec<BorrowedFd<'_>> = [Some(&stdin), ending].into_iter().flatten().map(AsFd::as_fd).collect();
+    crate::fds::send(&ours, &[0], &lent)?;
     super::helper(record.helper.as_ref(), ENTER_WORD)
         .env(TASK, serde_json::to_string(&task)?)
-        .stdin(Stdio::from(stdin))
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr))
         .spawn()
@@ -76,17 +84,45 @@ pub(super) fn spawn(record: &Record, exec: &Exec, stdio: [OwnedFd; 3]) -> io::Re
 /// Entry of the hidden helper `sandbox-enter`.
 #[must_use]
 pub fn enter_main() -> ExitCode {
-    match enter() {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            eprintln!("peerway: cannot {}: {}", failure.step, failure.source);
-            ExitCode::from(125)
+    let caller = close_from(3).step("close inherited descriptors").and_then(|()| Caller::hear());
+    match caller {
+        Ok(caller) => {
+            let code = enter(&caller).unwrap_or_else(|failure| refused(&failure));
+            caller.tell(code);
+            ExitCode::from(code)
+        }
+        Err(failure) => ExitCode::from(refused(&failure)),
+    }
+}
+
+fn refused(failure: &Failure) -> u8 {
+    eprintln!("peerway: cannot {}: {}", failure.step, failure.source);
+    125
+}
+
+/// Whoever waits for the command, beside its standard input, output and error.
+struct Caller(Option<OwnedFd>);
+
+impl Caller {
+    /// Takes what the maker sent: standard input, and where to tell how the command ended.
+    fn hear() -> Result<Caller, Failure> {
+        let (_, sent) =
+            crate::fds::receive(rustix::stdio::stdin(), &mut [0]).step("take the descriptors of the task")?;
+        let mut sent = sent.into_iter();
+        let stdin = sent.next().ok_or(io::ErrorKind::InvalidData).step("take standard input")?;
+        rustix::stdio::dup2_stdin(&stdin).step("take standard input")?;
+        Ok(Caller(sent.next()))
+    }
+
+    /// One byte. It may be gone.
+    fn tell(&self, code: u8) {
+        if let Some(ending) = &self.0 {
+            let _ = rustix::io::write(ending, &[code]);
         }
     }
 }
 
-fn enter() -> Result<u8, Failure> {
-    close_from(3).step("close inherited descriptors")?;
+fn enter(caller: &Caller) -> Result<u8, Failure> {
     let text = std::env::var(TASK).map_err(io::Error::other).step("read the task")?;
     let task: Task = serde_json::from_str(&text).step("read the task")?;
     refuse_directories().step("lend standard input, output and error to the instance")?;
@@ -119,7 +155,7 @@ fn enter() -> Result<u8, Failure> {
     };
     // The other end is the command's alone, so that its end can be seen.
     let master = terminal.map(|terminal| terminal.master);
-    accompany(child, &signals, master.as_ref()).step("wait for the command")
+    accompany(child, &signals, master.as_ref(), caller).step("wait for the command")
 }
 
 /// From an open directory of the host a program could walk up.
@@ -219,9 +255,11 @@ impl Drop for RawMode {
     }
 }
 
-/// In the helper: hands on signals and, with a terminal, bytes, until the command ends; its exit code.
-fn accompany(child: Pid, signals: &Signals, master: Option<&OwnedFd>) -> io::Result<u8> {
+/// In the helper: hands on signals and, with a terminal, bytes, until the command ends; its exit code. Asks the command to end when its
+/// caller is gone.
+fn accompany(child: Pid, signals: &Signals, master: Option<&OwnedFd>, caller: &Caller) -> io::Result<u8> {
     let _raw = master.and_then(|_| RawMode::set());
+    let mut waiting = caller.0.as_ref();
     let mut input_open = master.is_some();
     let mut output_open = master.is_some();
     loop {
@@ -238,14 +276,24 @@ fn accompany(child: Pid, signals: &Signals, master: Option<&OwnedFd>) -> io::Res
                 set.push(PollFd::from_borrowed_fd(rustix::stdio::stdin(), wanted(true)));
             }
         }
+        let input = set.len() - 1;
+        if let Some(waiting) = waiting {
+            // Nothing is asked for: that nobody reads any more is told all the same.
+            set.push(PollFd::new(waiting, PollFlags::empty()));
+        }
         // A changed window is noticed at the next turn.
         let patience = master.map(|_| crate::poll::timespec(Duration::from_millis(250)));
         match rustix::event::poll(&mut set, patience.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let input_ready = input_open && set.last().is_some_and(|fd| !fd.revents().is_empty());
+        let input_ready = input_open && !set[input].revents().is_empty();
+        let is_gone = waiting.is_some() && set.last().is_some_and(|fd| !fd.revents().is_empty());
         drop(set);
+        if is_gone {
+            waiting = None;
+            signals::to_child(child, libc::SIGTERM);
+        }
         if let Some(master) = master {
             output_open = output_open && copy_output(master)?;
             input_open = input_open && (!input_ready || copy_input(master)?);

@@ -324,7 +324,19 @@ impl Sandbox {
     /// # Errors
     /// When the helper cannot be started.
     pub fn exec(&self, exec: &Exec, stdio: [OwnedFd; 3]) -> io::Result<Child> {
-        enter::spawn(&self.record, exec, stdio)
+        enter::spawn(&self.record, exec, stdio, None)
+    }
+
+    /// The same for a caller in another process, which needs this one no more: the helper writes the exit code to `ending`, a pipe, as
+    /// one byte, and asks the command to end (TERM) when nobody reads it any more. A pipe that ends without a byte: the helper was killed.
+    ///
+    /// # Errors
+    /// As [`Sandbox::exec`].
+    pub fn exec_apart(&self, exec: &Exec, stdio: [OwnedFd; 3], ending: OwnedFd) -> io::Result<Child> {
+        let child = enter::spawn(&self.record, exec, stdio, Some(&ending));
+        // The helper's is the only one from here on, so that its end is seen.
+        drop(ending);
+        child
     }
 
     /// Asks the programs inside to end (TERM), waits at most `grace`, then kills. Removes the control groups; files stay.

@@ -192,6 +192,7 @@ fn links_addresses_and_routes() {
             name: Some("uplink"),
             gso_max_size: Some(20_000),
             gro_max_size: Some(30_000),
+            arp: Some(false),
             netns: None,
         };
         netlink.set("veth0", &change).expect("changed");

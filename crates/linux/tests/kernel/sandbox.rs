@@ -1,6 +1,8 @@
 //! Instances: what they can do, and by trying, what they cannot.
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -24,6 +26,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("sandbox::user_data_serves_on_loopback", user_data_serves_on_loopback),
     ("sandbox::user_data_kinds", user_data_kinds),
     ("sandbox::exit_codes_and_signals_pass_through", exit_codes_and_signals_pass_through),
+    ("sandbox::a_caller_is_told_without_the_maker", a_caller_is_told_without_the_maker),
     ("sandbox::a_terminal_of_its_own", a_terminal_of_its_own),
     ("sandbox::fork_bomb_is_contained", fork_bomb_is_contained),
     ("sandbox::memory_bomb_is_contained", memory_bomb_is_contained),
@@ -241,6 +244,39 @@ pub(crate) fn exit_codes_and_signals_pass_through() {
     child.kill().expect("killed");
     child.wait().expect("it ends");
     eventually("it is gone", || !running());
+    sandbox.kill().expect("killed");
+}
+
+pub(crate) fn a_caller_is_told_without_the_maker() {
+    let place = Place::new("");
+    let sandbox = place.start();
+    let null = || OwnedFd::from(fs::File::options().read(true).write(true).open("/dev/null").expect("null"));
+    let start = |script: &str| {
+        let (told, ending) = std::io::pipe().expect("a pipe");
+        let exec = Exec { argv: ["sh", "-c", script].map(Into::into).to_vec(), ..Exec::default() };
+        let child = sandbox.exec_apart(&exec, [null(), null(), null()], ending.into()).expect("starts");
+        (told, child)
+    };
+    let read = |mut told: std::io::PipeReader| {
+        let mut bytes = Vec::new();
+        told.read_to_end(&mut bytes).expect("told");
+        bytes
+    };
+    for (script, code) in [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143)] {
+        let (told, mut child) = start(script);
+        assert_eq!(read(told), [code], "{script}");
+        child.wait().expect("it ends");
+    }
+    // Nobody waits any more: the command is asked to end.
+    let (told, mut child) = start("trap 'exit 5' TERM; touch /tmp/waiting; while :; do sleep 0.05; done");
+    eventually("the trap is set", || run(&sandbox, &["test", "-e", "/tmp/waiting"]).1.success());
+    drop(told);
+    assert_eq!(child.wait().expect("it ends").code(), Some(5));
+    // A killed helper says nothing, and is heard not to.
+    let (told, mut child) = start("exec sleep 1234");
+    child.kill().expect("killed");
+    assert!(read(told).is_empty());
+    child.wait().expect("it ends");
     sandbox.kill().expect("killed");
 }
 

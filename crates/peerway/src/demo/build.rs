@@ -14,6 +14,7 @@ pub const ACCEPTER: &str = "222222222222";
 pub const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
 /// What is written before an instance's number is known.
+#[derive(Debug)]
 pub struct Blueprint {
     name: &'static str,
     account: &'static str,
@@ -22,10 +23,18 @@ pub struct Blueprint {
     subnet: &'static str,
 }
 
-pub const BLUEPRINTS: [Blueprint; 3] = [
+/// A and B in two regions, C beside B.
+pub const MISSION: [Blueprint; 3] = [
     Blueprint { name: "A", account: REQUESTER, region: REGIONS[0], cidr: "10.16.0.0/16", subnet: "10.16.1.0/24" },
     Blueprint { name: "B", account: ACCEPTER, region: REGIONS[1], cidr: "10.17.0.0/16", subnet: "10.17.1.0/24" },
     Blueprint { name: "C", account: ACCEPTER, region: REGIONS[1], cidr: "10.18.0.0/16", subnet: "10.18.1.0/24" },
+];
+
+/// The same, with C beside A.
+pub const NAMES: [Blueprint; 3] = [
+    Blueprint { name: "A", account: REQUESTER, region: REGIONS[0], cidr: "10.16.0.0/16", subnet: "10.16.1.0/24" },
+    Blueprint { name: "B", account: ACCEPTER, region: REGIONS[1], cidr: "10.17.0.0/16", subnet: "10.17.1.0/24" },
+    Blueprint { name: "C", account: ACCEPTER, region: REGIONS[0], cidr: "10.18.0.0/16", subnet: "10.18.1.0/24" },
 ];
 
 /// A VPC whose instances are on their way.

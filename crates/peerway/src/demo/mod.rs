@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   mod      makes the cloud in this process, ends it, cleans up
-//!   story    the steps and what must come of each
+//!   story    the steps of the mission and what must come of each
+//!   names    another story: one host name, before and after a peering
 //!   stage    what a step can ask of accounts, VPCs and instances
 //!   build    makes them, through the API
 //!   api      calls, and the lines they equal
@@ -12,6 +13,7 @@
 
 mod api;
 mod build;
+mod names;
 mod probe;
 mod report;
 mod stage;
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::cli::{DemoOptions, Output};
+use crate::cli::{DemoOptions, Output, Story};
 use crate::host::{self, Plan, Prepared, Running};
 use crate::up;
 use build::{ACCEPTER, REGIONS, REQUESTER};
@@ -48,12 +50,15 @@ pub fn run(options: &DemoOptions) -> anyhow::Result<ExitCode> {
         allow_clock: true,
         strict: false,
         default_vpc: false,
+        timing: None,
         quotas: crate::quotas::Limits::default(),
         public_pools: Vec::new(),
+        name_suffixes: None,
         wait: Duration::from_secs(1),
         queues: host::default_queues(),
         allow_esp_keys: false,
         dns_upstream: None,
+        uplink: None,
         hosts: options.hosts.clone(),
         metrics: Some(crate::metrics::Place::Off),
     };
@@ -73,11 +78,21 @@ async fn perform(options: &DemoOptions, prepared: Prepared) -> anyhow::Result<bo
 
 async fn tell(options: &DemoOptions, running: &Running) -> anyhow::Result<bool> {
     let is_cancelled = Arc::new(AtomicBool::new(false));
-    let mut report = Report::new(options.output, story::STEPS);
+    let story = options.story;
+    let mut report = match story {
+        Story::Peering => Report::new(options.output, story::STEPS),
+        Story::Names => Report::new(options.output, names::STEPS),
+    };
     let (address, agents, cancelled) = (running.address, host::agent_dirs(Some(&running.data))?, is_cancelled.clone());
+    let data = running.data.clone();
     let mut playing = tokio::task::spawn_blocking(move || {
-        let stage = story::play(&mut report, address, &agents, &cancelled);
-        let cast = stage.as_ref().map(Cast::of);
+        let cast = match story {
+            Story::Peering => story::play(&mut report, address, &agents, &cancelled).as_ref().map(Cast::of),
+            Story::Names => {
+                let played = names::play(&mut report, address, &agents, &data, &cancelled);
+                played.as_ref().map(|names| Cast::of(&names.stage))
+            }
+        };
         (report, cast)
     });
     let played = tokio::select! {

@@ -7,7 +7,9 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use model::{InstanceId, NetworkInterfaceId};
@@ -18,6 +20,8 @@ const QUIET: Duration = Duration::from_millis(500);
 /// How often to ask where an answer is to come, and how long to wait for each.
 const TRIES: u32 = 25;
 const TRY: Duration = Duration::from_millis(200);
+/// How often a web server looks for somebody new.
+const LOOK: Duration = Duration::from_millis(10);
 const GREETING: &[u8] = b"is anybody there?";
 
 /// An instance, seen from outside: its address and its network namespace.
@@ -188,6 +192,55 @@ fn tcp(from: &Guest, to: &Guest, port: u16, wait: Wait) -> io::Result<Seen> {
         Some(flow) => Seen::Arrived(flow.source.ip()),
         None => Seen::Nothing,
     })
+}
+
+/// A web server inside an instance, on port 80, that answers every request with the address that it came from. It ends when dropped.
+pub struct WebServer {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WebServer {
+    /// # Errors
+    /// The kernel's.
+    pub fn start(guest: &Guest) -> io::Result<WebServer> {
+        let listener = guest.inside(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 80)))?;
+        listener.set_nonblocking(true)?;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let told = is_over.clone();
+        let serve = move || {
+            while !told.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    // Who is slow or hangs up is not waited for, and asks again.
+                    Ok((client, source)) => drop(answer(client, source.ip())),
+                    Err(_) => std::thread::sleep(LOOK),
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("web server".into()).spawn(serve)?;
+        Ok(WebServer { is_over, thread: Some(thread) })
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The shortest exchange that every web client understands (RFC 1945).
+fn answer(mut client: TcpStream, source: IpAddr) -> io::Result<()> {
+    client.set_nonblocking(false)?;
+    client.set_read_timeout(Some(QUIET))?;
+    client.set_write_timeout(Some(QUIET))?;
+    // A request of this story fits one segment; what it says does not matter.
+    let mut request = [0; 2048];
+    let _ = client.read(&mut request)?;
+    let body = format!("{source}\n");
+    write!(client, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 /// An open TCP connection, both of its ends in hand.

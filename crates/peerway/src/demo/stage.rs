@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use model::NetworkInterfaceId;
 
 use super::api::Api;
-use super::build::{BLUEPRINTS, Plot};
+use super::build::{Blueprint, Plot};
 use super::probe::{Flow, Guest, Kind, Seen, Wait};
 use super::report::Finding;
 use crate::agents;
@@ -56,9 +56,9 @@ impl Stage {
     ///
     /// # Errors
     /// What the API refused, or what did not come up.
-    pub fn set_up(api: &Rc<Api>, agents: &[PathBuf]) -> anyhow::Result<Stage> {
+    pub fn set_up(api: &Rc<Api>, agents: &[PathBuf], blueprints: &[Blueprint; 3]) -> anyhow::Result<Stage> {
         let plots =
-            BLUEPRINTS.iter().map(|blueprint| Plot::make(api, blueprint)).collect::<anyhow::Result<Vec<_>>>()?;
+            blueprints.iter().map(|blueprint| Plot::make(api, blueprint)).collect::<anyhow::Result<Vec<_>>>()?;
         for plot in &plots {
             plot.wait_until_running(api)?;
         }
@@ -69,6 +69,11 @@ impl Stage {
         }
         let Ok([a, b, c]) = <[Vpc; 3]>::try_from(vpcs) else { bail!("three VPCs were to be made") };
         Ok(Stage { a, b, c, peering: String::new(), api: api.clone(), agents: agents.to_owned() })
+    }
+
+    /// How many instances there are.
+    pub fn instances(&self) -> usize {
+        self.vpcs().iter().map(|vpc| vpc.guests.len()).sum()
     }
 
     pub fn api(&self) -> &Api {

@@ -1,4 +1,4 @@
-//! The mission, step by step: what is done, what must come of it (spec ch. 5, appendix B).
+//! The mission, step by step: what is done, what must come of it (spec ch. 5, appendix B). And how any story is played.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::api::Api;
-use super::build::authorize;
+use super::build::{MISSION, authorize};
 use super::probe::{Flow, Kind, Wait};
 use super::report::{Finding, Report};
 use super::stage::{Stage, Vpc};
@@ -20,12 +20,12 @@ const DATAGRAMS: u16 = 5300;
 /// A request's life (spec 5.3.4), and a little more.
 const SEVEN_DAYS: Duration = Duration::from_secs(7 * 24 * 3600 + 60);
 
-/// A step: its title, what is expected, how it is played.
-type Scene = (&'static str, &'static str, fn(&mut Stage) -> anyhow::Result<Finding>);
+/// A step: its title, what is expected, how it is played on a stage of this kind.
+pub type Scene<S> = (&'static str, &'static str, fn(&mut S) -> anyhow::Result<Finding>);
 
 const SET_UP: (&str, &str) = ("two accounts, two regions, VPCs A, B and C", "six instances run");
 
-const SCENES: &[Scene] = &[
+const SCENES: &[Scene<Stage>] = &[
     ("no peering", "nothing flows: D08", no_peering),
     ("A asks B for a peering", "pending-acceptance, seen by both", request),
     ("a route to a pending peering", "a blackhole, nothing flows: D09", route_to_pending),
@@ -46,20 +46,33 @@ const SCENES: &[Scene] = &[
 /// How many steps there are.
 pub const STEPS: usize = SCENES.len() + 1;
 
-/// Plays until the end, until something fails that the rest needs, or until told to stop. The cloud, where it was built.
+/// Plays the mission; the cloud, where it was built.
 pub fn play(report: &mut Report, address: SocketAddr, agents: &[PathBuf], is_cancelled: &AtomicBool) -> Option<Stage> {
     let api = Rc::new(Api::new(address));
-    report.begin(SET_UP.0);
-    let (stage, finding) = match Stage::set_up(&api, agents) {
-        Ok(stage) => {
-            let running = stage.vpcs().iter().map(|vpc| vpc.guests.len()).sum::<usize>();
-            (Some(stage), Finding::new(running == 6, format!("{running} instances run")))
-        }
+    let set_up = || -> anyhow::Result<_> {
+        let stage = Stage::set_up(&api, agents, &MISSION)?;
+        let running = stage.instances();
+        Ok((stage, Finding::new(running == 6, format!("{running} instances run"))))
+    };
+    perform(report, &api, (SET_UP, set_up), SCENES, is_cancelled)
+}
+
+/// Plays until the end, until something fails that the rest needs, or until told to stop. The stage, where it was built.
+pub fn perform<S>(
+    report: &mut Report,
+    api: &Api,
+    (first, set_up): ((&'static str, &'static str), impl FnOnce() -> anyhow::Result<(S, Finding)>),
+    scenes: &[Scene<S>],
+    is_cancelled: &AtomicBool,
+) -> Option<S> {
+    report.begin(first.0);
+    let (stage, finding) = match set_up() {
+        Ok((stage, finding)) => (Some(stage), finding),
         Err(error) => (None, broken(&error)),
     };
-    report.end(SET_UP.0, SET_UP.1, api.take_lines(), finding);
+    report.end(first.0, first.1, api.take_lines(), finding);
     let mut stage = stage?;
-    for (title, expected, scene) in SCENES {
+    for (title, expected, scene) in scenes {
         if is_cancelled.load(Ordering::Relaxed) {
             break;
         }
@@ -222,7 +235,7 @@ fn peer_again(stage: &mut Stage) -> anyhow::Result<Finding> {
 }
 
 /// A request for a peering; its id.
-fn ask(stage: &Stage, from: &Vpc, to: &Vpc) -> anyhow::Result<String> {
+pub fn ask(stage: &Stage, from: &Vpc, to: &Vpc) -> anyhow::Result<String> {
     let (account, region) = (to.side.account.to_string(), to.side.region.to_string());
     let mut wanted = vec![("VpcId", from.id.as_str()), ("PeerVpcId", &to.id)];
     if from.side != to.side {
@@ -234,7 +247,13 @@ fn ask(stage: &Stage, from: &Vpc, to: &Vpc) -> anyhow::Result<String> {
         .must("vpcPeeringConnection/vpcPeeringConnectionId")?)
 }
 
-fn set_route(stage: &Stage, action: &'static str, vpc: &Vpc, destination: &str, peering: &str) -> anyhow::Result<()> {
+pub fn set_route(
+    stage: &Stage,
+    action: &'static str,
+    vpc: &Vpc,
+    destination: &str,
+    peering: &str,
+) -> anyhow::Result<()> {
     let route = [
         ("RouteTableId", vpc.table.as_str()),
         ("DestinationCidrBlock", destination),
@@ -245,6 +264,6 @@ fn set_route(stage: &Stage, action: &'static str, vpc: &Vpc, destination: &str, 
 }
 
 /// Both sides see the peering in this status.
-fn both(stage: &Stage, a: &Vpc, b: &Vpc, peering: &str, status: &str) -> anyhow::Result<Finding> {
+pub fn both(stage: &Stage, a: &Vpc, b: &Vpc, peering: &str, status: &str) -> anyhow::Result<Finding> {
     Ok(stage.status(a.side, peering, status)?.and(stage.status(b.side, peering, status)?))
 }

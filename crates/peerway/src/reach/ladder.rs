@@ -30,8 +30,17 @@ impl Ladder<'_> {
         };
         writeln!(f, "\n{} ({}) to {destination}", answer.source_address, answer.source_interface)?;
         // What passes needs no ladder beside one that does not.
-        let blocked = answer.cases.iter().filter(|case| !case.reachable);
-        let shown: Vec<&Case> = if answer.reachable { answer.cases.iter().collect() } else { blocked.collect() };
+        let is_vacant =
+            |case: &&Case| case.vacant == Some(true) && answer.cases.iter().any(|case| case.vacant.is_none());
+        for case in answer.cases.iter().filter(is_vacant) {
+            writeln!(f, "{}{}: nobody has it", answer.protocol, ports(case))?;
+        }
+        let blocked = answer.cases.iter().filter(|case| !case.reachable && !is_vacant(case));
+        let shown: Vec<&Case> = if answer.reachable {
+            answer.cases.iter().filter(|case| !is_vacant(case)).collect()
+        } else {
+            blocked.collect()
+        };
         for case in answer.cases.iter().filter(|case| case.reachable && !answer.reachable) {
             writeln!(f, "{}{}: {}", answer.protocol, ports(case), self.paint(GREEN, "passes"))?;
         }
@@ -62,7 +71,12 @@ impl Ladder<'_> {
             (true, false) => hop.text.clone(),
             (false, _) => numbers.trim_end().to_owned(),
         };
-        writeln!(f, "    {mark} {:24} {text}", hop.stage)
+        writeln!(f, "    {mark} {:24} {text}", hop.stage)?;
+        // What a gateway makes of it.
+        match hop.header_before == hop.header_after {
+            true => Ok(()),
+            false => writeln!(f, "      {:24} {}", "", hop.header_after),
+        }
     }
 
     fn blocker(&self, f: &mut fmt::Formatter<'_>, blocker: &Blocker) -> fmt::Result {
@@ -80,7 +94,7 @@ impl Ladder<'_> {
     }
 }
 
-/// ` port 443 from source ports 32768-60999`
+/// ` port 443 from source ports 32768-60999`, with the addresses where they are many.
 fn ports(case: &Case) -> String {
     let mut text = String::new();
     let name = |ports: &str| if ports.contains('-') { "ports" } else { "port" };
@@ -89,6 +103,11 @@ fn ports(case: &Case) -> String {
     }
     if let Some(ports) = &case.source_ports {
         let _ = write!(text, " from source {} {ports}", name(ports));
+    }
+    for (word, addresses) in [("from", &case.sources), ("to", &case.destinations)] {
+        if !addresses.is_empty() {
+            let _ = write!(text, ", {word} {}", addresses.join(", "));
+        }
     }
     text
 }

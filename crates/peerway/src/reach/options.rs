@@ -9,11 +9,12 @@ use clap::{Args, ValueEnum};
   peerway reach web db --port tcp/5432
   peerway reach i-0123456789abcdef0 10.17.1.10 --port tcp/443 --ip-version 4
   peerway reach 10.16.1.10@vpc-0123456789abcdef0 eni-0123456789abcdef0
+  peerway reach subnet-0123456789abcdef0 10.17.1.0/24 --port tcp/443
   peerway reach web db --port tcp/5432 --what-if change.jsonl
   peerway reach --assert expectations.jsonl --output junit
   peerway reach web db --port tcp/5432 --probe
 
-An end is an instance, an interface, an address, a private host name or a Name tag. With AWS_ACCESS_KEY_ID in the environment that account
+An end is an instance, an interface, an address, a private host name or a Name tag; of many, a subnet or a block such as 10.17.1.0/24. With AWS_ACCESS_KEY_ID in the environment that account
 asks, and sees its own side; without, the operator. It ends with 0 if everything asked about is reachable (or as expected), with 1 if not,
 with 2 if the question is wrong, with 3 if a real packet fared otherwise.")]
 pub struct ReachOptions {

@@ -350,6 +350,9 @@ mod tests {
             mends: Vec::new(),
         };
         Case {
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            vacant: None,
             source_ports: None,
             destination_ports: None,
             reachable: blockers.is_empty(),

@@ -32,6 +32,14 @@ pub struct Answer {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
+    /// Of a set: `10.0.0.4`, or `10.0.0.6-10.0.0.9`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<String>,
+    /// Nobody has these destinations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vacant: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ports: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,7 +102,18 @@ impl Report {
 }
 
 /// Members that are lists, empty or not.
-const LISTS: [&str; 8] = ["Answers", "Cases", "Forward", "Back", "Blockers", "BlockerNumbers", "Mends", "Assumptions"];
+const LISTS: [&str; 10] = [
+    "Answers",
+    "Cases",
+    "Sources",
+    "Destinations",
+    "Forward",
+    "Back",
+    "Blockers",
+    "BlockerNumbers",
+    "Mends",
+    "Assumptions",
+];
 /// Members that are numbers.
 const NUMBERS: [&str; 2] = ["IpVersion", "Number"];
 
@@ -104,7 +123,12 @@ fn value(node: roxmltree::Node<'_, '_>) -> Value {
     if LISTS.contains(&name) {
         let number = |text: &str| text.parse::<u32>().map_or_else(|_| text.into(), Value::from);
         return children()
-            .map(|item| if name == "BlockerNumbers" { number(item.text().unwrap_or_default()) } else { value(item) })
+            .map(|item| match name {
+                "BlockerNumbers" => number(item.text().unwrap_or_default()),
+                // Texts, whatever they look like.
+                "Sources" | "Destinations" => item.text().unwrap_or_default().into(),
+                _ => value(item),
+            })
             .collect();
     }
     if children().next().is_some() {

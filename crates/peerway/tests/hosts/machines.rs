@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Machines {
     underlay: Underlay,
+    /// Of every agent.
+    pub arguments: Vec<String>,
     directory: tempfile::TempDir,
 }
 
@@ -60,7 +63,12 @@ impl Machines {
         assert!(rustix::process::geteuid().is_root(), "these tests make namespaces and need root: run them as root");
         let hosts: Vec<_> = (0..=SERVER).map(|n| vec![(address(n), 24)]).collect();
         let underlay = Underlay::create(&hosts, 1500).expect("an underlay");
-        Machines { underlay, directory: tempfile::Builder::new().prefix("peerway-test-").tempdir().expect("made") }
+        let arguments = Vec::new();
+        Machines {
+            underlay,
+            arguments,
+            directory: tempfile::Builder::new().prefix("peerway-test-").tempdir().expect("made"),
+        }
     }
 
     /// Puts the program, or another one, where agents are started from: in the place of the one that is there, as an upgrade does.
@@ -78,12 +86,12 @@ impl Machines {
         self.directory.path().join("peerway")
     }
 
-    fn data(&self, n: usize) -> PathBuf {
+    pub fn data(&self, n: usize) -> PathBuf {
         self.directory.path().join(format!("data-{n}"))
     }
 
     /// Runs inside a machine's network namespace; processes started there stay there.
-    fn at<T: Send>(&self, n: usize, work: impl FnOnce() -> T + Send) -> T {
+    pub fn at<T: Send>(&self, n: usize, work: impl FnOnce() -> T + Send) -> T {
         in_netns(&self.underlay.hosts[n].netns, work).expect("the namespace can be entered")
     }
 
@@ -146,7 +154,7 @@ impl Machines {
         command.args(["--no-new-privs", "--bounding-set", &capabilities_of_unit()]).arg(program);
         command.args(["agent", "--server", &format!("{}:{HOSTS_PORT}", address(SERVER)), "--host", host]);
         command.args(["--underlay", &address(n).to_string(), "--queues", "1", "--data"]).arg(data);
-        command.env_remove("PEERWAY_JOIN");
+        command.args(&self.arguments).env_remove("PEERWAY_JOIN");
         if let Some(token) = token {
             command.env("PEERWAY_JOIN", token);
         }
@@ -162,7 +170,16 @@ impl Machines {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    fn operator_json(&self, arguments: &[&str]) -> Value {
+    /// One that must fail; what it said.
+    pub fn operator_fails(&self, arguments: &[&str]) -> String {
+        let mut command = peerway();
+        command.args(arguments).arg("--data").arg(self.data(SERVER));
+        let output = self.at(SERVER, || command.output()).expect("it starts");
+        assert!(!output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    pub fn operator_json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.operator(arguments)).expect("JSON")
     }
 
@@ -201,17 +218,31 @@ impl Machines {
         self.identity(n).expires().expect("a certificate")
     }
 
-    fn identity(&self, n: usize) -> Identity {
+    pub fn identity(&self, n: usize) -> Identity {
         let host = AGENTS[n].parse().expect("a name");
         Identity::open(host, Some(&self.data(n).join("host"))).expect("the host's identity")
     }
 
-    fn status(&self, n: usize, flag: Option<&str>) -> Value {
+    pub fn status(&self, n: usize, flag: Option<&str>) -> Value {
         let mut command = peerway();
         command.args(["status", "--output", "json"]).args(flag).arg("--data").arg(self.data(n));
         let output = command.output().expect("it starts");
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// The network namespace of a host.
+    pub fn netns(&self, n: usize) -> BorrowedFd<'_> {
+        self.underlay.hosts[n].netns.as_fd()
+    }
+
+    /// What a command of the operator says on a host.
+    pub fn rows(&self, n: usize, arguments: &[&str]) -> Vec<Value> {
+        let mut command = peerway();
+        let output = command.args(arguments).args(["--output", "json", "--data"]).arg(self.data(n)).output();
+        let output = output.expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("a list")
     }
 
     /// Which host an instance runs on.
@@ -351,6 +382,7 @@ impl Machine {
     /// Has it start its program anew and hand over, as `systemctl reload` does.
     pub fn reload(&mut self) {
         self.signal(Signal::HUP);
+        self.hears_of_a_reload();
         let told = word(&self.manager);
         let pid = told.strip_prefix("MAINPID=").and_then(|pid| pid.parse().ok());
         let pid = pid.unwrap_or_else(|| panic!("`{told}` names no process:\n{}", self.log()));
@@ -360,9 +392,27 @@ impl Machine {
         self.successor = Some(successor);
     }
 
+    /// The same where the program that is installed cannot go on: this one does, and says so.
+    pub fn refuses_to_reload(&self) {
+        self.signal(Signal::HUP);
+        self.hears_of_a_reload();
+        assert_eq!(word(&self.manager), "READY=1", "{}", self.log());
+    }
+
+    /// With the moment, as sd_notify(3) wants it.
+    fn hears_of_a_reload(&self) {
+        let told = word(&self.manager);
+        let moment = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").and_then(|moment| moment.parse::<u64>().ok());
+        let moment = moment.unwrap_or_else(|| panic!("`{told}` is no word of a reload:\n{}", self.log()));
+        let clock = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let now = u64::try_from(clock.tv_sec).expect("after the start") * 1_000_000;
+        assert!(now.abs_diff(moment) < 60_000_000, "{moment} is not now, {now}");
+    }
+
     /// Asks it to end, and holds it to that.
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
+        assert_eq!(word(&self.manager), "STOPPING=1", "{}", self.log());
         assert!(self.wait(), "it did not end well:\n{}", self.log());
     }
 }

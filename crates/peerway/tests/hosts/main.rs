@@ -6,7 +6,11 @@
 mod common;
 mod flows;
 mod machines;
+mod nat;
+mod rotation;
+mod sessions;
 mod takeover;
+mod uplink;
 
 use std::process::Stdio;
 use std::sync::Barrier;

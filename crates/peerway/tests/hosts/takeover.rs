@@ -4,7 +4,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use linux::sandbox::Record;
-use rustix::process::Signal;
 
 use crate::common::eventually;
 use crate::common::running::{Guest, admit, guests, network, wait_for_state};
@@ -15,20 +14,20 @@ use crate::machines::{AGENTS, Machine, Machines};
 const GAP_MAX: Duration = Duration::from_secs(3);
 
 /// Server, agents and four instances: two on each host.
-struct Cloud {
-    machines: Machines,
-    server: Machine,
-    agents: [Machine; 2],
+pub struct Cloud {
+    pub machines: Machines,
+    pub server: Machine,
+    pub agents: [Machine; 2],
     /// By host.
-    guests: [Vec<Guest>; 2],
+    pub guests: [Vec<Guest>; 2],
 }
 
 impl Cloud {
-    fn start() -> Cloud {
+    pub fn start() -> Cloud {
         Cloud::on(Machines::new())
     }
 
-    fn on(machines: Machines) -> Cloud {
+    pub fn on(machines: Machines) -> Cloud {
         let server = machines.server();
         let agents = [0, 1].map(|n| machines.agent(n, Some(&machines.token(Some(AGENTS[n])))).expect("it joins"));
         eventually("both hosts are connected", || machines.connected() == AGENTS);
@@ -55,7 +54,7 @@ impl Cloud {
     }
 
     /// Traffic inside the first host and from it to the other and back, by TCP and by datagrams.
-    fn flows(&self) -> Vec<Flow> {
+    pub fn flows(&self) -> Vec<Flow> {
         let ((a, b), c) = ((self.place(0, 0), self.place(0, 1)), self.place(1, 0));
         vec![
             Flow::tcp("tcp on one host", &a, &b, 7001),
@@ -67,13 +66,13 @@ impl Cloud {
         ]
     }
 
-    fn restart(&mut self, n: usize) {
+    pub fn restart(&mut self, n: usize) {
         self.agents[n] = self.machines.agent(n, None).expect("it has its certificate");
     }
 }
 
 /// Ends flows, none of which may have broken or rested for long.
-fn check(flows: Vec<Flow>) -> Vec<Seen> {
+pub fn check(flows: Vec<Flow>) -> Vec<Seen> {
     let seen: Vec<(&str, Seen)> = flows.into_iter().map(|flow| (flow.name, flow.end())).collect();
     for (name, seen) in &seen {
         assert!(seen.received > 50 && seen.gap < GAP_MAX, "{name}: {seen:?}");
@@ -133,7 +132,7 @@ fn a_reload_breaks_nothing_and_loses_next_to_nothing() {
     }
     // An upgrade to what does not start changes nothing; one to what does is an upgrade.
     cloud.machines.install(Some("#!/bin/sh\nexit 1\n"));
-    cloud.agents[0].signal(Signal::HUP);
+    cloud.agents[0].refuses_to_reload();
     eventually("the old agent goes on", || cloud.agents[0].log().contains("no other agent can go on; this one does"));
     cloud.machines.install(None);
     cloud.agents[0].reload();

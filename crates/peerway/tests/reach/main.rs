@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use common::api::Client;
 use common::running::*;
@@ -41,16 +41,40 @@ impl Mission {
 
     /// As the operator, who sees everything, or as an account.
     fn reach(&self, account: Option<&str>, arguments: &[&str]) -> Output {
+        self.question(account, &self.up, arguments).output().expect("it starts")
+    }
+
+    /// A question whose model is that of `asked`, about the packets of this cloud.
+    fn question(&self, account: Option<&str>, asked: &Up, arguments: &[&str]) -> Command {
         let mut command = peerway();
-        let endpoint = format!("http://{}", self.up.address);
-        command.arg("reach").args(arguments).args(["--endpoint", &endpoint, "--data"]).arg(&self.up.data);
+        let endpoint = format!("http://{}", asked.address);
+        command
+            .current_dir(self.place.path())
+            .arg("reach")
+            .args(arguments)
+            .args(["--endpoint", &endpoint, "--data"])
+            .arg(&self.up.data);
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"] {
             command.env_remove(name);
         }
         if let Some(account) = account {
             command.env("AWS_ACCESS_KEY_ID", account);
         }
-        command.output().expect("it starts")
+        command
+    }
+
+    /// A control plane without packets, on a copy of this cloud as it is now.
+    fn copy(&self, place: &Place) -> Up {
+        let (endpoint, backup) = (format!("http://{}", self.up.address), place.path().join("backup"));
+        let mut made = peerway();
+        made.args(["backup", "--endpoint", &endpoint, "--data"]).arg(&self.up.data).arg(&backup);
+        let mut taken = peerway();
+        taken.args(["restore", "--data"]).arg(place.data()).arg(&backup);
+        for mut command in [made, taken] {
+            let output = command.output().expect("it starts");
+            assert!(output.status.success(), "{output:?}");
+        }
+        Up::start(place, &["--no-packets"])
     }
 
     fn report(&self, account: Option<&str>, arguments: &[&str]) -> serde_json::Value {
@@ -255,6 +279,121 @@ fn next_packet_is_seen(mission: &Mission) {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("says the same") && text.contains(":7777"), "{text}");
+}
+
+/// The model is asked of a copy of the control plane that has heard other rules than the host: so it says otherwise than the packet
+/// fares, as if the two had parted. A copy of before a rule was made, and of before it was taken back.
+#[test]
+fn a_packet_that_fares_otherwise_is_a_loud_mismatch() {
+    let mut mission = Mission::with(&[]);
+    let (a, b) = (mission.a.vpc.clone(), mission.b.vpc.clone());
+    let pcx = peer(&mut mission.alice, &mut mission.bob, &a, &b);
+    route(&mut mission.alice, &a, "10.17.0.0/16", &pcx);
+    route(&mut mission.bob, &b, "10.16.0.0/16", &pcx);
+    let group = mission
+        .bob
+        .ok(&format!("Action=DescribeSecurityGroups&Filter.1.Name=vpc-id&Filter.1.Value.1={b}"))
+        .text("groupId");
+    let probe = |mission: &Mission, asked: &Up| {
+        let arguments = ["web", "db", "--port", "tcp/5432", "--ip-version", "4", "--probe"];
+        mission.question(None, asked, &arguments).output().expect("it starts")
+    };
+    let bundles = |mission: &Mission| -> Vec<std::path::PathBuf> {
+        let entries =
+            fs::read_dir(mission.place.path()).expect("a directory").map(|entry| entry.expect("an entry").path());
+        let is_bundle = |path: &std::path::PathBuf| path.to_string_lossy().contains("peerway-mismatch-");
+        entries.filter(is_bundle).collect()
+    };
+    // What is said, and what the bundle holds.
+    let mismatch = |mission: &Mission, output: &Output, seen: &str, said: &[&str]| {
+        assert_eq!(output.status.code(), Some(3), "{output:?}\n{}", mission.up.log());
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(out.contains("SAYS OTHERWISE"), "{out}");
+        let [path] = &bundles(mission)[..] else { panic!("{:?}", bundles(mission)) };
+        assert!(err.contains("MODEL MISMATCH") && err.contains(path.file_name().unwrap().to_str().unwrap()), "{err}");
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(path).expect("a file").permissions().mode() & 0o777, 0o600);
+        let bundle: serde_json::Value = serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON");
+        let probe = &bundle["probes"][0];
+        assert_eq!(probe["agrees"], false, "{bundle}");
+        assert!(probe["seen"]["at_source"].as_str().is_some_and(|verdict| verdict.starts_with(seen)), "{probe}");
+        assert!(probe["seen"]["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "{probe}");
+        let blockers = probe["said"]["answers"][0]["cases"][0]["blockers"].as_array().expect("a list");
+        let reasons: Vec<&str> = blockers.iter().filter_map(|blocker| blocker["reason"].as_str()).collect();
+        assert_eq!(reasons, said, "{probe}");
+        assert_eq!(bundle["version"], env!("CARGO_PKG_VERSION"));
+        fs::remove_file(path).expect("a file");
+    };
+
+    let (shut, open) = (Place::new(), Place::new());
+    let refusing = mission.copy(&shut);
+    assert_eq!(probe(&mission, &refusing).status.code(), Some(1), "as long as both refuse, they agree");
+    admit(&mut mission.bob, &b, "10.16.0.0/16");
+    mismatch(&mission, &probe(&mission, &refusing), "pass", &["D22"]);
+    let admitting = mission.copy(&open);
+    assert_eq!(probe(&mission, &admitting).status.code(), Some(0), "both admit it");
+    mission.bob.ok(&format!(
+        "Action=RevokeSecurityGroupIngress&GroupId={group}&IpPermissions.1.IpProtocol=-1&IpPermissions.1.IpRanges.1.CidrIp=10.16.0.0/16"
+    ));
+    mismatch(&mission, &probe(&mission, &admitting), "D22", &[]);
+    assert_eq!(bundles(&mission), Vec::<std::path::PathBuf>::new(), "nothing is written where they agree");
+    for up in [refusing, admitting, mission.up] {
+        up.stop();
+    }
+}
+
+/// A subnet, or a block: the answer says for which part it holds.
+#[test]
+fn a_set_is_answered_by_its_parts() {
+    let mut mission = Mission::new();
+    let (a, b) = (mission.a.vpc.clone(), mission.b.vpc.clone());
+    let pcx = peer(&mut mission.alice, &mut mission.bob, &a, &b);
+    route(&mut mission.alice, &a, "10.17.0.0/16", &pcx);
+    route(&mut mission.bob, &b, "10.16.0.0/16", &pcx);
+    admit(&mut mission.bob, &b, "10.16.0.0/16");
+    let group = mission
+        .bob
+        .ok(&format!("Action=CreateSecurityGroup&GroupName=shut&GroupDescription=d&VpcId={b}"))
+        .text("groupId");
+    let shut = guests(&mut mission.bob, &mission.b.subnet, 1, "").remove(0);
+    let interface = described(&mut mission.bob, &shut.id).text("networkInterfaceId");
+    mission.bob.ok(&format!(
+        "Action=ModifyNetworkInterfaceAttribute&NetworkInterfaceId={interface}&SecurityGroupId.1={group}"
+    ));
+    let (from, to) = (mission.a.subnet.clone(), mission.b.subnet.clone());
+    let parts = |report: &serde_json::Value| -> Vec<(String, bool, bool)> {
+        let cases = report["answers"][0]["cases"].as_array().expect("a list").clone();
+        let joined = |list: &serde_json::Value| -> String {
+            let list = list.as_array().expect("a list").iter();
+            list.map(|text| text.as_str().expect("text")).collect::<Vec<_>>().join(" ")
+        };
+        cases
+            .iter()
+            .map(|case| (joined(&case["destinations"]), case["reachable"] == true, case["vacant"] == true))
+            .collect()
+    };
+    let report = mission.report(None, &[&from, &to, "--port", "tcp/5432"]);
+    let seen = parts(&report);
+    assert!(seen.contains(&(mission.db.address.clone(), true, false)), "{seen:?}");
+    assert!(seen.contains(&(shut.address.clone(), false, false)), "{seen:?}");
+    assert!(seen.iter().any(|(_, reachable, vacant)| !reachable && *vacant), "{seen:?}");
+    assert_eq!(report["answers"][0]["cases"][0]["sources"][0], mission.web.address.as_str(), "{report}");
+    let verdict = report["verdict"].as_str().expect("text");
+    assert!(verdict.contains(&format!("REACHABLE IN PART: to {}", mission.db.address)), "{verdict}");
+    // One of them alone is all of its block.
+    let report = mission.report(None, &["web", &format!("{}/32", mission.db.address), "--port", "tcp/5432"]);
+    assert_eq!(report["reachable"], true, "{report}");
+    // An account is not told who of the other's is there, and may not name the other's subnet.
+    let report = mission.report(Some(A), &[&from, "10.17.1.0/24", "--port", "tcp/5432"]);
+    let seen = parts(&report);
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    assert!(seen.iter().all(|(_, _, vacant)| !vacant), "{seen:?}");
+    assert_eq!(mission.reach(Some(A), &[&from, &to]).status.code(), Some(2));
+    // People read it too.
+    let output = mission.reach(None, &[&from, &to, "--port", "tcp/5432"]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("nobody has it") && text.contains(&format!("to {}", shut.address)), "{text}");
+    mission.up.stop();
 }
 
 #[test]

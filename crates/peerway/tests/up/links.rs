@@ -24,7 +24,7 @@ struct Spread {
 }
 
 /// A network of both families, and so many guests in it.
-fn dual_stack(client: &mut Client, prefix: &str, count: usize) -> (Network, String, Vec<(Guest, String)>) {
+pub(super) fn dual_stack(client: &mut Client, prefix: &str, count: usize) -> (Network, String, Vec<(Guest, String)>) {
     let query = format!("Action=CreateVpc&CidrBlock={prefix}.0.0/16&AmazonProvidedIpv6CidrBlock=true");
     let vpc = client.ok(&query).text("vpcId");
     let block = client.ok(&format!("Action=DescribeVpcs&VpcId.1={vpc}")).text("ipv6CidrBlock");

@@ -155,3 +155,16 @@ fn a_region_or_a_quota_that_is_none() {
         says(&String::from_utf8_lossy(&output.stderr), &[arguments[0], part]);
     }
 }
+
+#[test]
+fn an_uplink_of_simulated_hosts_or_of_no_device() {
+    let place = Place::new();
+    let mut command = peerway();
+    command.args(["up", "--listen", "127.0.0.1:0", "--hosts", "2", "--uplink", "peerway0", "--data"]).arg(place.data());
+    let output = command.output().expect("it starts");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    says(&String::from_utf8_lossy(&output.stderr), &["simulated hosts have no way out", "--uplink", "without --hosts"]);
+    let output = peerway().args(["up", "--uplink", "a/b", "--data"]).arg(place.data()).output().expect("it starts");
+    assert!(!output.status.success(), "{output:?}");
+    says(&String::from_utf8_lossy(&output.stderr), &["`a/b` is not a name for a device", "peerway0"]);
+}

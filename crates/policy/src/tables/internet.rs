@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::net::IpAddr;
 
-use model::{Direction, NetworkInterfaceId, VpcId};
+use model::{Direction, HostId, NetworkInterfaceId, VpcId};
 
 use super::{Tables, VpcTables};
 use crate::internet::is_private;
@@ -33,6 +33,15 @@ impl Tables {
         let left = next.translation.flow(flow);
         let (interface, entered) = self.enter(next.vpc, left.src, left.dst)?;
         Ok((interface, Translation { dst: entered.dst, ..next.translation }))
+    }
+
+    /// The VPC that a packet is for which came from outside by the uplink of this host: of whoever has the address, if that is here.
+    ///
+    /// # Errors
+    /// [`Denied::GatewayNoMapping`]: nobody here has it.
+    pub fn vpc_of_public(&self, dst: IpAddr, here: HostId) -> Result<VpcId, Denied> {
+        let at = self.internet.holder(dst).filter(|at| at.has_gateway && at.host == Some(here));
+        at.map(|at| at.vpc).ok_or(Denied::GatewayNoMapping { address: dst })
     }
 
     /// What the Internet gateway of a VPC makes of a packet that came for one of its public addresses: whose it is, and how it goes on

@@ -4,6 +4,7 @@ mod drops;
 mod internet;
 mod laws;
 mod nat;
+mod outside;
 mod scenarios;
 
 use core::net::IpAddr;

@@ -323,6 +323,8 @@ fn the_trail_names_every_stage_in_order() {
         Step::Route { .. } => "route",
         Step::Peering { .. } => "peering",
         Step::Destination { .. } => "destination",
+        Step::EgressOnly { .. } => "egress-only",
+        Step::Nat { .. } => "nat",
         Step::Gateway { .. } => "gateway",
         Step::Denied(_) => "denied",
     };

@@ -1,6 +1,7 @@
 //! Questions to small clouds: what stands in the way, all of it, and that what is said to mend it does.
 
 mod blockers;
+mod crowd;
 mod internet;
 mod nat;
 mod sets;

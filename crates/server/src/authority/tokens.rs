@@ -26,7 +26,8 @@ pub const TTL_MAX: Duration = Duration::hours(7 * 24);
 pub struct Tokens {
     /// `None`: in memory.
     path: Option<PathBuf>,
-    root: KeyFingerprint,
+    /// Of the authority that new tokens name.
+    root: Mutex<KeyFingerprint>,
     open: Mutex<Vec<Open>>,
 }
 
@@ -69,7 +70,7 @@ impl Tokens {
             Some(path) => read(path).map_err(|source| TokenError::File { what: "read", path: path.clone(), source })?,
             None => Vec::new(),
         };
-        Ok(Tokens { path, root, open: Mutex::new(open) })
+        Ok(Tokens { path, root: Mutex::new(root), open: Mutex::new(open) })
     }
 
     /// A token for one host, or for any (`None`), that waits for `ttl`. Blocks on the disk.
@@ -94,7 +95,14 @@ impl Tokens {
             open.pop();
             return Err(error);
         }
-        Ok(JoinToken { secret, root: self.root })
+        let root = *self.root.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(JoinToken { secret, root })
+    }
+
+    /// Tokens that are made from here on name this authority. With those that were made before nobody joins any more: the server shows the
+    /// new one's certificate.
+    pub(crate) fn name(&self, root: KeyFingerprint) {
+        *self.root.lock().unwrap_or_else(PoisonError::into_inner) = root;
     }
 
     /// Spends a token: `Ok` once for each, however many ask at the same time; whether it named the host. Blocks on the disk.

@@ -25,7 +25,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Known, serve as converse};
 use crate::Cloud;
-use crate::authority::{Authority, ServerCertificate};
+use crate::authority::ServerCertificate;
+use crate::authority::ring::Authorities;
 use crate::region::{chain, machine_time};
 
 const CONNECTIONS_MAX: usize = 1024;
@@ -59,7 +60,7 @@ pub(crate) async fn serve(listener: TcpListener, cloud: Arc<Cloud>) {
             tracing::warn!(%from, "too many connections of strangers; one was turned away");
             continue;
         };
-        let acceptor = match tls.acceptor(&cloud.trust.authority, machine_time()) {
+        let acceptor = match tls.acceptor(&cloud.trust.ring.now(), machine_time()) {
             Ok(acceptor) => acceptor,
             Err(error) => {
                 tracing::error!(%error, "the server has no certificate, and takes no hosts");
@@ -123,28 +124,29 @@ fn identify(connection: &TlsStream<TcpStream>) -> io::Result<Option<(HostId, Key
     }
 }
 
-/// What new connections are taken with: made anew at half of its certificate's life.
+/// What new connections are taken with: made anew at half of its certificate's life, and at each step of a rotation.
 #[derive(Default)]
-struct Tls(Option<(TlsAcceptor, Time)>);
+struct Tls(Option<(TlsAcceptor, Arc<Authorities>, Time)>);
 
 impl Tls {
-    fn acceptor(&mut self, authority: &Authority, now: Time) -> Result<TlsAcceptor, anyhow::Error> {
-        if let Some((acceptor, until)) = &self.0
+    fn acceptor(&mut self, authorities: &Arc<Authorities>, now: Time) -> Result<TlsAcceptor, anyhow::Error> {
+        if let Some((acceptor, of, until)) = &self.0
+            && Arc::ptr_eq(of, authorities)
             && now < *until
         {
             return Ok(acceptor.clone());
         }
-        let certified = authority.issue_server(now)?;
+        let certified = authorities.signer.issue_server(now)?;
         let (from, to) = (certified.certificate.not_before, certified.certificate.not_after);
         let until = Time::from_unix_millis(from.as_unix_millis().midpoint(to.as_unix_millis()));
-        let acceptor = TlsAcceptor::from(Arc::new(config(certified)?));
-        self.0 = Some((acceptor.clone(), until));
+        let acceptor = TlsAcceptor::from(Arc::new(config(certified, authorities.roots())?));
+        self.0 = Some((acceptor.clone(), authorities.clone(), until));
         Ok(acceptor)
     }
 }
 
-/// As hosts speak to each other: one version, one group, one cipher suite, no resumption.
-fn config(certified: ServerCertificate) -> Result<ServerConfig, anyhow::Error> {
+/// As hosts speak to each other: one version, one group, one cipher suite, no resumption. `believed`: the roots of hosts' certificates.
+fn config(certified: ServerCertificate, believed: Vec<Vec<u8>>) -> Result<ServerConfig, anyhow::Error> {
     let provider = Arc::new(CryptoProvider {
         cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384],
         kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
@@ -153,7 +155,7 @@ fn config(certified: ServerCertificate) -> Result<ServerConfig, anyhow::Error> {
     let ServerCertificate { certificate, private_key } = certified;
     let root = CertificateDer::from(certificate.root);
     let mut roots = RootCertStore::empty();
-    roots.add(root.clone())?;
+    believed.into_iter().try_for_each(|root| roots.add(root.into()))?;
     let hosts = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .clear_root_hint_subjects()

@@ -20,7 +20,7 @@ use model::{
 const LINES_MAX: usize = 20;
 
 /// Records of what is elsewhere, was once, or may be gone: what they name need not be there.
-const NAMES_WHAT_MAY_BE_GONE: [&str; 8] = [
+const NAMES_WHAT_MAY_BE_GONE: [&str; 9] = [
     "vpc-peering-connection",
     "mirror",
     "outbox",
@@ -29,6 +29,7 @@ const NAMES_WHAT_MAY_BE_GONE: [&str; 8] = [
     "network-insights-path",
     "network-insights-analysis",
     "hosted-zone",
+    "passage",
 ];
 
 /// # Errors

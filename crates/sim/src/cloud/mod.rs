@@ -64,6 +64,9 @@ pub struct Tally {
     pub crashes: u64,
 }
 
+/// Longer than anything takes where things take time.
+const LONGEST_WAIT: Duration = Duration::seconds(600);
+
 pub struct Cloud {
     pub places: [Place; 2],
     pub now: Time,
@@ -171,6 +174,9 @@ impl Cloud {
     /// What does not hold, or that there is no end.
     pub fn settle(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS_MAX {
+            if self.places.iter().any(|place| place.config.timing.is_some()) {
+                self.now = self.now + LONGEST_WAIT;
+            }
             let before: u64 = self.tally.commits;
             for at in [0, 1] {
                 self.deliver(at, 7, Crash::Never)?;

@@ -14,6 +14,7 @@ use super::first_packet;
 use super::http::Client;
 use super::janitor::Janitor;
 use super::load::{Load, Pairs, Served};
+use super::membership;
 use super::numbers::percentile;
 use super::options::Options;
 use super::peerway::{Peerway, REGION, TwoInstances};
@@ -28,6 +29,8 @@ const PAIRED_VPCS: usize = 600;
 const PAIRED_REGION: &str = "eu-west-1";
 const CLIENTS: usize = 64;
 const FIRST_PACKETS: usize = 100;
+/// A change of security groups reaches the packets of one host within this time, in milliseconds.
+const MEMBERSHIP_MS_MAX: f64 = 10.0;
 
 /// # Errors
 /// When a server cannot be started, or answers with an error.
@@ -79,6 +82,24 @@ fn packets(janitor: &Janitor, program: &Path, directory: &Path, count: usize, re
     report.add("peerway", &format!("CreateRoute to first packet, p50 of {count}, ms"), percentile(&times.packet, 50.0));
     report.add("peerway", &p99, percentile(&times.packet, 99.0));
     report.gate_value(&p99, "peerway", 15.0, true);
+    memberships(&instances, janitor, count, report)
+}
+
+/// Adds the time from a change of security groups to the first packet.
+fn memberships(instances: &TwoInstances, janitor: &Janitor, count: usize, report: &mut Report) -> Result<()> {
+    eprintln!("from a change of security groups to the first packet, {count} times each");
+    let all = membership::measure(instances, janitor, count)?;
+    for (change, times) in membership::CHANGES.iter().zip(&all) {
+        let p99 = format!("{change} to first packet, p99 of {count}, ms");
+        report.add("peerway", &format!("{change} to its answer, p99 of {count}, ms"), percentile(&times.answer, 99.0));
+        report.add(
+            "peerway",
+            &format!("{change} to first packet, p50 of {count}, ms"),
+            percentile(&times.packet, 50.0),
+        );
+        report.add("peerway", &p99, percentile(&times.packet, 99.0));
+        report.gate_value(&p99, "peerway", MEMBERSHIP_MS_MAX, true);
+    }
     Ok(())
 }
 

@@ -56,19 +56,29 @@ pub(super) fn measure(peer: &dyn Peer, janitor: &Janitor, length: Duration) -> R
     Ok(Blast { packets_per_second: received / length.as_secs_f64(), loss: 1.0 - received / sent })
 }
 
-/// A flow of one packet a millisecond, and the instants at which it comes through after a silence.
+/// Who sends a packet a millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// One port: after the first packet the flow is tracked.
+    OneFlow,
+    /// Each packet from another port, so that each is judged by the rules.
+    NewFlows,
+}
+
+/// A packet a millisecond, and the instants at which it comes through after a silence.
 pub(super) struct Watch {
     children: [Child; 2],
     lines: Receiver<String>,
 }
 
 impl Watch {
-    pub(super) fn start(peer: &dyn Peer, janitor: &Janitor) -> Result<Watch> {
+    pub(super) fn start(peer: &dyn Peer, janitor: &Janitor, pace: Pace) -> Result<Watch> {
         let program = peer.generator();
         let (receiver, lines) = start(peer.server(&[program, "bench", WORD, "watch", PORT])?, janitor)?;
         next(&lines, Duration::from_secs(10)).context("the receiver does not come up")?;
         let target = format!("{}:{PORT}", peer.address());
-        let (sender, _) = start(peer.client(&[program, "bench", WORD, "pace", &target])?, janitor)?;
+        let word = if pace == Pace::OneFlow { "pace" } else { "flows" };
+        let (sender, _) = start(peer.client(&[program, "bench", WORD, word, &target])?, janitor)?;
         Ok(Watch { children: [receiver, sender], lines })
     }
 
@@ -111,9 +121,10 @@ pub(super) fn main(words: &[&str]) -> Result<()> {
     match words {
         ["blast", target, seconds] => blast(target, seconds.parse::<u64>()?.min(LIFE_MAX)),
         ["pace", target] => pace(target),
+        ["flows", target] => flows(target),
         ["count", port] => count(port.parse()?),
         ["watch", port] => watch(port.parse()?),
-        _ => bail!("expected blast TARGET SECONDS, pace TARGET, count PORT or watch PORT"),
+        _ => bail!("expected blast TARGET SECONDS, pace TARGET, flows TARGET, count PORT or watch PORT"),
     }
 }
 
@@ -137,6 +148,15 @@ fn pace(target: &str) -> Result<()> {
     while Instant::now() < deadline {
         // Nobody listens on the way while there is no route; that is the point.
         let _ = socket.send(&PAYLOAD);
+        std::thread::sleep(Duration::from_micros(900));
+    }
+    Ok(())
+}
+
+fn flows(target: &str) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(LIFE_MAX);
+    while Instant::now() < deadline {
+        let _ = connected(target)?.send(&PAYLOAD);
         std::thread::sleep(Duration::from_micros(900));
     }
     Ok(())

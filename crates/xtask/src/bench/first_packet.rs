@@ -8,14 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 
-use super::datagrams::Watch;
+use super::datagrams::{Pace, Watch};
 use super::janitor::Janitor;
 use super::peer::wait_for_answer;
 use super::peerway::{FAR_NETWORK, TwoInstances};
 
 /// How long nothing may pass before the route comes back; well over what the receiver takes for a silence.
-const QUIET: Duration = Duration::from_millis(50);
-const READY: Duration = Duration::from_secs(30);
+pub(super) const QUIET: Duration = Duration::from_millis(50);
+pub(super) const READY: Duration = Duration::from_secs(30);
 
 /// Milliseconds from the request's first byte, one of each for each repetition.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Times {
 /// Makes and deletes the route `count` times.
 pub(super) fn measure(instances: &TwoInstances, janitor: &Janitor, count: usize) -> Result<Times> {
     wait_for_answer(instances, READY)?;
-    let watch = Watch::start(instances, janitor)?;
+    let watch = Watch::start(instances, janitor, Pace::OneFlow)?;
     let mut api = instances.client_of_api();
     let table = ("RouteTableId", instances.route_table.as_str());
     let route = [table, ("DestinationCidrBlock", FAR_NETWORK), ("VpcPeeringConnectionId", &instances.peering)];

@@ -3,7 +3,7 @@
 //! ```text
 //!   cargo xtask bench local   packets of one host, beside a kernel router, nftables and Open vSwitch
 //!   cargo xtask bench link    packets between two hosts, encrypted, beside WireGuard's user-space programs and Nebula
-//!   cargo xtask bench api     requests, beside moto_server; from CreateRoute to the first packet
+//!   cargo xtask bench api     requests, beside moto_server; from CreateRoute, and from a change of groups, to the first packet
 //!   cargo xtask bench handover   how long packets rest when an agent is reloaded or killed
 //!   cargo xtask bench dns        names, beside dnsmasq and unbound
 //!   cargo xtask bench stages     one packet, stage by stage, in memory
@@ -33,6 +33,7 @@ mod kernel;
 mod link;
 mod load;
 mod local;
+mod membership;
 mod nebula;
 mod network;
 mod new_flows;

@@ -118,8 +118,8 @@ pub(super) fn launch(api: &mut Client, subnet: &str, address: &str) -> Result<St
 /// Instances in two peered VPCs of one account; each default security group lets the other's network in.
 pub(super) struct TwoInstances {
     cloud: Peerway,
-    near: String,
-    far: String,
+    pub(super) near: String,
+    pub(super) far: String,
     switches: [u32; 1],
     /// The near VPC's main route table, and the peering that it leads to.
     pub(super) route_table: String,

@@ -2,6 +2,7 @@
 
 pub(crate) mod cloud;
 pub(crate) mod fuzz;
+pub(crate) mod guards;
 pub(crate) mod pair;
 
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! The port against honest hosts, strangers and liars.
 
+mod rotation;
+mod versions;
+
 use std::net::SocketAddr;
 
 use model::{Change, Host};
@@ -14,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as ClientStream;
 
 use super::*;
+use crate::authority::Authority;
 use crate::region::{Answer, Work};
 use crate::{Carriers, Options, Server};
 
@@ -135,7 +139,7 @@ fn at(n: u8) -> SocketAddr {
 }
 
 fn hello(name: &str, place: Option<Host>) -> ToServer {
-    ToServer::Hello { host: host(name), has: Digests::default(), place }
+    ToServer::Hello { host: host(name), has: Digests::default(), place, knows: [].into() }
 }
 
 fn certify(name: &str, keys: &Keys, token: Option<JoinSecret>, n: u8) -> ToServer {
@@ -153,9 +157,11 @@ async fn server() -> (Server, SocketAddr) {
         allow_clock: false,
         strict: false,
         default_vpc: false,
+        timing: None,
         quotas: control::Quotas::default(),
         account_quotas: std::collections::BTreeMap::new(),
         public_pools: Vec::new(),
+        name_suffixes: None,
         wait: Duration::ZERO,
     };
     let mut server = Server::start(socket(), options).await.unwrap();
@@ -240,7 +246,7 @@ async fn strangers_and_liars_get_nowhere() {
         assert_eq!(forger.hear().await, None);
     }
     // The authority's certificate for that name, with another key than the record's.
-    let stale = Keys::new().certified(&server.cloud.trust.authority, "a");
+    let stale = Keys::new().certified(&server.cloud.trust.ring.now().signer, "a");
     let mut revoked = Client::connect(to, Some(&stale), stream::ALPN).await.unwrap();
     revoked.say(&hello("a", None)).await;
     assert_eq!(revoked.hear().await, Some(ToAgent::NoCertificate(NoCertificate::Revoked)));
