@@ -232,6 +232,8 @@ impl Terminal {
         rustix::pty::unlockpt(&master)?;
         let slave =
             rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        // Before the command starts: it may ask at once.
+        copy_window_size(&master);
         Ok(Self { master, slave })
     }
 }
@@ -255,8 +257,8 @@ impl Drop for RawMode {
     }
 }
 
-/// In the helper: hands on signals and, with a terminal, bytes, until the command ends; its exit code. Asks the command to end when its
-/// caller is gone.
+/// In the helper: hands on signals and, with a terminal, bytes, until the command ends; its exit code. Asks the command
+/// to end when its caller is gone.
 fn accompany(child: Pid, signals: &Signals, master: Option<&OwnedFd>, caller: &Caller) -> io::Result<u8> {
     let _raw = master.and_then(|_| RawMode::set());
     let mut waiting = caller.0.as_ref();

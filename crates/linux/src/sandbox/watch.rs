@@ -19,9 +19,12 @@ pub(super) const ENTRIES_MAX: u64 = 1_000_000;
 /// How deep its directories may be nested: each level is a descriptor of init while it looks.
 const DEPTH_MAX: usize = 200;
 /// A look at the disk, which can wait, takes at most one part in fifty of the time; one at the memory, which cannot, one
-/// part in ten.
+/// part in ten, unless that would leave the memory alone for longer than [`MEMORY_REST`].
 const DISK_SHARE: u32 = 50;
 const MEMORY_SHARE: u32 = 10;
+/// The least and the longest time between two looks at the memory: a look that a busy machine drew out must not be
+/// followed by a pause in which a bomb goes off unseen.
+const MEMORY_REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 /// What init looks after, and when next.
 #[derive(Debug)]
@@ -62,7 +65,8 @@ impl Watch {
             && start >= memory.next
         {
             memory.look(console);
-            memory.next = start + (start.elapsed() * MEMORY_SHARE).max(Duration::from_millis(100));
+            let rest = (start.elapsed() * MEMORY_SHARE).clamp(MEMORY_REST.0, MEMORY_REST.1);
+            memory.next = Instant::now() + rest;
         }
     }
 }

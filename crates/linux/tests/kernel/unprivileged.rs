@@ -121,7 +121,7 @@ fn enter() {
 }
 
 fn fork_bomb_is_contained() {
-    let place = Place::new("#!/bin/sh\nbomb() { bomb | bomb & }\nbomb\nsleep 1\necho bombed\n");
+    let place = Place::new(sandbox::FORK_BOMB);
     let sandbox = place.start();
     let of_nobody = || {
         use std::os::unix::fs::MetadataExt;
