@@ -15,7 +15,8 @@
 //! ```
 //!
 //! What is learned from elsewhere is believed as far as it answers the question ([`hear`]) and kept per VPC ([`Cache`]): what one VPC
-//! caused is never seen by another. Messages are read and written by hickory-proto.
+//! caused is never seen by another. What was answered lately is said again without a look ([`Recent`]). Messages are read and written by
+//! hickory-proto.
 
 mod answer;
 mod cache;
@@ -23,6 +24,7 @@ mod cache;
 pub mod fuzz;
 mod key;
 mod message;
+mod recent;
 mod resolver;
 mod upstream;
 mod view;
@@ -31,6 +33,7 @@ mod zone;
 pub use answer::{Answer, Ask};
 pub use cache::{Cache, ENTRIES_MAX};
 pub use message::{MESSAGE_MAX, Transport, UDP_MAX};
+pub use recent::Recent;
 pub use resolver::Resolver;
 pub use upstream::{Learned, TTL_MAX, Word, hear, request};
 pub use zone::TTL;

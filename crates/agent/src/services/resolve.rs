@@ -1,5 +1,6 @@
 //! Questions about names: answered from the last intent, or handed to who is asked about the rest.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use arc_swap::ArcSwap;
 use dataplane::{DNS_PORT, Port, RESOLVER_V4, RESOLVER_V6};
-use dns::{Answer, Resolver, Transport};
+use dns::{Answer, Recent, Resolver, Transport};
 use model::intent::Intent;
 use model::{NetworkInterfaceId, Time, VpcId};
 
@@ -17,6 +18,11 @@ use super::tcp::{Caller, Listen, Talk, Turn};
 /// Questions of one connection that are answered before others have their turn.
 const QUESTIONS_PER_TURN: usize = 4;
 const HOP_LIMIT: u8 = 64;
+
+thread_local! {
+    /// What this thread said lately, for the resolver that it asked last.
+    static RECENT: RefCell<Recent> = RefCell::default();
+}
 
 /// The resolvers of the host's VPCs.
 #[derive(Debug)]
@@ -64,7 +70,9 @@ impl Names {
         later: impl FnOnce(Vec<u8>) + Send + 'static,
     ) -> Resolved {
         let resolver = self.resolver.load();
-        match (resolver.answer(vpc, question, transport, self.forward.is_some()), &self.forward) {
+        let has_upstream = self.forward.is_some();
+        let answer = RECENT.with_borrow_mut(|recent| recent.answer(&resolver, vpc, question, transport, has_upstream));
+        match (answer, &self.forward) {
             (Answer::Now(message), _) => Resolved::Now(message),
             (Answer::Ask(ask), Some(forward)) => {
                 if let Some(learned) = forward.recall(&ask, now) {

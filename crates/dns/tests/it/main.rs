@@ -3,6 +3,7 @@
 mod corpus;
 mod messages;
 mod names;
+mod recent;
 mod switches;
 mod upstream;
 mod world;
