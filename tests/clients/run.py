@@ -7,6 +7,7 @@ are rebuilt when what they are made from changes. Clients that bring much with t
 One that cannot be installed is said by name, here and in the summary line; PEERWAY_REQUIRE makes its absence a failure.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from pathlib import Path
 
@@ -112,22 +114,54 @@ def main(arguments):
 
 
 def everything(pytest, env):
-    """Clients that are programs of their own beside those that speak from Python: each waits for the other half of the time."""
-    files = sorted(HERE.glob("test_*.py"))
-    programs = [file for file in files if file.stem.split("_")[1] in {"ansible", "cli", "javascript", "terraform"}]
-    others = [file for file in files if file not in programs]
+    """In lanes side by side: clients that are programs of their own wait most of the time, Terraform's longest."""
+    lanes = {"python": [], "programs": [], "terraform": [], "stories": []}
+    for file in sorted(HERE.glob("test_*.py")):
+        lanes[lane_of(file)].append(file)
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(running_lane([*pytest, *files], env)) for files in lanes.values()]
+        codes = [show(lane, output) for lane, output in running]
+    return max(codes, key=abs)
+
+
+def lane_of(file):
+    match file.stem.split("_")[1:]:
+        case ["terraform", "stories"]:
+            return "stories"
+        case ["terraform", *_]:
+            return "terraform"
+        case ["ansible" | "cli" | "javascript", *_]:
+            return "programs"
+        case _:
+            return "python"
+
+
+@contextlib.contextmanager
+def running_lane(command, env):
+    """The process, which does not outlive the block, and what it writes."""
     with tempfile.TemporaryFile() as output:
-        beside = subprocess.Popen([*pytest, *programs], cwd=HERE, env=env, stdout=output, stderr=output)
+        lane = subprocess.Popen(command, cwd=HERE, env=env, stdout=output, stderr=output)
         try:
-            first = subprocess.run([*pytest, *others], cwd=HERE, env=env).returncode
-            second = beside.wait()
+            yield lane, output
         finally:
-            beside.terminate()
-            beside.wait()
-        output.seek(0)
-        sys.stdout.flush()
-        sys.stdout.buffer.write(output.read())
-    return first or second
+            lane.terminate()
+            lane.wait()
+
+
+def show(lane, output):
+    """Waits for a lane; shows what it wrote, while it writes. Its exit code."""
+    position = 0
+    while True:
+        code = lane.poll()
+        # Its process writes at the file's own position, which is not ours.
+        written = os.pread(output.fileno(), 1 << 24, position)
+        position += len(written)
+        sys.stdout.buffer.write(written)
+        sys.stdout.buffer.flush()
+        if code is not None and not written:
+            return code
+        if not written:
+            time.sleep(0.2)
 
 
 if __name__ == "__main__":
