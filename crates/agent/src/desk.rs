@@ -33,7 +33,7 @@ const FRAME_MAX: usize = 1 << 20;
 /// The longest answer: a host of 4,096 interfaces, each with every reason.
 const ANSWER_MAX: usize = 64 << 20;
 /// Commands that run at once; as many more are told so, the rest is not heard.
-const CONVERSATIONS_MAX: usize = 64;
+const CONVERSATIONS_MAX: usize = 256;
 /// How long a client has to ask.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to leave a listener in peace that accepts nothing.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ec2::Error;
 use ec2::shapes::interface::{Ipv6AddressInput, PrivateIpAddressInput};
-use model::{Change, Cidr, Duration, NetworkInterface, ReleasedAddresses, Subnet, SubnetId, Time, World};
+use model::{By, Change, Cidr, Duration, NetworkInterface, ReleasedAddresses, Subnet, SubnetId, Time, World};
 
 use crate::Cloud;
 use crate::action::reservation;
@@ -176,7 +176,7 @@ struct Pool<'s> {
 
 impl<'s> Pool<'s> {
     fn new(cloud: &Cloud<'_>, subnet: &'s Subnet) -> Pool<'s> {
-        let interfaces = cloud.world().all::<NetworkInterface>().filter(|interface| interface.subnet == subnet.id);
+        let interfaces = cloud.world().by::<NetworkInterface>(By::id(subnet.id));
         let notes = cloud.world().find::<ReleasedAddresses>(&subnet.id).into_iter().flat_map(|note| &note.addresses);
         let recent = notes.filter(|(_, since)| **since + QUARANTINE > cloud.now);
         let set_aside = reservation::of_subnet(cloud.world(), subnet.id).map(|found| found.cidr).collect();

@@ -131,7 +131,17 @@ impl<'a> Cloud<'a> {
 
     /// Everything of a kind that the caller owns, in order of id.
     pub fn own<E: Owned + 'static>(&self) -> impl Iterator<Item = &Arc<E>> {
-        self.world().all::<E>().filter(|found| found.owner() == self.caller.account)
+        self.own_by::<E>(By::account(self.caller.account))
+    }
+
+    /// What the caller owns of all that stands there, in order of id.
+    pub fn own_by<E: Owned + 'static>(&self, by: By) -> impl Iterator<Item = &Arc<E>> {
+        self.world().by::<E>(by).filter(|found| found.owner() == self.caller.account)
+    }
+
+    /// How many of a kind the caller owns.
+    pub fn own_count<E: Owned>(&self) -> usize {
+        self.world().count_by::<E>(By::account(self.caller.account))
     }
 
     /// Changes the caller's own thing.

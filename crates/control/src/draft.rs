@@ -55,7 +55,7 @@ impl Draft {
     }
 
     pub(crate) fn change(&mut self, change: Change) {
-        self.world = self.world.apply([&change]);
+        self.world.change(&change);
         self.changes.insert(change.key(), change);
     }
 }

@@ -126,8 +126,24 @@ pub fn mirrors(world: &World, here: Region) -> Vec<(Region, Message)> {
     messages.collect()
 }
 
+/// Another region may have to hear of the change that led from the one World to the other: a message, a peering with it, or a member
+/// of a VPC that is peered with one of its own.
+pub fn concerns_others(before: &World, after: &World, change: &Change) -> bool {
+    let is_abroad =
+        |vpc: VpcId| after.peerings_of(vpc).any(|peering| peering.is_inter_region() && peering.status.is_accepted());
+    let key = change.key();
+    [before, after].into_iter().filter_map(|world| world.resource(&key)).any(|resource| match resource {
+        Resource::OutboxEntry(_) => true,
+        Resource::Peering(peering) => peering.is_inter_region(),
+        Resource::NetworkInterface(interface) => is_abroad(interface.vpc),
+        Resource::Instance(instance) => is_abroad(instance.vpc),
+        Resource::NatGateway(gateway) => is_abroad(gateway.vpc),
+        _ => false,
+    })
+}
+
 fn mirror(world: &World, region: Region, vpc: VpcId) -> Mirror {
-    let interfaces = world.all::<NetworkInterface>().filter(|interface| interface.vpc == vpc);
+    let interfaces = world.by::<NetworkInterface>(By::id(vpc));
     // Groups cannot be named across regions (spec 6.5.3).
     let members = interfaces.map(|interface| Member { groups: BTreeSet::new(), ..plan::member(world, interface) });
     Mirror { vpc, region, revision: world.revision, members: members.collect() }

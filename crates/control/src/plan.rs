@@ -15,14 +15,16 @@ pub fn intent(worlds: &BTreeMap<Region, World>, host: HostId) -> Intent {
     let mut intent = Intent::default();
     for (region, world) in worlds {
         intent.revisions.insert(*region, world.revision);
-        let carried = world.all::<Instance>().filter(|i| i.host == Some(host) && i.state != InstanceState::Terminated);
-        intent.instances.extend(carried.map(|instance| (instance.id, as_carried(world, instance))));
-        let index = Index::new(world);
-        let interfaces = world.all::<NetworkInterface>();
-        let here =
-            interfaces.filter(|interface| host_of(world, interface) == Some(host)).map(|interface| interface.vpc);
-        let vpcs: BTreeSet<VpcId> = here.collect();
-        let slices = vpcs.into_iter().filter_map(|vpc| Some((vpc, Arc::new(slice(*region, &index, vpc)?))));
+        let instances = |by: By| world.by::<Instance>(by).filter(|instance| instance.host == Some(host));
+        intent.instances.extend(instances(By::host(host)).map(|instance| (instance.id, as_carried(world, instance))));
+        // Packets to what still hangs on an ended instance come here, too, and are judged in full.
+        let placed = instances(By::host(host)).chain(instances(By::ended_on(host)));
+        let attached = placed.flat_map(|instance| world.by::<NetworkInterface>(By::id(instance.id)));
+        let gateways = world.by::<NatGateway>(By::host(host));
+        let gateways = gateways.filter(|gateway| is_available(gateway) && gateway.host == Some(host));
+        let serving = gateways.filter_map(|gateway| world.find::<NetworkInterface>(&gateway.interface?));
+        let vpcs: BTreeSet<VpcId> = attached.chain(serving).map(|interface| interface.vpc).collect();
+        let slices = vpcs.into_iter().filter_map(|vpc| Some((vpc, Arc::new(vpc_slice(*region, world, vpc)?))));
         intent.vpcs.extend(slices);
     }
     intent.public = public_places(worlds);
@@ -55,15 +57,14 @@ pub fn public_places(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv4Addr, Arc
     for (&region, world) in worlds {
         let held = world.all::<ElasticAddress>().map(|address| address.public);
         places.extend(held.map(|public| (public, Arc::new(PublicPlace { region, holder: None }))));
-        let gateways: BTreeSet<VpcId> = internet_gateways(world).filter_map(|gateway| gateway.vpc).collect();
-        for interface in world.all::<NetworkInterface>() {
+        for interface in world.by::<NetworkInterface>(By::is_public()) {
             places.extend(interface.public.iter().map(|association| {
                 let holder = PublicHolder {
                     vpc: interface.vpc,
                     interface: interface.id,
                     private: association.private,
                     host: host_of(world, interface),
-                    has_gateway: gateways.contains(&interface.vpc),
+                    has_gateway: has_gateway(world, interface.vpc),
                 };
                 (association.public, Arc::new(PublicPlace { region, holder: Some(holder) }))
             }));
@@ -77,7 +78,7 @@ pub fn spares(worlds: &BTreeMap<Region, World>, account: Option<AccountId>) -> r
     let is_seen = |owner: AccountId| account.is_none_or(|account| account == owner);
     let used: BTreeSet<Ipv4Addr> = worlds
         .values()
-        .flat_map(World::all::<NetworkInterface>)
+        .flat_map(|world| world.by::<NetworkInterface>(By::is_public()))
         .flat_map(|interface| interface.public.iter().map(|mapped| mapped.public))
         .collect();
     let gateways = worlds.values().flat_map(World::all::<InternetGateway>);
@@ -97,7 +98,10 @@ pub fn public_ipv6(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv6Addr, Arc<P
         let gateways = internet_gateways(world).filter_map(|gateway| gateway.vpc);
         let egress_only = world.all::<EgressOnlyInternetGateway>().map(|gateway| gateway.vpc);
         let gateways: BTreeSet<VpcId> = gateways.chain(egress_only).collect();
-        for interface in world.all::<NetworkInterface>().filter(|interface| gateways.contains(&interface.vpc)) {
+        let interfaces = gateways.into_iter().flat_map(|vpc| world.by::<NetworkInterface>(By::id(vpc)));
+        let interfaces: BTreeMap<NetworkInterfaceId, _> =
+            interfaces.map(|interface| (interface.id, interface)).collect();
+        for interface in interfaces.into_values() {
             let place =
                 Arc::new(PublicIpv6 { vpc: interface.vpc, interface: interface.id, host: host_of(world, interface) });
             for address in &interface.ipv6_addresses {
@@ -110,7 +114,7 @@ pub fn public_ipv6(worlds: &BTreeMap<Region, World>) -> BTreeMap<Ipv6Addr, Arc<P
 
 /// The zones that hold in a VPC, of whatever region and account.
 pub fn hosted_zones(worlds: &BTreeMap<Region, World>, vpc: VpcId) -> Vec<Arc<HostedZone>> {
-    let zones = worlds.values().flat_map(World::all::<HostedZone>);
+    let zones = worlds.values().flat_map(|world| world.by::<HostedZone>(By::id(vpc)));
     zones.filter(|zone| zone.vpcs.iter().any(|(_, id)| *id == vpc)).cloned().collect()
 }
 
@@ -138,19 +142,14 @@ fn on_internet(intent: &Intent) -> impl Iterator<Item = HostId> {
     holders.filter_map(|holder| holder.host).chain(ipv6).filter(move |_| has_gateway)
 }
 
-/// One VPC as its own region sees it; `None`: there is no such VPC.
-pub fn vpc_slice(region: Region, world: &World, vpc: VpcId) -> Option<VpcSlice> {
-    slice(region, &Index::new(world), vpc)
-}
-
 /// Those of these VPCs that are in this World, as their own region sees them.
 pub fn vpc_slices(region: Region, world: &World, vpcs: &BTreeSet<VpcId>) -> Vec<VpcSlice> {
-    let index = Index::new(world);
-    vpcs.iter().filter_map(|vpc| slice(region, &index, *vpc)).collect()
+    vpcs.iter().filter_map(|vpc| vpc_slice(region, world, *vpc)).collect()
 }
 
-fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
-    let world = index.world;
+/// One VPC as its own region sees it; `None`: there is no such VPC.
+pub fn vpc_slice(region: Region, world: &World, id: VpcId) -> Option<VpcSlice> {
+    let by = By::id(id);
     let vpc = world.find::<Vpc>(&id)?.clone();
     let peerings: Vec<Arc<Peering>> = world.peerings_of(id).cloned().collect();
     let active = peerings.iter().filter(|peering| peering.status == PeeringStatus::Active);
@@ -167,34 +166,31 @@ fn slice(region: Region, index: &Index<'_>, id: VpcId) -> Option<VpcSlice> {
             }
         },
     };
-    let nat_gateways = world.all::<NatGateway>().filter(|gateway| is_available(gateway) && gateway.vpc == id);
+    let nat_gateways = world.by::<NatGateway>(by).filter(|gateway| is_available(gateway));
     let nat_gateways = nat_gateways.filter(|gateway| world.is_settled(gateway.id));
-    let egress_only = world.all::<EgressOnlyInternetGateway>().filter(|gateway| gateway.vpc == id);
-    let gateways = internet_gateways(world).filter(|gateway| gateway.vpc == Some(id));
-    let route_tables: Vec<Arc<RouteTable>> =
-        world.all::<RouteTable>().filter(|table| table.vpc == id).map(|table| whole(table, &vpc)).collect();
+    let internet_gateways = world.by::<InternetGateway>(by).filter(|gateway| world.is_settled(gateway.id));
+    let route_tables: Vec<Arc<RouteTable>> = world.by::<RouteTable>(by).map(|table| whole(table, &vpc)).collect();
     let security_groups: Vec<Arc<SecurityGroup>> =
-        world.all::<SecurityGroup>().filter(|group| group.vpc == id).cloned().chain(lent_to(world, id)).collect();
+        world.by::<SecurityGroup>(by).cloned().chain(lent_to(world, id)).collect();
     Some(VpcSlice {
         region,
-        subnets: world.all::<Subnet>().filter(|subnet| subnet.vpc == id).cloned().collect(),
+        subnets: world.by::<Subnet>(by).cloned().collect(),
         prefix_lists: prefix_lists(world, &security_groups, &route_tables),
         // They may be in any region: the whole intent fills them in.
         hosted_zones: Vec::new(),
-        resource_names: index
-            .interfaces(id)
-            .iter()
+        resource_names: world
+            .by::<NetworkInterface>(by)
             .filter_map(|eni| Some((eni.id, resource_name(world, eni)?)))
             .collect(),
         route_tables,
         security_groups,
-        network_acls: world.all::<NetworkAcl>().filter(|acl| acl.vpc == id).cloned().collect(),
-        endpoints: index.interfaces(id).iter().map(endpoint).collect(),
-        internet_gateways: gateways.map(|gateway| gateway.id).collect(),
+        network_acls: world.by::<NetworkAcl>(by).cloned().collect(),
+        endpoints: world.by::<NetworkInterface>(by).map(endpoint).collect(),
+        internet_gateways: internet_gateways.map(|gateway| gateway.id).collect(),
         nat_gateways: nat_gateways.filter_map(|gateway| Some((gateway.id, gateway.interface?))).collect(),
-        egress_only_internet_gateways: egress_only.map(|gateway| gateway.id).collect(),
-        flow_logs: world.all::<FlowLog>().filter(|log| log.is_in(id, world)).cloned().collect(),
-        peers: active.filter_map(|peering| peer(region, index, id, peering)).collect(),
+        egress_only_internet_gateways: world.by::<EgressOnlyInternetGateway>(by).map(|gateway| gateway.id).collect(),
+        flow_logs: flow_logs(world, id),
+        peers: active.filter_map(|peering| peer(region, world, id, peering)).collect(),
         peerings,
         dhcp_options: vpc.dhcp_options.and_then(|id| world.find::<DhcpOptions>(&id)).cloned(),
         vpc,
@@ -226,35 +222,28 @@ fn prefix_lists(
 }
 
 /// The VPC at the other end: from this World, or from what its region told.
-fn peer(region: Region, index: &Index<'_>, vpc: VpcId, peering: &Peering) -> Option<Peer> {
+fn peer(region: Region, world: &World, vpc: VpcId, peering: &Peering) -> Option<Peer> {
     let other = peering.side(peering.side_of(vpc)?.other());
     if other.region != region {
-        let members = index.world.mirrors.get(&other.vpc).map(|mirror| mirror.members.clone()).unwrap_or_default();
+        let members = world.mirrors.get(&other.vpc).map(|mirror| mirror.members.clone()).unwrap_or_default();
         return Some(Peer { peering: peering.id, vpc: other.vpc, members, groups: Vec::new() });
     }
-    let members = index.interfaces(other.vpc).iter().map(|interface| member(index.world, interface)).collect();
-    let groups = index.world.all::<SecurityGroup>().filter(|group| group.vpc == other.vpc).map(|group| group.id);
+    let interfaces = world.by::<NetworkInterface>(By::id(other.vpc));
+    let members = interfaces.map(|interface| member(world, interface)).collect();
+    let groups = world.by::<SecurityGroup>(By::id(other.vpc)).map(|group| group.id);
     Some(Peer { peering: peering.id, vpc: other.vpc, members, groups: groups.collect() })
 }
 
-/// A World's interfaces by VPC, in one pass.
-struct Index<'w> {
-    world: &'w World,
-    interfaces: BTreeMap<VpcId, Vec<Arc<NetworkInterface>>>,
-}
-
-impl<'w> Index<'w> {
-    fn new(world: &'w World) -> Index<'w> {
-        let mut interfaces: BTreeMap<VpcId, Vec<Arc<NetworkInterface>>> = BTreeMap::new();
-        for interface in world.all::<NetworkInterface>() {
-            interfaces.entry(interface.vpc).or_default().push(interface.clone());
-        }
-        Index { world, interfaces }
+/// The flow logs of a VPC and of what is in it, in order of id.
+fn flow_logs(world: &World, vpc: VpcId) -> Vec<Arc<FlowLog>> {
+    if world.flow_logs.is_empty() {
+        return Vec::new();
     }
-
-    fn interfaces(&self, vpc: VpcId) -> &[Arc<NetworkInterface>] {
-        self.interfaces.get(&vpc).map(Vec::as_slice).unwrap_or_default()
-    }
+    let subnets = world.by::<Subnet>(By::id(vpc)).map(|subnet| By::id(subnet.id));
+    let interfaces = world.by::<NetworkInterface>(By::id(vpc)).map(|interface| By::id(interface.id));
+    let places = [By::id(vpc)].into_iter().chain(subnets).chain(interfaces);
+    let logs: BTreeMap<FlowLogId, _> = places.flat_map(|by| world.by::<FlowLog>(by)).map(|log| (log.id, log)).collect();
+    logs.into_values().cloned().collect()
 }
 
 /// An interface as its VPC's peers may know it.
@@ -288,7 +277,14 @@ fn host_of(world: &World, interface: &NetworkInterface) -> Option<HostId> {
 
 /// The gateway that lives behind an interface.
 fn nat_gateway_of<'w>(world: &'w World, interface: &NetworkInterface) -> Option<&'w Arc<NatGateway>> {
-    world.all::<NatGateway>().find(|gateway| is_available(gateway) && gateway.interface == Some(interface.id))
+    world
+        .by::<NatGateway>(By::id(interface.id))
+        .find(|gateway| is_available(gateway) && gateway.interface == Some(interface.id))
+}
+
+/// Packets may leave the VPC for the internet.
+fn has_gateway(world: &World, vpc: VpcId) -> bool {
+    world.by::<InternetGateway>(By::id(vpc)).any(|gateway| world.is_settled(gateway.id))
 }
 
 /// Those that packets may use.

@@ -3,8 +3,8 @@
 //! Whom an address is mapped to stands at its interface alone. One that was given back rests for a while, so that whoever still remembers
 //! it reaches nobody instead of somebody else.
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ec2::Error;
 use model::*;
@@ -27,23 +27,26 @@ pub fn pool(config: &Config) -> impl Iterator<Item = Ipv4Addr> + '_ {
     config.public_pools.iter().flat_map(of_block).take(POOL_MAX).filter(usable)
 }
 
-/// The addresses that nobody has and that do not rest.
-pub fn free(world: &World, config: &Config, now: Time) -> Vec<Ipv4Addr> {
-    let held = world.all::<ElasticAddress>().map(|address| address.public);
-    let mapped = world.all::<NetworkInterface>().flat_map(|interface| interface.public.iter().map(|at| at.public));
-    let resting = world.all::<RestingAddress>().filter(|address| now < address.released + QUARANTINE);
-    let taken: BTreeSet<Ipv4Addr> = held.chain(mapped).chain(resting.map(|address| address.public)).collect();
-    pool(config).filter(|address| !taken.contains(address)).collect()
+/// Nobody has the address, mapped or not, and it does not rest.
+pub fn is_free(world: &World, public: Ipv4Addr, now: Time) -> bool {
+    let is_mapped = |interface: &Arc<NetworkInterface>| interface.public.iter().any(|at| at.public == public);
+    let rests = |address: &Arc<RestingAddress>| now < address.released + QUARANTINE;
+    world.count_by::<ElasticAddress>(By::address(public)) == 0
+        && !world.by::<NetworkInterface>(By::address(public)).any(is_mapped)
+        && !world.find::<RestingAddress>(&public).is_some_and(rests)
 }
 
-/// A free address, any of them.
+/// A free address, any of them: the first one from a random place on.
 ///
 /// # Errors
 /// `InsufficientAddressCapacity`.
 pub fn draw(cloud: &mut Cloud<'_>) -> Result<Ipv4Addr, Error> {
-    let free = free(cloud.world(), cloud.config, cloud.now);
-    let chosen = u64::try_from(free.len()).ok().and_then(|count| cloud.draw.u64().checked_rem(count));
-    let chosen = chosen.and_then(|at| free.get(usize::try_from(at).ok()?).copied());
+    let random = cloud.draw.u64();
+    let count = pool(cloud.config).count();
+    let start = u64::try_from(count).ok().and_then(|count| random.checked_rem(count));
+    let start = start.and_then(|start| usize::try_from(start).ok()).unwrap_or(0);
+    let order = pool(cloud.config).skip(start).chain(pool(cloud.config).take(start));
+    let chosen = order.into_iter().find(|address| is_free(cloud.world(), *address, cloud.now));
     chosen.ok_or_else(|| {
         let message = format!(
             "Region {} has no free public address left; release some, or start the server with another --public-pool",
@@ -73,10 +76,9 @@ pub fn assign_at_start(cloud: &mut Cloud<'_>, id: NetworkInterfaceId) -> Result<
 /// `InsufficientAddressCapacity`.
 pub fn started(cloud: &mut Cloud<'_>, instance: InstanceId) -> Result<(), Error> {
     let wants = |interface: &NetworkInterface| {
-        let is_it = |at: &Attachment| at.instance == instance && at.public_at_start;
-        interface.attachment.as_ref().is_some_and(is_it)
+        interface.attachment.as_ref().is_some_and(|attachment| attachment.public_at_start)
     };
-    let interfaces = cloud.world().all::<NetworkInterface>().filter(|interface| wants(interface));
+    let interfaces = cloud.world().by::<NetworkInterface>(By::id(instance)).filter(|interface| wants(interface));
     let ids: Vec<NetworkInterfaceId> = interfaces.map(|interface| interface.id).collect();
     ids.into_iter().try_for_each(|id| assign(cloud, id))
 }
@@ -97,8 +99,7 @@ fn assign(cloud: &mut Cloud<'_>, id: NetworkInterfaceId) -> Result<(), Error> {
 
 /// An instance that stops, or ends, gives back what its interfaces were assigned at its start; Elastic IP addresses stay (spec 8.6).
 pub fn stopped(world: &World, instance: InstanceId, now: Time) -> Vec<Change> {
-    let is_its = |interface: &NetworkInterface| interface.attachment.as_ref().is_some_and(|at| at.instance == instance);
-    let interfaces = world.all::<NetworkInterface>().filter(|interface| is_its(interface));
+    let interfaces = world.by::<NetworkInterface>(By::id(instance));
     interfaces.flat_map(|interface| without_assigned(interface, now)).collect()
 }
 
@@ -153,7 +154,8 @@ mod tests {
         let [public, other] = ["203.0.113.4", "203.0.113.5"].map(|text| text.parse().unwrap());
         let now = Time::from_unix_millis(1_000_000);
         let world = World::default().apply(&[Change::put(RestingAddress { public, released: now })]);
-        assert_eq!(free(&world, &config, now + Duration::seconds(59)), [other]);
-        assert_eq!(free(&world, &config, now + QUARANTINE), [public, other]);
+        let free = |after| pool(&config).filter(|address| is_free(&world, *address, now + after)).collect::<Vec<_>>();
+        assert_eq!(free(Duration::seconds(59)), [other]);
+        assert_eq!(free(QUARANTINE), [public, other]);
     }
 }

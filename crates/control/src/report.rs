@@ -66,7 +66,7 @@ pub fn terminated(world: &World, instance: &Instance, now: Time) -> Vec<Change> 
     after.terminated = Some(now);
     let mut changes = vec![Change::put(after)];
     let mut released: BTreeMap<SubnetId, Vec<IpAddr>> = BTreeMap::new();
-    for interface in world.all::<NetworkInterface>() {
+    for interface in world.by::<NetworkInterface>(By::id(instance.id)) {
         match &interface.attachment {
             Some(attachment) if attachment.instance == instance.id && attachment.delete_on_termination => {
                 changes.extend(public::resting(interface, now));

@@ -10,12 +10,12 @@ pub use crate::peering::{blocks_changed, check_new_block, visible_peering, vpc_d
 impl Cloud<'_> {
     /// All route tables of a VPC.
     pub fn route_tables_of(&self, vpc: VpcId) -> impl Iterator<Item = &std::sync::Arc<RouteTable>> {
-        self.world().all::<RouteTable>().filter(move |table| table.vpc == vpc)
+        self.world().by::<RouteTable>(By::id(vpc))
     }
 
     /// All subnets of a VPC.
     pub fn subnets_of(&self, vpc: VpcId) -> impl Iterator<Item = &std::sync::Arc<Subnet>> {
-        self.world().all::<Subnet>().filter(move |subnet| subnet.vpc == vpc)
+        self.world().by::<Subnet>(By::id(vpc))
     }
 
     /// The peering over which packets pass between two VPCs of this region now (spec 6.5.3).
@@ -26,7 +26,7 @@ impl Cloud<'_> {
 
     /// The caller's default VPC, if it has one.
     pub fn default_vpc(&self) -> Option<&std::sync::Arc<Vpc>> {
-        self.own::<Vpc>().find(|vpc| vpc.is_default)
+        self.own_by::<Vpc>(By::is_default()).find(|vpc| vpc.is_default)
     }
 
     /// The peerings in which a VPC is a side, in any state.
@@ -87,7 +87,7 @@ pub fn attached_instance(world: &World, interface: NetworkInterfaceId) -> Option
 pub fn available_ip_address_count(world: &World, subnet: &Subnet) -> u32 {
     const RESERVED: u32 = 5;
     let all = u32::from(subnet.cidr.last()).saturating_sub(subnet.cidr.network().into()).saturating_add(1);
-    let interfaces = world.all::<NetworkInterface>().filter(|interface| interface.subnet == subnet.id);
+    let interfaces = world.by::<NetworkInterface>(By::id(subnet.id));
     let used: usize = interfaces.map(|interface| interface.private_ips.len()).sum();
     all.saturating_sub(RESERVED).saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))
 }

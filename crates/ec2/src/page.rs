@@ -13,8 +13,15 @@ pub struct Page<'a> {
 
 /// Without MaxResults a page still ends here.
 const ITEMS_MAX: usize = 1000;
+/// What one page with MaxResults looks at, so that a filter which nothing passes holds nobody up.
+const LOOKS_MAX: usize = 4000;
 
 impl Page<'_> {
+    /// The key after which the page begins, for who need not look at what is before it; `None`: there is none, or not a valid one.
+    pub fn after(&self) -> Option<String> {
+        self.next_token.and_then(decode)
+    }
+
     /// Cuts the page out of the items, which are in the order of their keys.
     ///
     /// # Errors
@@ -25,19 +32,52 @@ impl Page<'_> {
         items: impl IntoIterator<Item = T>,
         key: impl Fn(&T) -> String,
     ) -> Result<(Vec<T>, Option<String>), Error> {
-        let size = match self.max_results {
-            None => ITEMS_MAX,
-            Some(n) if allowed.contains(&n) => n.unsigned_abs() as usize,
+        self.sift(allowed, items, key, |_| true)
+    }
+
+    /// Cuts the page out of those items that are wanted. With MaxResults it looks at [`LOOKS_MAX`] of them at most: then the page holds
+    /// less than there is, or nothing, and has a token all the same (as EC2's own pages may).
+    ///
+    /// # Errors
+    /// As [`Page::cut`].
+    pub fn sift<T>(
+        self,
+        allowed: std::ops::RangeInclusive<i32>,
+        items: impl IntoIterator<Item = T>,
+        key: impl Fn(&T) -> String,
+        is_wanted: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<T>, Option<String>), Error> {
+        let size = self.size(allowed)?;
+        let looks_max = self.max_results.map_or(usize::MAX, |_| LOOKS_MAX);
+        let after = self.next_token.map(|token| decode(token).ok_or_else(invalid_token)).transpose()?;
+        let rest = items.into_iter().filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
+        let (mut page, mut passed_by) = (Vec::new(), None);
+        for (looks, item) in rest.enumerate() {
+            if looks == looks_max {
+                let last = [page.last(), passed_by.as_ref()].into_iter().flatten().map(&key).max();
+                return Ok((page, last.as_deref().map(encode)));
+            }
+            match is_wanted(&item) {
+                false => passed_by = Some(item),
+                true if page.len() < size => page.push(item),
+                true => {
+                    let last = page.last().map(|last| encode(&key(last)));
+                    return Ok((page, last));
+                }
+            }
+        }
+        Ok((page, None))
+    }
+
+    fn size(self, allowed: std::ops::RangeInclusive<i32>) -> Result<usize, Error> {
+        match self.max_results {
+            None => Ok(ITEMS_MAX),
+            Some(n) if allowed.contains(&n) => Ok(n.unsigned_abs() as usize),
             Some(n) => {
                 let why = format!("Expecting a value between {} and {}.", allowed.start(), allowed.end());
-                return Err(Error::invalid_parameter("MaxResults", n, &why));
+                Err(Error::invalid_parameter("MaxResults", n, &why))
             }
-        };
-        let after = self.next_token.map(|token| decode(token).ok_or_else(invalid_token)).transpose()?;
-        let mut rest = items.into_iter().filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
-        let page: Vec<T> = rest.by_ref().take(size).collect();
-        let next = rest.next().and(page.last()).map(|last| encode(&key(last)));
-        Ok((page, next))
+        }
     }
 
     /// The token, if there is one, is from a list of things with ids of this kind: another action's would silently begin in the
@@ -82,8 +122,11 @@ fn check(key: &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::cell::Cell;
+
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]
@@ -98,6 +141,29 @@ mod tests {
                 if token.is_none() { break }
             }
             prop_assert_eq!(seen, items);
+        }
+
+        #[test]
+        fn pages_of_what_is_wanted_give_it_all(
+            count in 0..3 * LOOKS_MAX, size in 5_i32..1000, every in 1_usize..9000, first in 0_usize..9000,
+        ) {
+            let is_wanted = |n: &usize| n % every == first % every;
+            let (mut seen, mut token, mut pages) = (Vec::new(), None::<String>, 0);
+            loop {
+                let page = Page { max_results: Some(size), next_token: token.as_deref() };
+                let looked_at = Cell::new(0);
+                let look = |n: &usize| { looked_at.set(looked_at.get() + 1); is_wanted(n) };
+                let (part, next) = page.sift(5..=1000, 0..count, |n| format!("{n:06}"), look).unwrap();
+                prop_assert!(looked_at.get() <= LOOKS_MAX && part.len() <= size.unsigned_abs() as usize);
+                seen.extend(part);
+                (token, pages) = (next, pages + 1);
+                if token.is_none() { break }
+            }
+            prop_assert!(pages <= 1 + count / LOOKS_MAX + seen.len() / size.unsigned_abs() as usize);
+            prop_assert_eq!(&seen, &(0..count).filter(is_wanted).collect::<Vec<_>>());
+            let whole = Page::default().sift(5..=1000, 0..count, |n| format!("{n:06}"), is_wanted).unwrap().0;
+            seen.truncate(ITEMS_MAX);
+            prop_assert_eq!(whole, seen);
         }
 
         #[test]

@@ -111,17 +111,6 @@ impl FlowLog {
             LoggedResource::NetworkInterface(id) => world.network_interfaces.contains_key(&id),
         }
     }
-
-    /// What it covers is a part of this VPC.
-    pub fn is_in(&self, vpc: VpcId, world: &World) -> bool {
-        match self.resource {
-            LoggedResource::Vpc(id) => id == vpc,
-            LoggedResource::Subnet(id) => world.subnets.get(&id).is_some_and(|subnet| subnet.vpc == vpc),
-            LoggedResource::NetworkInterface(id) => {
-                world.network_interfaces.get(&id).is_some_and(|interface| interface.vpc == vpc)
-            }
-        }
-    }
 }
 
 /// How files in S3 are laid out; ours too, but for the format.

@@ -20,6 +20,10 @@ pub struct AccountId(u64);
 impl AccountId {
     /// `000000000000`: whoever runs the cloud. It makes keys for every account.
     pub const OPERATOR: AccountId = AccountId(0);
+
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl FromStr for AccountId {

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::credential::{AccessKey, ClientToken, ClientTokenKey};
 use crate::federation::{Clock, Mirror, OutboxEntry};
+use crate::lookup;
 use crate::peering_index::PeeringIndex;
+use crate::relation::Relation;
 use crate::*;
 
 /// A kind of thing that a World holds, found by its id.
@@ -23,6 +25,7 @@ pub trait Entity: Sized + Clone {
 
     fn id(&self) -> Self::Id;
     fn map(world: &World) -> &RedBlackTreeMapSync<Self::Id, Arc<Self>>;
+    fn relation(world: &World) -> &Relation<Self::Id>;
     fn into_resource(this: Arc<Self>) -> Resource;
     fn key(id: Self::Id) -> Key;
 }
@@ -48,7 +51,27 @@ macro_rules! registry {
             pub revision: u64,
             /// Derived, kept by `apply`, so that no request has to look at every peering there is.
             index: PeeringIndex,
+            related: Related,
             $(pub $field: RedBlackTreeMapSync<$id, Arc<$name>>,)*
+        }
+
+        /// What the things of each kind are looked up by; derived, kept by `apply`.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        struct Related {
+            $($field: Relation<$id>,)*
+        }
+
+        impl Related {
+            fn replace(&mut self, key: &Key, before: &[By], after: &[By]) {
+                match key {
+                    $(Key::$name(id) => {
+                        let gone = before.iter().filter(|by| after.binary_search(by).is_err());
+                        gone.for_each(|by| self.$field.remove(*by, id));
+                        let new = after.iter().filter(|by| before.binary_search(by).is_err());
+                        new.for_each(|by| self.$field.insert(*by, id.clone()));
+                    })*
+                }
+            }
         }
 
         impl Resource {
@@ -124,6 +147,10 @@ macro_rules! registry {
 
                 fn map(world: &World) -> &RedBlackTreeMapSync<$id, Arc<$name>> {
                     &world.$field
+                }
+
+                fn relation(world: &World) -> &Relation<$id> {
+                    &world.related.$field
                 }
 
                 fn into_resource(this: Arc<Self>) -> Resource {
@@ -208,23 +235,53 @@ impl World {
     #[must_use]
     pub fn apply<'a>(&self, changes: impl IntoIterator<Item = &'a Change>) -> World {
         let mut world = self.clone();
-        for change in changes {
-            match change {
-                Change::Put(resource) => {
-                    if let Resource::Peering(after) = resource {
-                        world.index.replace(world.peerings.get(&after.id).map(|before| &**before), Some(after));
-                    }
-                    world.put(resource.clone());
-                }
-                Change::Delete(key) => {
-                    if let Key::Peering(id) = key {
-                        world.index.replace(world.peerings.get(id).map(|before| &**before), None);
-                    }
-                    world.remove(key);
-                }
-            }
-        }
+        changes.into_iter().for_each(|change| world.change(change));
         world
+    }
+
+    /// Takes one change in.
+    pub fn change(&mut self, change: &Change) {
+        let key = change.key();
+        let before = self.resource(&key);
+        let (before_by, after_by) = match change {
+            Change::Put(after) => (before.as_ref().map(lookup::of), lookup::of(after)),
+            Change::Delete(_) => (before.as_ref().map(lookup::of), Default::default()),
+        };
+        self.related.replace(&key, &before_by.unwrap_or_default(), &after_by);
+        let peering = |resource: &Resource| match resource {
+            Resource::Peering(peering) => Some(peering.clone()),
+            _ => None,
+        };
+        let after = match change {
+            Change::Put(resource) => peering(resource),
+            Change::Delete(_) => None,
+        };
+        self.index.replace(before.as_ref().and_then(peering).as_deref(), after.as_deref());
+        match change {
+            Change::Put(resource) => self.put(resource.clone()),
+            Change::Delete(_) => self.remove(&key),
+        }
+    }
+
+    /// Those of a kind that stand under it, in order of id. Under a text others may stand, too ([`lookup`]).
+    pub fn by<E: Entity + 'static>(&self, by: By) -> impl Iterator<Item = &Arc<E>> {
+        self.by_after::<E>(by, None)
+    }
+
+    /// As [`World::by`], after that id.
+    pub fn by_after<E: Entity + 'static>(&self, by: By, after: Option<E::Id>) -> impl Iterator<Item = &Arc<E>> {
+        E::relation(self).ids(by, after).filter_map(|id| E::map(self).get(id))
+    }
+
+    /// The ids of that sort that things of a kind name, from one on, in order, each with whoever names it.
+    pub fn named<E: Entity + 'static, Id: ResourceId>(&self, from: Id) -> impl Iterator<Item = (Id, &Arc<E>)> {
+        let pairs = E::relation(self).between(By::id(from), By::id(Id::LAST));
+        pairs.filter_map(|(by, id)| Some((by.as_id()?, E::map(self).get(id)?)))
+    }
+
+    /// How many of a kind stand under it, without a look at each.
+    pub fn count_by<E: Entity>(&self, by: By) -> usize {
+        E::relation(self).count(by)
     }
 
     /// The peerings in which a VPC is a side, in any state.

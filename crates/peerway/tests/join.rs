@@ -14,7 +14,7 @@ fn now() -> Time {
 fn join(authority: &Authority, tokens: &Tokens, name: &str) -> Identity {
     let host = name.parse().unwrap();
     let mut identity = Identity::open(host, None).unwrap();
-    let token = tokens.create(Some(host), model::Duration::hours(1), now()).unwrap();
+    let token = tokens.create(authority.fingerprint(), Some(host), model::Duration::hours(1), now()).unwrap();
     let csr = identity.csr().unwrap();
     let application = Application { known: None, host, csr: &csr, token: Some(&token.secret) };
     let certificate = authority.certify(tokens, &application, |_| false, now());
@@ -36,7 +36,7 @@ fn up(events: &Events) -> Up {
 fn two_hosts_that_joined_have_a_session() {
     let data = tempfile::tempdir().unwrap();
     let authority = Authority::open(Some(data.path()), now()).unwrap();
-    let tokens = Tokens::open(Some(data.path()), authority.fingerprint()).unwrap();
+    let tokens = Tokens::open(Some(data.path())).unwrap();
     let hosts = ["a", "b"].map(|name| join(&authority, &tokens, name));
     let peers: std::collections::BTreeMap<_, _> = hosts.iter().map(|host| (host.host(), host.key())).collect();
     let nodes = hosts.map(|host| {

@@ -601,8 +601,8 @@ mod tests {
     #[test]
     fn a_token_is_spent_by_a_certificate_and_by_nothing_else() {
         let authority = memory();
-        let tokens = Tokens::open(None, authority.fingerprint()).unwrap();
-        let token = tokens.create(Some(host("a")), Duration::hours(1), NOW).unwrap();
+        let tokens = Tokens::open(None).unwrap();
+        let token = tokens.create(authority.fingerprint(), Some(host("a")), Duration::hours(1), NOW).unwrap();
         assert_eq!(token.root, authority.fingerprint());
         let certify = |known, name, csr: &[u8], secret| {
             let application = Application { known, host: host(name), csr, token: secret };

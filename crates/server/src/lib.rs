@@ -45,7 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AccountId, HostId, Ipv4Cidr, NameSuffixes, Region};
+use model::{AccountId, HostId, Ipv4Cidr, NameSuffixes, Region, Time};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -252,8 +252,13 @@ impl Server {
 impl Trust {
     fn open(data: Option<&Path>) -> Result<Trust, StartError> {
         let ring = Ring::open(data, region::machine_time())?;
-        let tokens = Tokens::open(data, ring.now().signer.fingerprint())?;
+        let tokens = Tokens::open(data)?;
         Ok(Trust { ring, tokens })
+    }
+
+    /// A join token of the authority that certifies now. Blocks on the disk.
+    fn token(&self, host: Option<HostId>, ttl: model::Duration, now: Time) -> Result<stream::JoinToken, TokenError> {
+        self.tokens.create(self.ring.now().signer.fingerprint(), host, ttl, now)
     }
 }
 

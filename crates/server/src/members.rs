@@ -100,7 +100,7 @@ pub(crate) async fn create_token(
     let ttl = request.seconds.map_or(TTL, |seconds| Duration::seconds(i64::from(seconds)));
     let (trust, now) = (cloud.trust.clone(), machine_time());
     // It waits for the disk.
-    let made = tokio::task::spawn_blocking(move || trust.tokens.create(host, ttl, now)).await;
+    let made = tokio::task::spawn_blocking(move || trust.token(host, ttl, now)).await;
     let token = made.map_err(|_| internal("a token was not made"))?.map_err(|error| match error {
         TokenError::Ttl { .. } => Error::invalid_parameter(
             "Seconds",

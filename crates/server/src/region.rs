@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use control::events::Event;
-use control::federation::CHANGES_MAX;
+use control::federation::{CHANGES_MAX, concerns_others};
 use control::{Config, Seed};
 use ec2::Error;
 use ec2::route53;
@@ -393,7 +393,15 @@ struct Handled {
     txn: Option<Txn>,
     after: World,
     /// To be told once it is committed.
+    news: News,
+}
+
+/// What is to be told of a step, and to whom.
+#[derive(Default)]
+struct News {
     events: Vec<Event>,
+    /// Other regions may have to hear of it.
+    is_for_abroad: bool,
 }
 
 /// Rounds of messages to itself in one batch: an acceptance takes three. What is left comes with the next batch.
@@ -430,8 +438,8 @@ impl Writer {
             let heard = outcome.map(|(answer, changes)| (answer, self.with_hearing(&world, changes)));
             match heard.and_then(|(answer, changes)| Ok((answer, self.step(&mut world, &changes)?))) {
                 Err(error) => answer(job, Err(error)),
-                Ok((answer, (txn, events))) => {
-                    handled.push(Handled { job: Some(job), answer, txn, after: world.clone(), events });
+                Ok((answer, (txn, news))) => {
+                    handled.push(Handled { job: Some(job), answer, txn, after: world.clone(), news });
                 }
             }
         }
@@ -441,9 +449,9 @@ impl Writer {
             }
             let changes = control::federation::deliver_here(&world, &self.config, machine_time());
             match self.step(&mut world, &changes) {
-                Ok((txn, events)) => {
+                Ok((txn, news)) => {
                     let (answer, after) = (Answer::Nothing, world.clone());
-                    handled.push(Handled { job: None, answer, txn, after, events });
+                    handled.push(Handled { job: None, answer, txn, after, news });
                 }
                 Err(error) => tracing::error!(region = %self.region, error = error.message, "a message stays unheard"),
             }
@@ -470,16 +478,17 @@ impl Writer {
     }
 
     /// Takes the World a step on; the transaction that makes it so, if anything changes, and what happens by it.
-    fn step(&self, world: &mut World, changes: &[Change]) -> Result<(Option<Txn>, Vec<Event>), Error> {
+    fn step(&self, world: &mut World, changes: &[Change]) -> Result<(Option<Txn>, News), Error> {
         if changes.is_empty() {
-            return Ok((None, Vec::new()));
+            return Ok((None, News::default()));
         }
         let txn = records::transaction(self.region, world.revision, changes);
         let txn = txn.map_err(|error| internal(&chain(&error)))?;
         let events = control::events::of(world, changes, &self.config, machine_time());
-        *world = world.apply(changes);
+        let before = std::mem::replace(world, world.apply(changes));
         world.revision += 1;
-        Ok((Some(txn), events))
+        let is_for_abroad = changes.iter().any(|change| concerns_others(&before, world, change));
+        Ok((Some(txn), News { events, is_for_abroad }))
     }
 
     /// Those that the store refused because it had moved on, to be handled anew; `None`: nothing was refused so.
@@ -492,7 +501,7 @@ impl Writer {
         let mut results = results.into_iter();
         let mut again = None;
         let mut answers = Vec::with_capacity(handled.len());
-        let mut events = Vec::new();
+        let mut news = News::default();
         for one in handled {
             let result = match &one.txn {
                 Some(_) => results.next().unwrap_or(Ok(self.world.revision)),
@@ -505,7 +514,8 @@ impl Writer {
                     if one.txn.is_some() {
                         self.world = one.after;
                         self.world.revision = revision;
-                        events.extend(one.events);
+                        news.events.extend(one.news.events);
+                        news.is_for_abroad |= one.news.is_for_abroad;
                     }
                     answers.push((one.job, Ok((one.answer, revision))));
                 }
@@ -514,8 +524,8 @@ impl Writer {
             }
         }
         self.publish.send_replace(Arc::new(self.world.clone()));
-        self.events.tell(events);
-        if !self.world.outbox.is_empty() || self.world.peerings_abroad().next().is_some() {
+        self.events.tell(news.events);
+        if news.is_for_abroad || !self.world.outbox.is_empty() {
             self.tell_abroad.send_replace(());
         }
         for (job, result) in answers {

@@ -12,7 +12,7 @@ use model::*;
 
 use super::Handle;
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::{icmp, port_range, texts};
 
 impl Handle for CreateNetworkAcl {
@@ -25,8 +25,7 @@ impl Handle for CreateNetworkAcl {
             return Ok(CreateNetworkAclResponse { network_acl: item(cloud, &acl), client_token: self.client_token });
         }
         let vpc = cloud.owned::<Vpc>(self.vpc_id)?;
-        if cloud.own::<NetworkAcl>().filter(|acl| acl.vpc == vpc.id).count() >= cloud.config.quotas.network_acls_per_vpc
-        {
+        if cloud.world().count_by::<NetworkAcl>(By::id(vpc.id)) >= cloud.config.quotas.network_acls_per_vpc {
             return Err(Error::new("NetworkAclLimitExceeded", "The maximum number of network ACLs has been reached."));
         }
         let acl = NetworkAcl {
@@ -165,7 +164,7 @@ impl Handle for ReplaceNetworkAclAssociation {
     /// With the ACL that is in use already, nothing changes and the association keeps its id. Who lost the answer and asks again hears
     /// the same (spec 1.3.13).
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<ReplaceNetworkAclAssociationResponse, Error> {
-        let by_id = |cloud: &Cloud<'_>, id| cloud.own::<Subnet>().find(|subnet| subnet.network_acl.id == id).cloned();
+        let by_id = |cloud: &Cloud<'_>, id| cloud.own_by::<Subnet>(By::id(id)).next().cloned();
         let token = self.association_id.to_string();
         let Some(subnet) = by_id(cloud, self.association_id) else {
             let earlier = cloud.replay::<NetworkAclAssociationId>(Self::NAME, Some(&token)).ok().flatten();
@@ -245,6 +244,23 @@ impl Describe for NetworkAcl {
             _ => entries(cloud, self)
                 .flat_map(|entry| of_entry.map_or_else(Vec::new, |name| entry_values(&entry, name)))
                 .collect(),
+        }
+    }
+
+    fn place(cloud: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "network-acl-id" | "association.network-acl-id" => Place::of_id(value),
+            "vpc-id" => Place::naming::<VpcId>(value),
+            "association.subnet-id" => {
+                let subnet = cloud.world().find::<Subnet>(&value.parse().ok()?);
+                Some(Place::At(subnet.map(|subnet| subnet.network_acl.network_acl).into_iter().collect()))
+            }
+            "association.association-id" => {
+                let id = value.parse::<NetworkAclAssociationId>().ok()?;
+                let subnets = cloud.world().by::<Subnet>(By::id(id));
+                Some(Place::At(subnets.map(|subnet| subnet.network_acl.network_acl).collect()))
+            }
+            _ => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use model::*;
 
 use super::Handle;
 use super::interface::attached_to;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::{Cloud, public};
 
@@ -27,13 +27,14 @@ impl Handle for AllocateAddress {
         let tags = TagSpecification::tags(&self.tag_specifications, &["elastic-ip"], "elastic-ip")?;
         self.check(cloud)?;
         let max = cloud.config.quotas.elastic_ips;
-        if cloud.own::<ElasticAddress>().count() >= max {
+        if cloud.own_count::<ElasticAddress>() >= max {
             return Err(Error::new("AddressLimitExceeded", "The maximum number of addresses has been reached."));
         }
         let public = match self.address {
             None => public::draw(cloud)?,
             Some(wanted) => {
-                let is_free = public::free(cloud.world(), cloud.config, cloud.now).contains(&wanted);
+                let is_ours = public::pool(cloud.config).any(|address| address == wanted);
+                let is_free = is_ours && public::is_free(cloud.world(), wanted, cloud.now);
                 is_free.then_some(wanted).ok_or_else(|| no_address(wanted))?
             }
         };
@@ -132,8 +133,7 @@ impl Handle for AssociateAddress {
                 &format!("It is not an address of interface {}.", interface.id),
             ));
         }
-        let attached = |gateway: &Arc<InternetGateway>| gateway.vpc == Some(interface.vpc);
-        if !cloud.world().all::<InternetGateway>().any(attached) {
+        if cloud.world().count_by::<InternetGateway>(By::id(interface.vpc)) == 0 {
             let message = format!("Network {} is not attached to any internet gateway", interface.vpc);
             return Err(Error::new("Gateway.NotAttached", message));
         }
@@ -228,7 +228,7 @@ pub(super) fn association(world: &World, id: AllocationId) -> Option<(Arc<Networ
     let found = |interface: &Arc<NetworkInterface>| {
         interface.public.iter().find(is_it).map(|at| (interface.clone(), at.clone()))
     };
-    world.all::<NetworkInterface>().find_map(found)
+    world.by::<NetworkInterface>(By::id(id)).find_map(found)
 }
 
 fn unmap(cloud: &mut Cloud<'_>, interface: NetworkInterfaceId, id: AllocationId) -> Result<(), Error> {
@@ -249,7 +249,7 @@ impl Handle for DisassociateAddress {
             }
             (None, None) => return Err(Error::missing_parameter("AssociationId")),
         };
-        let found = cloud.own::<NetworkInterface>().find_map(|interface| {
+        let found = cloud.own_by::<NetworkInterface>(By::id(wanted)).find_map(|interface| {
             let elastic = interface.public.iter().filter_map(|at| at.elastic);
             let (allocation, _) = elastic.into_iter().find(|(_, association)| *association == wanted)?;
             Some((interface.clone(), allocation))
@@ -269,7 +269,7 @@ impl Handle for DisassociateAddress {
 
 impl Handle for DescribeAddresses {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeAddressesResponse, Error> {
-        let mine = |address: &Ipv4Addr| cloud.own::<ElasticAddress>().any(|held| held.public == *address);
+        let mine = |address: &Ipv4Addr| cloud.own_by::<ElasticAddress>(By::address(*address)).next().is_some();
         if let Some(unknown) = self.public_ips.iter().find(|address| !mine(address)) {
             return Err(no_address(*unknown));
         }
@@ -316,6 +316,14 @@ impl Describe for ElasticAddress {
             "private-ip-address" => texts(item.private_ip_address),
             "public-ip" => texts([item.public_ip]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "allocation-id" => Place::of_id(value),
+            "public-ip" => Place::of_address(value),
+            _ => None,
         }
     }
 }

@@ -223,7 +223,14 @@ pub(super) fn device_values(instance: &Instance, of_device: &str) -> Vec<String>
 
 /// The caller's volumes, each with its instance.
 pub(super) fn own<'c>(cloud: &'c Cloud<'_>) -> impl Iterator<Item = (&'c Arc<Instance>, &'c Volume)> {
-    let there = cloud.own::<Instance>().filter(|instance| instance.state != InstanceState::Terminated);
+    volumes_of(cloud.own::<Instance>())
+}
+
+/// The volumes of those that have not ended.
+pub(super) fn volumes_of<'c>(
+    instances: impl Iterator<Item = &'c Arc<Instance>>,
+) -> impl Iterator<Item = (&'c Arc<Instance>, &'c Volume)> {
+    let there = instances.filter(|instance| instance.state != InstanceState::Terminated);
     there.flat_map(|instance| instance.volumes.iter().map(move |volume| (instance, volume)))
 }
 

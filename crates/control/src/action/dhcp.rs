@@ -9,7 +9,7 @@ use ec2::shapes::{Done, TagSpecification};
 use model::*;
 
 use super::Handle;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::{Cloud, Draw};
 
@@ -87,7 +87,7 @@ fn check_option(key: &str, values: &[String]) -> Result<(), Error> {
 impl Handle for DeleteDhcpOptions {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
         let options = cloud.owned::<DhcpOptions>(self.dhcp_options_id)?;
-        if cloud.own::<Vpc>().any(|vpc| vpc.dhcp_options == Some(options.id)) {
+        if cloud.own_by::<Vpc>(By::id(options.id)).next().is_some() {
             return Err(Error::has_dependencies("dhcpOptions", options.id));
         }
         cloud.delete::<DhcpOptions>(options.id);
@@ -162,6 +162,13 @@ impl Describe for DhcpOptions {
             "owner-id" => texts([self.owner]),
             "value" => texts(self.configuration.iter().flat_map(|(_, values)| values)),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "dhcp-options-id" => Place::of_id(value),
+            _ => None,
         }
     }
 }

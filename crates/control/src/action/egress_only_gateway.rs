@@ -9,7 +9,7 @@ use model::*;
 
 use super::Handle;
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 
 impl Handle for CreateEgressOnlyInternetGateway {
@@ -22,7 +22,7 @@ impl Handle for CreateEgressOnlyInternetGateway {
                 let tags = TagSpecification::tags(&self.tag_specifications, &[kind], kind)?;
                 let vpc = cloud.owned::<Vpc>(self.vpc_id)?.id;
                 let max = cloud.config.quotas.egress_only_internet_gateways;
-                if cloud.own::<EgressOnlyInternetGateway>().count() >= max {
+                if cloud.own_count::<EgressOnlyInternetGateway>() >= max {
                     let message =
                         format!("The maximum number of egress-only internet gateways has been reached: {max}");
                     return Err(Error::new("EgressOnlyInternetGatewayLimitExceeded", message));
@@ -83,6 +83,14 @@ impl Describe for EgressOnlyInternetGateway {
             "attachment.vpc-id" => texts([self.vpc]),
             "egress-only-internet-gateway-id" => texts([self.id]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "egress-only-internet-gateway-id" => Place::of_id(value),
+            "attachment.vpc-id" => Place::naming::<VpcId>(value),
+            _ => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use model::*;
 use super::Handle;
 use crate::Cloud;
 use crate::cloud::Owned;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 
 /// Resources of one request (AWS's bound).
@@ -102,7 +102,7 @@ fn owned(cloud: &Cloud<'_>, resource: LoggedResource) -> Result<(), Error> {
 fn check_others(cloud: &Cloud<'_>, resource: LoggedResource, new: &FlowLog) -> Result<(), Error> {
     let of = |log: &FlowLog| (log.traffic, log.destination.clone(), log.format.clone(), log.max_aggregation_interval);
     let mut count = 0;
-    for log in cloud.own::<FlowLog>().filter(|log| log.resource == resource) {
+    for log in cloud.own_by::<FlowLog>(by(resource)).filter(|log| log.resource == resource) {
         if of(log) == of(new) {
             let message = "Error. There is an existing Flow Log with the same configuration and log destination.";
             return Err(Error::new("FlowLogAlreadyExists", message));
@@ -115,6 +115,14 @@ fn check_others(cloud: &Cloud<'_>, resource: LoggedResource, new: &FlowLog) -> R
         return Err(Error::new("FlowLogsLimitExceeded", message));
     }
     Ok(())
+}
+
+fn by(resource: LoggedResource) -> By {
+    match resource {
+        LoggedResource::Vpc(id) => By::id(id),
+        LoggedResource::Subnet(id) => By::id(id),
+        LoggedResource::NetworkInterface(id) => By::id(id),
+    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -293,6 +301,18 @@ impl Describe for FlowLog {
             "resource-id" => texts([self.resource]),
             "traffic-type" => texts([self.traffic.name()]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "flow-log-id" => Place::of_id(value),
+            "resource-id" => {
+                let vpc = || Place::naming::<VpcId>(value);
+                let subnet = || Place::naming::<SubnetId>(value);
+                Place::naming::<NetworkInterfaceId>(value).or_else(subnet).or_else(vpc)
+            }
+            _ => None,
         }
     }
 }

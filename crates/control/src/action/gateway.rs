@@ -8,14 +8,14 @@ use model::*;
 
 use super::Handle;
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::timing::Wait;
 
 impl Handle for CreateInternetGateway {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<CreateInternetGatewayResponse, Error> {
         let tags = TagSpecification::tags(&self.tag_specifications, &["internet-gateway"], "internet-gateway")?;
-        if cloud.own::<InternetGateway>().count() >= cloud.config.quotas.internet_gateways {
+        if cloud.own_count::<InternetGateway>() >= cloud.config.quotas.internet_gateways {
             return Err(Error::new(
                 "InternetGatewayLimitExceeded",
                 "The maximum number of internet gateways has been reached.",
@@ -47,7 +47,7 @@ impl Handle for AttachInternetGateway {
             let message = format!("resource {} is already attached to network {other}", gateway.id);
             return Err(Error::new("Resource.AlreadyAssociated", message));
         }
-        if cloud.own::<InternetGateway>().any(|other| other.vpc == Some(vpc.id)) {
+        if cloud.own_by::<InternetGateway>(By::id(vpc.id)).next().is_some() {
             return Err(Error::invalid_value(format!("Network {} already has an internet gateway attached", vpc.id)));
         }
         cloud.takes_time(gateway.id, Phase::Attaching, Wait::InternetGateway);
@@ -61,8 +61,8 @@ impl Handle for AttachInternetGateway {
 impl Handle for DetachInternetGateway {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
         let vpc = cloud.owned::<Vpc>(self.vpc_id);
-        let is_mapped = |interface: &NetworkInterface| interface.vpc == self.vpc_id && !interface.public.is_empty();
-        let is_mapped = cloud.world().all::<NetworkInterface>().any(|interface| is_mapped(interface));
+        let interfaces = || cloud.world().by::<NetworkInterface>(By::id(self.vpc_id));
+        let is_mapped = interfaces().any(|interface| !interface.public.is_empty());
         let mut after = InternetGateway::clone(&*cloud.owned::<InternetGateway>(self.internet_gateway_id)?);
         check_detach(&after, vpc?.id, is_mapped)?;
         if !cloud.ends_later(after.id, Phase::Detaching, Wait::InternetGateway) {
@@ -122,6 +122,14 @@ impl Describe for InternetGateway {
             "internet-gateway-id" => texts([self.id]),
             "owner-id" => texts([self.owner]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "internet-gateway-id" => Place::of_id(value),
+            "attachment.vpc-id" => Place::naming::<VpcId>(value),
+            _ => None,
         }
     }
 }

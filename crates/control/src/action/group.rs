@@ -13,7 +13,7 @@ use model::*;
 use super::group_view::item;
 use super::{Handle, group_vpc};
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 
 impl Handle for CreateSecurityGroup {
@@ -30,11 +30,12 @@ impl Handle for CreateSecurityGroup {
             Some(id) => cloud.owned::<Vpc>(id)?,
             None => cloud.default_vpc().cloned().ok_or_else(no_default)?,
         };
-        if cloud.own::<SecurityGroup>().any(|group| group.vpc == vpc.id && group.name.eq_ignore_ascii_case(&name)) {
+        let is_called_so = |group: &Arc<SecurityGroup>| group.name.eq_ignore_ascii_case(&name);
+        if cloud.own_by::<SecurityGroup>(By::id(vpc.id)).any(is_called_so) {
             let message = format!("The security group '{name}' already exists for VPC '{}'", vpc.id);
             return Err(Error::new("InvalidGroup.Duplicate", message));
         }
-        if cloud.own::<SecurityGroup>().count() >= cloud.config.quotas.security_groups {
+        if cloud.own_count::<SecurityGroup>() >= cloud.config.quotas.security_groups {
             let message = "The maximum number of security groups has been reached.";
             return Err(Error::new("SecurityGroupLimitExceeded", message));
         }
@@ -118,7 +119,7 @@ pub(super) fn find(
 
 /// The caller's group of that name in a VPC.
 pub(super) fn named<'c>(cloud: &'c Cloud<'_>, vpc: VpcId, name: &str) -> Option<&'c Arc<SecurityGroup>> {
-    cloud.own::<SecurityGroup>().find(|group| group.vpc == vpc && group.name == name)
+    cloud.own_by::<SecurityGroup>(By::id(vpc)).find(|group| group.name == name)
 }
 
 pub(super) fn no_such_name(name: &str) -> Error {
@@ -138,9 +139,9 @@ impl Handle for DeleteSecurityGroup {
             |rule: &SecurityGroupRule| matches!(rule.peer, RulePeer::Group { group: named, .. } if named == group.id);
         let refers =
             |other: &SecurityGroup| other.vpc == group.vpc && other.id != group.id && other.rules.values().any(names);
-        let is_worn = cloud.world().all::<NetworkInterface>().any(|interface| interface.groups.contains(&group.id));
+        let is_worn = cloud.world().count_by::<NetworkInterface>(By::id(group.id)) > 0;
         let is_lent = group_vpc::is_lent_anywhere(cloud.world(), group.id);
-        if is_worn || is_lent || cloud.own::<SecurityGroup>().any(|other| refers(other)) {
+        if is_worn || is_lent || cloud.own_by::<SecurityGroup>(By::id(group.id)).any(|other| refers(other)) {
             return Err(Error::new("DependencyViolation", format!("resource {} has a dependent object", group.id)));
         }
         cloud.delete::<SecurityGroup>(group.id);
@@ -211,6 +212,19 @@ impl Describe for SecurityGroup {
         };
         let of_rule = of_rule.strip_prefix("ip-permission.").unwrap_or_default();
         self.rules(direction).filter_map(|rule| rule_value(cloud, rule, of_rule)).collect()
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "group-id" => Place::of_id(value),
+            "group-name" => Place::of_name(value),
+            "vpc-id" => Place::naming::<VpcId>(value),
+            "ip-permission.group-id" | "egress.ip-permission.group-id" => Place::naming::<SecurityGroupId>(value),
+            "ip-permission.prefix-list-id" | "egress.ip-permission.prefix-list-id" => {
+                Place::naming::<PrefixListId>(value)
+            }
+            _ => None,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ impl Handle for DescribeSecurityGroupReferences {
         let mut security_group_references = Vec::new();
         for id in self.group_ids.into_iter().collect::<BTreeSet<_>>() {
             let group = cloud.owned::<SecurityGroup>(id)?;
-            let others = cloud.world().all::<SecurityGroup>().filter(|other| names(other, id));
+            let others = cloud.world().by::<SecurityGroup>(By::id(id)).filter(|other| names(other, id));
             let referencing = others.map(|other| other.vpc).collect::<BTreeSet<_>>();
             security_group_references.extend(referencing.into_iter().filter_map(|vpc| {
                 let over = cloud.active_peering(group.vpc, vpc)?;
@@ -42,7 +42,7 @@ fn names(group: &SecurityGroup, wanted: SecurityGroupId) -> bool {
 impl Handle for DescribeStaleSecurityGroups {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeStaleSecurityGroupsResponse, Error> {
         let vpc = cloud.owned::<Vpc>(self.vpc_id)?;
-        let groups = cloud.own::<SecurityGroup>().filter(|group| group.vpc == vpc.id);
+        let groups = cloud.own_by::<SecurityGroup>(By::id(vpc.id));
         let stale = groups.filter(|group| group.rules.values().any(|rule| is_stale(cloud, group.vpc, rule)));
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
         page.check::<SecurityGroupId>()?;

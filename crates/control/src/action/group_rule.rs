@@ -1,6 +1,6 @@
 //! Rules of security groups (spec 6.2, 6.3). Every request here is whole or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ec2::page::Page;
@@ -292,21 +292,46 @@ impl Handle for DescribeSecurityGroupRules {
         let query = Query { ids: &self.security_group_rule_ids, filters: &self.filters, page };
         query.page.check::<SecurityGroupRuleId>()?;
         query.check(&["group-id", "security-group-rule-id"])?;
-        let groups = cloud
-            .own::<SecurityGroup>()
-            .flat_map(|group| group.rules.values().map(move |rule| (rule.id, (group, rule))));
-        let all: BTreeMap<SecurityGroupRuleId, (&Arc<SecurityGroup>, &SecurityGroupRule)> = groups.collect();
-        if let Some(unknown) = query.ids.iter().find(|id| !all.contains_key(id)) {
+        if let Some(unknown) = query.ids.iter().find(|id| own_rule(cloud, **id).is_none()) {
             return Err(Error::not_found(*unknown));
         }
-        let is_wanted = |group: &SecurityGroup, rule: &SecurityGroupRule| {
-            (query.ids.is_empty() || query.ids.contains(&rule.id)) && rule_passes(query.filters, group, rule)
-        };
-        let wanted = all.into_values().filter(|(group, rule)| is_wanted(group, rule));
+        let wanted = candidates(cloud, &query).filter(|(group, rule)| rule_passes(query.filters, group, rule));
         let (rules, next_token) = query.page.cut(5..=1000, wanted, |(_, rule)| rule.id.to_string())?;
         let security_group_rules = rules.into_iter().map(|(group, rule)| rule_item(cloud, group, rule)).collect();
         Ok(DescribeSecurityGroupRulesResponse { security_group_rules, next_token })
     }
+}
+
+type RuleOfGroup<'c> = (&'c Arc<SecurityGroup>, &'c SecurityGroupRule);
+
+fn own_rule<'c>(cloud: &'c Cloud<'_>, id: SecurityGroupRuleId) -> Option<RuleOfGroup<'c>> {
+    cloud.own_by::<SecurityGroup>(By::id(id)).find_map(|group| Some((group, group.rules.get(&id)?)))
+}
+
+/// The caller's rules among which all are that are asked for, in order of id.
+fn candidates<'c>(
+    cloud: &'c Cloud<'_>,
+    query: &Query<'_, SecurityGroupRuleId>,
+) -> Box<dyn Iterator<Item = RuleOfGroup<'c>> + 'c> {
+    let values = |name: &str| query.filters.iter().find(|filter| filter.name == name).map(|filter| &filter.values);
+    let exact = |name: &str| values(name).filter(|values| values.iter().all(|value| ec2::filter::is_exact(value)));
+    let ids: BTreeSet<SecurityGroupRuleId> = if !query.ids.is_empty() {
+        query.ids.iter().copied().collect()
+    } else if let Some(ids) = exact("security-group-rule-id") {
+        ids.iter().filter_map(|id| id.parse().ok()).collect()
+    } else if let Some(groups) = exact("group-id") {
+        let groups = groups.iter().filter_map(|id| cloud.world().find::<SecurityGroup>(&id.parse().ok()?));
+        groups.flat_map(|group| group.rules.keys().copied()).collect()
+    } else if query.filters.iter().any(|filter| filter.name.starts_with("tag")) {
+        let groups = cloud.own_by::<SecurityGroup>(By::has_tagged_rules());
+        groups.flat_map(|group| group.rules.keys().copied()).collect()
+    } else {
+        let after = query.page.after().and_then(|key| key.parse().ok());
+        let named = cloud.world().named::<SecurityGroup, _>(after.unwrap_or(SecurityGroupRuleId::FIRST));
+        let own = named.filter(|(_, group)| group.owner == cloud.caller.account);
+        return Box::new(own.filter_map(|(id, group)| Some((group, group.rules.get(&id)?))));
+    };
+    Box::new(ids.into_iter().filter_map(|id| own_rule(cloud, id)))
 }
 
 fn rule_passes(filters: &[Filter], group: &SecurityGroup, rule: &SecurityGroupRule) -> bool {

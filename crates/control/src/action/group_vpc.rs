@@ -31,12 +31,12 @@ pub(super) fn is_lent_anywhere(world: &World, group: SecurityGroupId) -> bool {
 
 /// Some other VPC's group can be used in that VPC.
 pub(super) fn borrows(world: &World, vpc: VpcId) -> bool {
-    world.all::<SecurityGroupVpcs>().any(|lent| lent.vpcs.contains(&vpc))
+    world.by::<SecurityGroupVpcs>(By::id(vpc)).next().is_some()
 }
 
 /// The groups of other VPCs as they hold in this one: what names a group that can be used here, means its members here.
 pub(crate) fn lent_to(world: &World, vpc: VpcId) -> impl Iterator<Item = Arc<SecurityGroup>> {
-    let lent = world.all::<SecurityGroupVpcs>().filter(move |lent| lent.vpcs.contains(&vpc));
+    let lent = world.by::<SecurityGroupVpcs>(By::id(vpc));
     lent.filter_map(move |lent| {
         let mut group = SecurityGroup::clone(world.find::<SecurityGroup>(&lent.group)?);
         for rule in group.rules.values_mut() {
@@ -98,8 +98,8 @@ impl Handle for DisassociateSecurityGroupVpc {
         let bears = |interface: &NetworkInterface| interface.vpc == vpc.id && interface.groups.contains(&group.id);
         let means = |rule: &SecurityGroupRule| matches!(rule.peer, RulePeer::Group { group: named, vpc: home, .. } if (named, home) == (group.id, vpc.id));
         let names = |other: &SecurityGroup| other.vpc == vpc.id && other.rules.values().any(means);
-        let is_borne = cloud.world().all::<NetworkInterface>().any(|interface| bears(interface));
-        if is_borne || cloud.own::<SecurityGroup>().any(|other| names(other)) {
+        let is_borne = cloud.world().by::<NetworkInterface>(By::id(group.id)).any(|interface| bears(interface));
+        if is_borne || cloud.own_by::<SecurityGroup>(By::id(group.id)).any(|other| names(other)) {
             return Err(Error::new("DependencyViolation", format!("resource {} has a dependent object", group.id)));
         }
         if cloud.ends_later(association(group.id, vpc.id), Phase::Disassociating, Wait::GroupVpc) {
@@ -118,7 +118,7 @@ impl Handle for DescribeSecurityGroupVpcAssociations {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeSecurityGroupVpcAssociationsResponse, Error> {
         const FILTERS: [&str; 5] = ["group-id", "group-owner-id", "state", "vpc-id", "vpc-owner-id"];
         ec2::filter::check(&self.filters, &FILTERS)?;
-        let own = cloud.world().all::<SecurityGroupVpcs>().filter(|lent| lent.owner == cloud.caller.account);
+        let own = cloud.world().by::<SecurityGroupVpcs>(By::account(cloud.caller.account));
         let items = own.flat_map(|lent| {
             lent.vpcs.iter().map(|vpc_id| GroupVpcAssociationItem {
                 group_id: lent.group,
@@ -150,7 +150,6 @@ impl Handle for GetSecurityGroupsForVpc {
         const FILTERS: [&str; 5] = ["description", "group-id", "group-name", "owner-id", "primary-vpc-id"];
         ec2::filter::check(&self.filters, &FILTERS)?;
         let vpc = cloud.owned::<Vpc>(self.vpc_id)?;
-        let is_usable = |group: &SecurityGroup| group.vpc == vpc.id || is_lent(cloud.world(), group.id, vpc.id);
         let is_wanted = |group: &SecurityGroup| {
             passes(&self.filters, &group.tags, |name| match name {
                 "description" => texts([&group.description]),
@@ -162,9 +161,13 @@ impl Handle for GetSecurityGroupsForVpc {
             })
         };
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
-        let found = cloud.own::<SecurityGroup>().filter(|group| is_usable(group) && is_wanted(group));
+        let lent = cloud.world().by::<SecurityGroupVpcs>(By::id(vpc.id)).map(|lent| lent.group);
+        let of_vpc = cloud.world().by::<SecurityGroup>(By::id(vpc.id)).map(|group| group.id);
+        let usable: BTreeSet<SecurityGroupId> = of_vpc.chain(lent).collect();
+        let found = usable.into_iter().filter_map(|id| cloud.owned::<SecurityGroup>(id).ok());
+        let found = found.filter(|group| is_wanted(group));
         let (found, next_token) = page.cut(5..=1000, found, |group| group.id.to_string())?;
-        let item = |group: &Arc<SecurityGroup>| GroupForVpcItem {
+        let item = |group: Arc<SecurityGroup>| GroupForVpcItem {
             description: group.description.clone(),
             group_name: group.name.clone(),
             owner_id: group.owner,

@@ -454,7 +454,7 @@ impl Handle for RegisterImage {
             let message = format!("AMI name {} is already in use by AMI {}", self.name, other.id);
             return Err(Error::new("InvalidAMIName.Duplicate", message));
         }
-        if cloud.own::<RegisteredImage>().count() >= cloud.config.quotas.images {
+        if cloud.own_count::<RegisteredImage>() >= cloud.config.quotas.images {
             return Err(Error::new("ImageLimitExceeded", "The maximum number of images has been reached."));
         }
         let architectures = ["i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"];

@@ -34,7 +34,7 @@ impl Handle for StartNetworkInsightsAnalysis {
         check_arns("FilterOutArn", &self.filter_out_arns)?;
         let path = cloud.owned::<NetworkInsightsPath>(self.network_insights_path_id)?;
         let max = cloud.config.quotas.network_insights_analyses;
-        if cloud.own::<NetworkInsightsAnalysis>().count() >= max {
+        if cloud.own_count::<NetworkInsightsAnalysis>() >= max {
             let message = format!(
                 "You have reached the limit of {max} network insights analyses in this region; delete some first"
             );

@@ -56,7 +56,7 @@ fn checked(request: CreateNetworkInsightsPath, cloud: &mut Cloud<'_>) -> Result<
     check_ends(&path)?;
     check_families(&path)?;
     let max = cloud.config.quotas.network_insights_paths;
-    if cloud.own::<NetworkInsightsPath>().count() >= max {
+    if cloud.own_count::<NetworkInsightsPath>() >= max {
         let message =
             format!("You have reached the limit of {max} network insights paths in this region; delete some first");
         return Err(Error::new("NetworkInsightsPath.LimitExceeded", message));
@@ -154,7 +154,7 @@ fn check_families(path: &NetworkInsightsPath) -> Result<(), Error> {
 impl Handle for DeleteNetworkInsightsPath {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DeleteNetworkInsightsPathResponse, Error> {
         let path = cloud.owned::<NetworkInsightsPath>(self.network_insights_path_id)?;
-        if let Some(analysis) = cloud.own::<NetworkInsightsAnalysis>().find(|analysis| analysis.path == path.id) {
+        if let Some(analysis) = cloud.own_by::<NetworkInsightsAnalysis>(By::id(path.id)).next() {
             let message = format!("The path '{}' has analyses, such as '{}'; delete them first", path.id, analysis.id);
             return Err(Error::new("AnalysisExistsForNetworkInsightsPath", message));
         }

@@ -19,7 +19,7 @@ use super::{
     metadata, metadata_default, private_dns,
 };
 use crate::addresses::Wanted;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::report;
 use crate::{Cloud, public};
 
@@ -130,7 +130,8 @@ impl Launch for RunInstances {
             return Err(Error::invalid_parameter("maxCount", self.max_count, "It must not be below MinCount."));
         }
         let max = cloud.config.quotas.instances;
-        let running = cloud.own::<Instance>().filter(|instance| instance.state != InstanceState::Terminated).count();
+        let ended = cloud.world().count_by::<Instance>(By::terminated(cloud.caller.account));
+        let running = cloud.own_count::<Instance>().saturating_sub(ended);
         let free = i32::try_from(max.saturating_sub(running)).unwrap_or(i32::MAX);
         let at_once = i32::try_from(RECORDS_MAX / (1 + interfaces)).unwrap_or(LAUNCH_MAX).min(LAUNCH_MAX);
         if self.min_count > free.min(at_once) {
@@ -379,12 +380,8 @@ fn no_subnet() -> Error {
 
 /// The host with the fewest instances; the first of equals.
 pub(super) fn place(cloud: &Cloud<'_>) -> Result<Option<HostId>, Error> {
-    let mut load: BTreeMap<HostId, usize> = BTreeMap::new();
-    let instances = cloud.world().all::<Instance>().filter(|instance| instance.state != InstanceState::Terminated);
-    for host in instances.filter_map(|instance| instance.host) {
-        *load.entry(host).or_default() += 1;
-    }
-    let host = cloud.config.hosts.iter().copied().min_by_key(|host| load.get(host).copied().unwrap_or(0));
+    let load = |host: &HostId| cloud.world().count_by::<Instance>(By::host(*host));
+    let host = cloud.config.hosts.iter().copied().min_by_key(load);
     if host.is_none() && cloud.config.needs_host {
         let message = "No host has joined yet that could carry instances; `peerway token create` lets one in";
         return Err(Error::new("InsufficientInstanceCapacity", message).with_status(500));
@@ -394,7 +391,7 @@ pub(super) fn place(cloud: &Cloud<'_>) -> Result<Option<HostId>, Error> {
 
 /// A reservation with those of its instances that are still there.
 fn reservation(cloud: &Cloud<'_>, id: ReservationId) -> Reservation {
-    let instances = cloud.own::<Instance>().filter(|instance| instance.reservation == id);
+    let instances = cloud.own_by::<Instance>(By::id(id));
     let mut instances: Vec<_> = instances.cloned().collect();
     instances.sort_by_key(|instance| instance.launch_index);
     group_by_reservation(cloud, &instances).pop().unwrap_or(Reservation {
@@ -586,8 +583,7 @@ impl Describe for Instance {
         if let Some(option) = filter.strip_prefix("metadata-options.") {
             return metadata::values(cloud, self, option);
         }
-        let primary = primary(cloud, self.id);
-        let primary = primary.as_deref();
+        let primary = || primary(cloud, self.id);
         let one = |value: Option<String>| value.into_iter().collect();
         match filter {
             "architecture" => vec![ARCHITECTURE.into()],
@@ -601,10 +597,10 @@ impl Describe for Instance {
             "usage-operation" => vec![USAGE.into()],
             "usage-operation-update-time" => vec![self.launched.to_string()],
             "dns-name" => {
-                let name = primary.and_then(|p| association(cloud, p)).map(|item| item.public_dns_name);
+                let name = primary().and_then(|p| association(cloud, &p)).map(|item| item.public_dns_name);
                 one(name.filter(|name| !name.is_empty()))
             }
-            "ip-address" => one(primary.and_then(|p| association(cloud, p)).map(|item| item.public_ip.to_string())),
+            "ip-address" => one(primary().and_then(|p| association(cloud, &p)).map(|item| item.public_ip.to_string())),
             "hypervisor" => vec!["xen".into()],
             "iam-instance-profile.arn" => one(self.options.instance_profile.clone()),
             "iam-instance-profile.id" => one(instance_option::profile_item(self).map(|item| item.id)),
@@ -614,26 +610,26 @@ impl Describe for Instance {
             "instance-state-name" => vec![self.state.name().into()],
             "instance-type" => vec![self.instance_type.clone()],
             "instance.group-id" => {
-                primary.map(|p| p.groups.iter().map(ToString::to_string).collect()).unwrap_or_default()
+                primary().map(|p| p.groups.iter().map(ToString::to_string).collect()).unwrap_or_default()
             }
-            "instance.group-name" => primary
+            "instance.group-name" => primary()
                 .map(|p| group_items(cloud, &p.groups).into_iter().map(|g| g.group_name).collect())
                 .unwrap_or_default(),
             "ipv6-address" => {
-                primary.map(|p| p.ipv6_addresses.iter().map(ToString::to_string).collect()).unwrap_or_default()
+                primary().map(|p| p.ipv6_addresses.iter().map(ToString::to_string).collect()).unwrap_or_default()
             }
             "key-name" => one(self.key_name.clone()),
             "launch-index" => vec![self.launch_index.to_string()],
             "launch-time" => vec![self.launched.to_string()],
             "monitoring-state" => vec![instance_option::monitoring(self).state.into()],
             "owner-id" => vec![self.owner.to_string()],
-            "private-dns-name" => one(primary.map(|p| private_name(cloud, self, p))),
-            "private-ip-address" => one(primary.map(|p| p.primary_ip().to_string())),
+            "private-dns-name" => one(primary().map(|p| private_name(cloud, self, &p))),
+            "private-ip-address" => one(primary().map(|p| p.primary_ip().to_string())),
             "reason" => one(Some(transition_reason(self)).filter(|reason| !reason.is_empty())),
             "reservation-id" => vec![self.reservation.to_string()],
             "root-device-name" => vec![root_device(self)],
             "root-device-type" => vec!["ebs".into()],
-            "source-dest-check" => one(primary.map(|p| p.source_dest_check.to_string())),
+            "source-dest-check" => one(primary().map(|p| p.source_dest_check.to_string())),
             "state-reason-code" => one(self.state_reason.as_ref().map(|(code, _)| code.clone())),
             "state-reason-message" => one(self.state_reason.as_ref().map(|(_, message)| message.clone())),
             // What ended is in no subnet any more, as its answer says.
@@ -644,6 +640,30 @@ impl Describe for Instance {
             "vpc-id" => vec![self.vpc.to_string()],
             other => super::instance_filter::more(self, other),
         }
+    }
+
+    fn place(cloud: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "instance-id" => return Place::of_id(value),
+            "reservation-id" => return Place::naming::<ReservationId>(value),
+            "subnet-id" => return Place::naming::<SubnetId>(value),
+            "vpc-id" => return Place::naming::<VpcId>(value),
+            _ => {}
+        }
+        // The others that can be looked up are about interfaces.
+        let of_interface = match filter {
+            "instance.group-id" => "group-id",
+            "ip-address" => "association.public-ip",
+            "ipv6-address" => "ipv6-addresses.ipv6-address",
+            "private-ip-address" => filter,
+            _ => filter.strip_prefix("network-interface.")?,
+        };
+        let interfaces: Vec<Arc<NetworkInterface>> = match NetworkInterface::place(cloud, of_interface, value)? {
+            Place::At(ids) => ids.iter().filter_map(|id| cloud.world().find(id)).cloned().collect(),
+            Place::Under(by) => cloud.world().by(by).cloned().collect(),
+        };
+        let attachments = interfaces.iter().filter_map(|interface| interface.attachment.as_ref());
+        Some(Place::At(attachments.map(|attachment| attachment.instance).collect()))
     }
 }
 

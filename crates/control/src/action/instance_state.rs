@@ -1,5 +1,6 @@
 //! What changes an instance after its launch: start, stop, reboot, terminate, attributes (spec 8.6).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ec2::page::Page;
@@ -224,10 +225,14 @@ impl Handle for DescribeInstanceStatus {
         query.ids.iter().try_for_each(|id| cloud.owned::<Instance>(*id).map(drop))?;
         // Without IncludeAllInstances only running ones are shown.
         let is_asked = |instance: &&Arc<Instance>| {
-            (query.ids.is_empty() || query.ids.contains(&instance.id))
-                && (self.include_all_instances == Some(true) || instance.state == InstanceState::Running)
+            self.include_all_instances == Some(true) || instance.state == InstanceState::Running
         };
-        let shown = cloud.own::<Instance>().filter(is_asked).map(|instance| (instance, status_item(cloud, instance)));
+        let ids: BTreeSet<InstanceId> = query.ids.iter().copied().collect();
+        let named = ids.iter().filter_map(|id| cloud.world().find::<Instance>(id));
+        let after = page.after().and_then(|key| key.parse::<InstanceId>().ok());
+        let own = cloud.world().by_after::<Instance>(By::account(cloud.caller.account), after);
+        let own = own.take_while(|_| ids.is_empty());
+        let shown = named.chain(own).filter(is_asked).map(|instance| (instance, status_item(cloud, instance)));
         let shown = shown.filter(|(instance, item)| status_passes(cloud, instance, item, query.filters));
         let (shown, next_token) = page.cut(5..=1000, shown, |(instance, _)| instance.id.to_string())?;
         let instance_status_set = shown.into_iter().map(|(_, item)| item).collect();

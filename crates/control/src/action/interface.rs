@@ -12,7 +12,7 @@ use model::*;
 use super::interface_public::{association, association_item, association_of};
 use super::{Handle, group_vpc, interface_limit, interface_option, interface_permission, interface_tracking};
 use crate::addresses::{self, Wanted};
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::timing::Wait;
 use crate::{Cloud, public};
@@ -63,7 +63,7 @@ pub(super) fn create(
     interface_option::check_description(&description)?;
     let subnet = cloud.owned::<Subnet>(subnet)?;
     let max = cloud.config.quotas.network_interfaces;
-    if cloud.own::<NetworkInterface>().count() >= max {
+    if cloud.own_count::<NetworkInterface>() >= max {
         return Err(Error::new(
             "NetworkInterfaceLimitExceeded",
             format!("You have reached the limit of {max} network interfaces in this region"),
@@ -350,10 +350,7 @@ pub(super) fn attached_to<'c>(
     cloud: &'c Cloud<'_>,
     instance: InstanceId,
 ) -> impl Iterator<Item = &'c std::sync::Arc<NetworkInterface>> {
-    cloud
-        .world()
-        .all::<NetworkInterface>()
-        .filter(move |interface| interface.attachment.as_ref().is_some_and(|a| a.instance == instance))
+    cloud.world().by::<NetworkInterface>(By::id(instance))
 }
 
 /// Of an instance's interfaces, which is meant must be said.
@@ -366,11 +363,8 @@ pub(super) fn several(id: InstanceId) -> Error {
 
 impl Handle for DetachNetworkInterface {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
-        let of_id = |interface: &&std::sync::Arc<NetworkInterface>| {
-            interface.attachment.as_ref().is_some_and(|a| a.id == self.attachment_id)
-        };
-        let interface =
-            cloud.own::<NetworkInterface>().find(of_id).cloned().ok_or_else(|| Error::not_found(self.attachment_id))?;
+        let interface = cloud.own_by::<NetworkInterface>(By::id(self.attachment_id)).next().cloned();
+        let interface = interface.ok_or_else(|| Error::not_found(self.attachment_id))?;
         if interface.attachment.as_ref().is_some_and(|attachment| attachment.device_index == 0) {
             return Err(Error::not_permitted("The network interface at device index 0 cannot be detached."));
         }
@@ -510,6 +504,26 @@ impl Describe for NetworkInterface {
             "subnet-id" => vec![self.subnet.to_string()],
             "vpc-id" => vec![self.vpc.to_string()],
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "network-interface-id" => Place::of_id(value),
+            "vpc-id" => Place::naming::<VpcId>(value),
+            "subnet-id" => Place::naming::<SubnetId>(value),
+            "group-id" => Place::naming::<SecurityGroupId>(value),
+            "attachment.attachment-id" => Place::naming::<AttachmentId>(value),
+            "attachment.instance-id" => Place::naming::<InstanceId>(value),
+            "association.allocation-id" => Place::naming::<AllocationId>(value),
+            "association.association-id" => Place::naming::<AddressAssociationId>(value),
+            "addresses.association.public-ip"
+            | "addresses.private-ip-address"
+            | "association.public-ip"
+            | "ipv6-addresses.ipv6-address"
+            | "private-ip-address" => Place::of_address(value),
+            "description" | "mac-address" => Place::of_name(value),
+            _ => None,
         }
     }
 }

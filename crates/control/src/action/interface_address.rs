@@ -59,7 +59,8 @@ impl Take for AssignPrivateIpAddresses {
         let has = |interface: &&std::sync::Arc<NetworkInterface>| {
             interface.subnet == to.subnet && interface.private_ips.contains(&address)
         };
-        let Some(holder) = cloud.world().all::<NetworkInterface>().find(has).cloned() else { return Ok(false) };
+        let having = cloud.world().by::<NetworkInterface>(By::address(address));
+        let Some(holder) = having.into_iter().find(has).cloned() else { return Ok(false) };
         let is_own = holder.owner == cloud.caller.account && holder.kind.is_ordinary();
         if self.allow_reassignment != Some(true) || !is_own {
             return Err(Error::invalid_value(format!("[{address}] is assigned, but move is not allowed.")));

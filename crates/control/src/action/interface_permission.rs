@@ -8,7 +8,7 @@ use model::*;
 
 use super::Handle;
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 
 /// Permissions of one interface.
 const PERMISSIONS_MAX: usize = 50;
@@ -56,14 +56,12 @@ impl Handle for CreateNetworkInterfacePermission {
 }
 
 fn of_interface<'c>(cloud: &'c Cloud<'_>, id: NetworkInterfaceId) -> impl Iterator<Item = &'c InterfacePermission> {
-    let all = cloud.world().all::<InterfacePermission>();
-    all.map(|permission| &**permission).filter(move |permission| permission.interface == id)
+    cloud.world().by::<InterfacePermission>(By::id(id)).map(|permission| &**permission)
 }
 
 /// The ids of an interface's permissions.
 pub(crate) fn ids_of(world: &World, id: NetworkInterfaceId) -> Vec<InterfacePermissionId> {
-    let of_it = world.all::<InterfacePermission>().filter(|permission| permission.interface == id);
-    of_it.map(|permission| permission.id).collect()
+    world.by::<InterfacePermission>(By::id(id)).map(|permission| permission.id).collect()
 }
 
 impl Handle for DeleteNetworkInterfacePermission {
@@ -115,6 +113,14 @@ impl Describe for InterfacePermission {
             "aws-service" => service.into_iter().collect(),
             "permission" => vec![self.permission.name().into()],
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "network-interface-permission.network-interface-permission-id" => Place::of_id(value),
+            "network-interface-permission.network-interface-id" => Place::naming::<NetworkInterfaceId>(value),
+            _ => None,
         }
     }
 }

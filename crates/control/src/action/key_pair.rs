@@ -8,7 +8,7 @@ use model::*;
 
 use super::Handle;
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::ssh_key::PublicKey;
 
@@ -98,14 +98,14 @@ fn check_new_name(cloud: &Cloud<'_>, name: &str) -> Result<(), Error> {
     if find(cloud, name).is_some() {
         return Err(Error::new("InvalidKeyPair.Duplicate", format!("The keypair '{name}' already exists.")));
     }
-    if cloud.own::<KeyPair>().count() >= cloud.config.quotas.key_pairs {
+    if cloud.own_count::<KeyPair>() >= cloud.config.quotas.key_pairs {
         return Err(Error::new("KeyPairLimitExceeded", "The maximum number of key pairs has been reached."));
     }
     Ok(())
 }
 
 fn find<'c>(cloud: &'c Cloud<'_>, name: &str) -> Option<&'c std::sync::Arc<KeyPair>> {
-    cloud.own::<KeyPair>().find(|pair| pair.name == name)
+    cloud.own_by::<KeyPair>(By::name(name)).find(|pair| pair.name == name)
 }
 
 /// The key pair that a launch names is there.
@@ -172,6 +172,14 @@ impl Describe for KeyPair {
             "key-name" => texts([&self.name]),
             "key-pair-id" => texts([self.id]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "key-pair-id" => Place::of_id(value),
+            "key-name" => Place::of_name(value),
+            _ => None,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::address::association;
 use super::nat_gateway_address::{self as addresses, of_interface};
 use crate::Cloud;
 use crate::addresses::Wanted;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::timing::Wait;
 
@@ -259,6 +259,15 @@ impl Describe for NatGateway {
             "subnet-id" => texts([self.subnet]),
             "vpc-id" => texts([self.vpc]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "nat-gateway-id" => Place::of_id(value),
+            "subnet-id" => Place::naming::<SubnetId>(value),
+            "vpc-id" => Place::naming::<VpcId>(value),
+            _ => None,
         }
     }
 }

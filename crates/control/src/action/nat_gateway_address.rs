@@ -112,7 +112,7 @@ fn available(cloud: &Cloud<'_>, id: NatGatewayId, kind: Connectivity) -> Result<
 /// Why a gateway cannot have these Elastic IP addresses, in the words of AWS's failures; `None`: it can.
 pub(super) fn refusal(cloud: &Cloud<'_>, gateway: &NatGateway, allocations: &[AllocationId]) -> Option<Failure> {
     let vpc = gateway.vpc;
-    let is_attached = cloud.world().all::<InternetGateway>().any(|gateway| gateway.vpc == Some(vpc));
+    let is_attached = cloud.world().count_by::<InternetGateway>(By::id(vpc)) > 0;
     if gateway.connectivity == Connectivity::Public && !is_attached {
         let message = format!("Network {vpc} has no Internet gateway attached");
         return Some(Failure("Gateway.NotAttached".into(), message));

@@ -13,7 +13,7 @@ use model::*;
 
 use super::Handle;
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::peering::{ACTIVE_LIMIT, OUTSTANDING_LIMIT, is_visible, visible_peering};
 use crate::timing::Wait;
 
@@ -376,6 +376,17 @@ impl Describe for Peering {
             _ => Some(self.id.to_string()),
         };
         value.into_iter().collect()
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "vpc-peering-connection-id" => Place::of_id(value),
+            "accepter-vpc-info.vpc-id" | "requester-vpc-info.vpc-id" => Place::naming::<VpcId>(value),
+            "accepter-vpc-info.owner-id" | "requester-vpc-info.owner-id" => {
+                value.parse().ok().map(|owner| Place::Under(By::account(owner)))
+            }
+            _ => None,
+        }
     }
 }
 

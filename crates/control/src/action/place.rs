@@ -113,8 +113,7 @@ fn zone_values(item: &AvailabilityZoneItem, filter: &str) -> Vec<String> {
 impl Handle for DescribeAccountAttributes {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeAccountAttributesResponse, Error> {
         let quotas = cloud.config.quotas;
-        let default_vpc =
-            cloud.own::<Vpc>().find(|vpc| vpc.is_default).map_or_else(|| "none".into(), |vpc| vpc.id.to_string());
+        let default_vpc = cloud.default_vpc().map_or_else(|| "none".into(), |vpc| vpc.id.to_string());
         let all = [
             ("supported-platforms", "VPC".into()),
             ("default-vpc", default_vpc),

@@ -42,7 +42,7 @@ fn create(cloud: &mut Cloud<'_>, wanted: CreateManagedPrefixList, tags: Tags) ->
     check_name(&wanted.prefix_list_name)?;
     let max_entries = size(cloud, wanted.max_entries)?;
     let max = cloud.config.quotas.prefix_lists;
-    if cloud.own::<PrefixList>().count() >= max {
+    if cloud.own_count::<PrefixList>() >= max {
         let message = format!("You have reached the limit of {max} prefix lists in this region");
         return Err(Error::new("PrefixListLimitExceeded", message));
     }
@@ -274,7 +274,8 @@ fn check_references(cloud: &Cloud<'_>, list: &PrefixList) -> Result<(), Error> {
             .into_iter()
             .any(|way| of(way) && group_rule::counted(cloud, group, way, is_ipv4) > quotas.rules_per_security_group)
     };
-    let groups: Vec<String> = cloud.own::<SecurityGroup>().filter(full).map(|group| group.id.to_string()).collect();
+    let groups: Vec<String> =
+        cloud.own_by::<SecurityGroup>(By::id(list.id)).filter(full).map(|group| group.id.to_string()).collect();
     if !groups.is_empty() {
         return Err(too_large("RulesPerSecurityGroupLimitExceeded", list, groups));
     }
@@ -282,7 +283,8 @@ fn check_references(cloud: &Cloud<'_>, list: &PrefixList) -> Result<(), Error> {
     let full = |table: &&Arc<RouteTable>| {
         table.routes.iter().any(names) && route::counted(cloud, table, is_ipv4) > quotas.routes_per_table
     };
-    let tables: Vec<String> = cloud.own::<RouteTable>().filter(full).map(|table| table.id.to_string()).collect();
+    let tables: Vec<String> =
+        cloud.own_by::<RouteTable>(By::id(list.id)).filter(full).map(|table| table.id.to_string()).collect();
     if tables.is_empty() { Ok(()) } else { Err(too_large("RouteLimitExceeded", list, tables)) }
 }
 

@@ -8,7 +8,7 @@ use model::*;
 use super::Handle;
 use super::prefix_list::entries_at;
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 
 impl Handle for DescribeManagedPrefixLists {
@@ -40,6 +40,13 @@ impl Describe for PrefixList {
             "prefix-list-id" => texts([self.id]),
             "prefix-list-name" => texts([&self.name]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "prefix-list-id" => Place::of_id(value),
+            _ => None,
         }
     }
 }
@@ -80,10 +87,10 @@ impl Handle for GetManagedPrefixListAssociations {
 /// The ids of the route tables and security groups that name the list, in order. Only its owner's can.
 pub(super) fn references(cloud: &Cloud<'_>, list: PrefixListId) -> Vec<String> {
     let tables = cloud
-        .own::<RouteTable>()
+        .own_by::<RouteTable>(By::id(list))
         .filter(|table| table.routes.iter().any(|route| route.destination == Destination::PrefixList(list)));
     let groups = cloud
-        .own::<SecurityGroup>()
+        .own_by::<SecurityGroup>(By::id(list))
         .filter(|group| group.rules.values().any(|rule| rule.peer == RulePeer::PrefixList(list)));
     tables.map(|table| table.id.to_string()).chain(groups.map(|group| group.id.to_string())).collect()
 }

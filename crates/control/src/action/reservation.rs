@@ -56,7 +56,7 @@ impl Handle for CreateSubnetCidrReservation {
 
 /// Whatever is set aside in a subnet.
 pub(crate) fn of_subnet(world: &World, subnet: SubnetId) -> impl Iterator<Item = &SubnetCidrReservation> {
-    world.all::<SubnetCidrReservation>().map(|found| &**found).filter(move |found| found.subnet == subnet)
+    world.by::<SubnetCidrReservation>(By::id(subnet)).map(|found| &**found)
 }
 
 impl Handle for DeleteSubnetCidrReservation {

@@ -306,10 +306,7 @@ fn peering(cloud: &Cloud<'_>, table: &RouteTable, id: PeeringId) -> Result<Route
 
 fn only_interface(cloud: &Cloud<'_>, id: InstanceId) -> Result<Arc<NetworkInterface>, Error> {
     cloud.owned::<Instance>(id)?;
-    let is_its = |interface: &NetworkInterface| {
-        interface.attachment.as_ref().is_some_and(|attachment| attachment.instance == id)
-    };
-    let mut interfaces = cloud.own::<NetworkInterface>().filter(|interface| is_its(interface));
+    let mut interfaces = cloud.own_by::<NetworkInterface>(By::id(id));
     match (interfaces.next(), interfaces.next()) {
         (Some(interface), None) => Ok(interface.clone()),
         (Some(_), Some(_)) => Err(super::interface::several(id)),
@@ -338,7 +335,7 @@ fn check_inside(cloud: &Cloud<'_>, vpc: &Vpc, destination: Destination, target: 
 }
 
 fn is_at_gateway(cloud: &Cloud<'_>, table: &RouteTable) -> bool {
-    let mut gateways = cloud.own::<InternetGateway>();
+    let mut gateways = cloud.own_by::<InternetGateway>(By::id(table.id));
     gateways.any(|gateway| gateway.route_table.is_some_and(|association| association.route_table == table.id))
 }
 

@@ -9,7 +9,7 @@ use model::*;
 
 use super::{Handle, route, vpn_gateway};
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::{attached_instance, different_networks, route_state, texts};
 use crate::timing::Wait;
 
@@ -153,14 +153,11 @@ enum User {
 }
 
 fn user_of(cloud: &Cloud<'_>, id: RouteTableAssociationId) -> Result<User, Error> {
-    let main = cloud.own::<Vpc>().find(|vpc| vpc.main.id == id).map(|vpc| User::Main(vpc.id));
-    let is_it = |subnet: &Subnet| subnet.route_table.is_some_and(|association| association.id == id);
-    let user =
-        main.or_else(|| cloud.own::<Subnet>().find(|subnet| is_it(subnet)).map(|subnet| User::Subnet(subnet.id)));
-    let at = |gateway: &InternetGateway| gateway.route_table.is_some_and(|association| association.id == id);
-    let gateways =
-        || cloud.own::<InternetGateway>().find(|gateway| at(gateway)).map(|gateway| User::Gateway(gateway.id));
-    user.or_else(gateways).ok_or_else(|| Error::not_found(id))
+    let by = By::id(id);
+    let main = cloud.own_by::<Vpc>(by).next().map(|vpc| User::Main(vpc.id));
+    let subnet = || cloud.own_by::<Subnet>(by).next().map(|subnet| User::Subnet(subnet.id));
+    let gateway = || cloud.own_by::<InternetGateway>(by).next().map(|gateway| User::Gateway(gateway.id));
+    main.or_else(subnet).or_else(gateway).ok_or_else(|| Error::not_found(id))
 }
 
 impl Handle for DisassociateRouteTable {
@@ -258,6 +255,15 @@ impl Describe for RouteTable {
     }
 
     fn values(&self, cloud: &Cloud<'_>, filter: &str) -> Vec<String> {
+        let blocks = |is_v4: bool| {
+            let is_asked = move |cidr: &Cidr| matches!(cidr, Cidr::V4(_)) == is_v4;
+            texts(destinations(cloud, self).filter(is_asked))
+        };
+        match filter {
+            "route.destination-cidr-block" => return blocks(true),
+            "route.destination-ipv6-cidr-block" => return blocks(false),
+            _ => {}
+        }
         if let Some(name) = filter.strip_prefix("route.") {
             return route_items(cloud, self).iter().flat_map(|route| route_values(route, name)).collect();
         }
@@ -276,12 +282,44 @@ impl Describe for RouteTable {
             _ => Vec::new(),
         }
     }
+
+    fn place(cloud: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        let at = |association: Option<RouteTableAssociation>| {
+            Some(Place::At(association.map(|association| association.route_table).into_iter().collect()))
+        };
+        match filter {
+            "route-table-id" | "association.route-table-id" => Place::of_id(value),
+            "vpc-id" => Place::naming::<VpcId>(value),
+            "association.subnet-id" => {
+                let subnet = cloud.world().find::<Subnet>(&value.parse().ok()?);
+                at(subnet.and_then(|subnet| subnet.route_table))
+            }
+            "association.gateway-id" => {
+                let gateway = cloud.world().find::<InternetGateway>(&value.parse().ok()?);
+                at(gateway.and_then(|gateway| gateway.route_table))
+            }
+            "route.vpc-peering-connection-id" => Place::naming::<PeeringId>(value),
+            "route.gateway-id" => Place::naming::<InternetGatewayId>(value),
+            "route.nat-gateway-id" => Place::naming::<NatGatewayId>(value),
+            "route.egress-only-internet-gateway-id" => Place::naming::<EgressOnlyInternetGatewayId>(value),
+            "route.transit-gateway-id" => Place::naming::<TransitGatewayId>(value),
+            "route.destination-prefix-list-id" => Place::naming::<PrefixListId>(value),
+            _ => None,
+        }
+    }
+}
+
+/// The blocks that its routes lead to: of all that a filter asks about, what it asks about most often.
+fn destinations(cloud: &Cloud<'_>, table: &RouteTable) -> impl Iterator<Item = Cidr> {
+    let vpc = cloud.world().find::<Vpc>(&table.vpc).into_iter();
+    vpc.flat_map(|vpc| table.all_routes(vpc)).filter_map(|route| match route.destination {
+        Destination::Cidr(cidr) => Some(cidr),
+        Destination::PrefixList(_) => None,
+    })
 }
 
 fn route_values(route: &RouteItem, name: &str) -> Vec<String> {
     match name {
-        "destination-cidr-block" => texts(route.destination_cidr_block),
-        "destination-ipv6-cidr-block" => texts(route.destination_ipv6_cidr_block),
         "destination-prefix-list-id" => texts(route.destination_prefix_list_id),
         "egress-only-internet-gateway-id" => texts(route.egress_only_internet_gateway_id),
         "gateway-id" => texts(route.gateway_id.as_ref()),
@@ -309,7 +347,7 @@ fn associations(cloud: &Cloud<'_>, table: &RouteTable) -> Vec<RouteTableAssociat
     };
     let main = cloud.world().find::<Vpc>(&table.vpc).and_then(|vpc| listed(vpc.main, None, None));
     let subnets = cloud.subnets_of(table.vpc).filter_map(|subnet| listed(subnet.route_table?, Some(subnet.id), None));
-    let gateways = cloud.world().all::<InternetGateway>().filter(|gateway| gateway.vpc == Some(table.vpc));
+    let gateways = cloud.world().by::<InternetGateway>(By::id(table.vpc));
     let gateways = gateways.filter_map(|gateway| listed(gateway.route_table?, None, Some(gateway.id)));
     main.into_iter().chain(subnets).chain(gateways).collect()
 }

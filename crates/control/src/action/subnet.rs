@@ -11,7 +11,7 @@ use model::*;
 
 use super::{Handle, reservation};
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::{available_ip_address_count, texts};
 use crate::timing::Wait;
 
@@ -139,7 +139,7 @@ fn conflict(cidr: impl std::fmt::Display) -> Error {
 impl Handle for DeleteSubnet {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
         let subnet = cloud.owned::<Subnet>(self.subnet_id)?;
-        if cloud.world().all::<NetworkInterface>().any(|interface| interface.subnet == subnet.id) {
+        if cloud.world().count_by::<NetworkInterface>(By::id(subnet.id)) > 0 {
             return Err(Error::has_dependencies("subnet", subnet.id));
         }
         let set_aside: Vec<_> = reservation::of_subnet(cloud.world(), subnet.id).map(|found| found.id).collect();
@@ -230,12 +230,14 @@ impl Handle for AssociateSubnetCidrBlock {
 impl Handle for DisassociateSubnetCidrBlock {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<SubnetCidrBlockResponse, Error> {
         let id = self.association_id;
-        let found =
-            cloud.own::<Subnet>().find_map(|subnet| Some((subnet.id, subnet.ipv6.filter(|ipv6| ipv6.id == id)?)));
+        let found = cloud
+            .own_by::<Subnet>(By::id(id))
+            .find_map(|subnet| Some((subnet.id, subnet.ipv6.filter(|ipv6| ipv6.id == id)?)));
         let (subnet, ipv6) = found.ok_or_else(|| Error::not_found(id))?;
-        let in_use = cloud.world().all::<NetworkInterface>().any(|interface| {
-            interface.subnet == subnet && interface.ipv6_addresses.iter().any(|address| ipv6.cidr.contains(*address))
-        });
+        let in_use = cloud
+            .world()
+            .by::<NetworkInterface>(By::id(subnet))
+            .any(|interface| interface.ipv6_addresses.iter().any(|address| ipv6.cidr.contains(*address)));
         if in_use {
             let message = format!(
                 "The subnet CIDR block with association ID {id} has network interfaces with addresses in it. Unassign them first."
@@ -335,6 +337,17 @@ impl Describe for Subnet {
             "subnet-id" => texts([self.id]),
             "vpc-id" => texts([self.vpc]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "subnet-id" => Place::of_id(value),
+            "vpc-id" => Place::naming::<VpcId>(value),
+            "ipv6-cidr-block-association.association-id" => Place::naming::<SubnetCidrAssociationId>(value),
+            "cidr" | "cidr-block" | "cidrBlock" => Place::of_block(value),
+            "default-for-az" | "defaultForAz" if value == "true" => Some(Place::Under(By::is_default())),
+            _ => None,
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Tags on anything (spec 1.4).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ec2::page::Page;
 use ec2::shapes::Done;
 use ec2::shapes::common::{TAGS_MAX, TagInput, tags_from};
 use ec2::shapes::tag::*;
-use ec2::{Error, IdCodes};
+use ec2::{Error, Filter, IdCodes};
 use model::*;
 
-use super::{Handle, catalogue, metadata, place};
+use super::{Handle, catalogue, metadata};
 use crate::Cloud;
+use crate::describe::{Describe, Place};
 
 impl Handle for CreateTags {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<Done, Error> {
@@ -77,10 +79,10 @@ macro_rules! owned_kinds {
             }
         }
 
-        fn list_owned(cloud: &Cloud<'_>, list: &mut impl FnMut(String, &'static str, &Tags)) {
-            $(for found in cloud.own::<$kind>() {
-                list(found.id.to_string(), $name, &found.tags);
-            })*
+        /// Of each of these kinds those that may have tags which are asked for.
+        fn listed_owned<'c>(cloud: &'c Cloud<'_>, asked: &Asked<'c>) -> Vec<Listed<'c>> {
+            let caller = cloud.caller.account;
+            vec![$(asked.list::<$kind>(cloud, $name, move |found| found.owner == caller, |found| &found.tags),)*]
         }
     };
 }
@@ -127,7 +129,7 @@ fn change_one(
         }
         SecurityGroupRuleId::PREFIX => {
             let id = parse::<SecurityGroupRuleId>(id)?;
-            let group = cloud.own::<SecurityGroup>().find(|group| group.rules.contains_key(&id));
+            let group = cloud.own_by::<SecurityGroup>(By::id(id)).next();
             let group = group.ok_or_else(|| Error::not_found(id))?.id;
             cloud.update::<SecurityGroup, _>(group, |group| {
                 group.rules.get_mut(&id).map_or(Ok(()), |rule| change(&mut rule.tags))
@@ -135,7 +137,8 @@ fn change_one(
         }
         VolumeId::PREFIX => {
             let id = parse::<VolumeId>(id)?;
-            let instance = catalogue::own(cloud).find(|(_, volume)| volume.id == id).map(|(instance, _)| instance.id);
+            let instances = cloud.own_by::<Instance>(By::id(id));
+            let instance = catalogue::volumes_of(instances).next().map(|(instance, _)| instance.id);
             cloud.update::<Instance, _>(instance.ok_or_else(|| Error::not_found(id))?, |instance| {
                 instance
                     .volumes
@@ -168,45 +171,164 @@ fn not_taggable(id: &str) -> Error {
 impl Handle for DescribeTags {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeTagsResponse, Error> {
         ec2::filter::check(&self.filters, &["key", "resource-id", "resource-type", "value"])?;
-        let mut all = BTreeMap::new();
-        let mut list = |resource_id: String, resource_type, tags: &Tags| {
-            for (key, value) in tags {
-                let (key, value, resource_id) = (key.clone(), value.clone(), resource_id.clone());
-                // No id has this separator, so the order of these texts is the order of (id, key).
-                let order = format!("{resource_id}\0{key}");
-                all.insert(order, TagDescription { resource_id, resource_type, key, value });
-            }
-        };
-        list_owned(cloud, &mut list);
-        for rule in cloud.own::<SecurityGroup>().flat_map(|group| group.rules.values()) {
-            list(rule.id.to_string(), "security-group-rule", &rule.tags);
-        }
-        for (_, volume) in catalogue::own(cloud) {
-            list(volume.id.to_string(), "volume", &volume.tags);
-        }
-        for peering in cloud
-            .world()
-            .all::<Peering>()
-            .filter(|peering| crate::peering::is_visible(peering, cloud.caller.account, cloud.config, cloud.now))
-        {
-            if let Some(tags) = peering.tags.get(&cloud.caller.account) {
-                list(peering.id.to_string(), "vpc-peering-connection", tags);
-            }
-        }
-        let wanted = all.into_iter().filter(|(_, tag)| place::passes(&self.filters, |name| values(tag, name)));
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
-        let (tags, next_token) = page.cut(5..=1000, wanted, |(order, _)| order.clone())?;
-        Ok(DescribeTagsResponse { tags: tags.into_iter().map(|(_, tag)| tag).collect(), next_token })
+        let asked = Asked { filters: &self.filters, after: page.after() };
+        let cloud = &*cloud;
+        let mut lists = listed_owned(cloud, &asked);
+        lists.push(asked.rules(cloud));
+        lists.push(asked.volumes(cloud));
+        let is_visible = move |peering: &Peering| peering.is_visible(cloud);
+        lists.push(asked.list::<Peering>(cloud, "vpc-peering-connection", is_visible, move |found| found.tags(cloud)));
+        // One kind after the other, in the order of the texts of their ids.
+        lists.sort_by(|a, b| a.prefix.cmp(&b.prefix));
+        let looked_at = lists.into_iter().flat_map(|list| list.tags);
+        let (tags, next_token) = page.sift(5..=1000, looked_at, TagOf::order, |tag| !tag.is_mark())?;
+        Ok(DescribeTagsResponse { tags: tags.iter().map(TagOf::description).collect(), next_token })
     }
 }
 
-fn values(tag: &TagDescription, filter: &str) -> Vec<String> {
-    match filter {
-        "key" | "tag-key" => vec![tag.key.clone()],
-        "value" | "tag-value" => vec![tag.value.clone()],
-        "resource-id" => vec![tag.resource_id.clone()],
-        "resource-type" => vec![tag.resource_type.into()],
-        name if name.strip_prefix("tag:") == Some(tag.key.as_str()) => vec![tag.value.clone()],
-        _ => Vec::new(),
+/// A tag and what has it; before the tags of each thing stands a mark with an empty key, which no tag has.
+struct TagOf<'c> {
+    resource_id: Arc<str>,
+    resource_type: &'static str,
+    key: &'c str,
+    value: &'c str,
+}
+
+impl TagOf<'_> {
+    /// No id has this separator, so the order of these texts is the order of (id, key).
+    fn order(&self) -> String {
+        format!("{}\0{}", self.resource_id, self.key)
     }
+
+    fn passes(&self, filter: &Filter) -> bool {
+        let matches = |text| ec2::filter::any_matches(&filter.values, text);
+        match filter.name.as_str() {
+            "key" | "tag-key" => matches(Some(self.key)),
+            "value" | "tag-value" => matches(Some(self.value)),
+            "resource-type" => matches(Some(self.resource_type)),
+            "resource-id" => matches(Some(&self.resource_id)),
+            name => matches((name.strip_prefix("tag:") == Some(self.key)).then_some(self.value)),
+        }
+    }
+
+    fn is_mark(&self) -> bool {
+        self.key.is_empty()
+    }
+
+    fn description(&self) -> TagDescription {
+        let (resource_id, key, value) = (self.resource_id.to_string(), self.key.to_owned(), self.value.to_owned());
+        TagDescription { resource_id, resource_type: self.resource_type, key, value }
+    }
+}
+
+/// A mark, and those of the thing's tags that pass.
+fn wanted<'c, Id: ResourceId>(
+    filters: &'c [Filter],
+    resource_type: &'static str,
+    id: Id,
+    tags: &'c Tags,
+) -> impl Iterator<Item = TagOf<'c>> {
+    let id: Arc<str> = id.to_string().into();
+    let tag_of = move |key, value| TagOf { resource_id: id.clone(), resource_type, key, value };
+    let mark = tag_of("", "");
+    let is_wanted = move |tag: &TagOf<'_>| filters.iter().all(|filter| tag.passes(filter));
+    let tags = tags.iter().map(move |(key, value)| tag_of(key, value));
+    std::iter::once(mark).chain(tags.filter(is_wanted))
+}
+
+/// The tags of one kind of things, in order.
+struct Listed<'c> {
+    /// What the ids of the kind begin with, the dash included.
+    prefix: String,
+    tags: Box<dyn Iterator<Item = TagOf<'c>> + 'c>,
+}
+
+impl<'c> Listed<'c> {
+    fn new<Id: ResourceId>(tags: impl Iterator<Item = TagOf<'c>> + 'c) -> Listed<'c> {
+        Listed { prefix: format!("{}-", Id::PREFIX), tags: Box::new(tags) }
+    }
+}
+
+/// What a request for tags asks for.
+struct Asked<'c> {
+    filters: &'c [Filter],
+    /// Behind what the page begins.
+    after: Option<String>,
+}
+
+impl<'c> Asked<'c> {
+    /// The tags of those things of a kind that may have what is asked for.
+    fn list<E: Entity + 'static>(
+        &self,
+        cloud: &'c Cloud<'_>,
+        resource_type: &'static str,
+        is_visible: impl Fn(&E) -> bool + 'c,
+        tags: impl Fn(&'c E) -> &'c Tags + 'c,
+    ) -> Listed<'c>
+    where
+        E::Id: ResourceId,
+    {
+        let Some(after) = self.after::<E::Id>().filter(|_| self.has_type(resource_type)) else {
+            return Listed::new::<E::Id>(std::iter::empty());
+        };
+        let own = vec![Place::Under(By::account(cloud.caller.account))];
+        let places = cloud.fewest::<E>(self.filters.iter().filter_map(places).chain([own]));
+        // The page may begin among the tags of one thing.
+        let first = after.and_then(|id| cloud.world().find::<E>(&id));
+        let found = first.into_iter().chain(cloud.candidates::<E>(&places, after));
+        let (visible, filters) = (found.filter(move |found| is_visible(found)), self.filters);
+        Listed::new::<E::Id>(visible.flat_map(move |found| wanted(filters, resource_type, found.id(), tags(found))))
+    }
+
+    fn rules(&self, cloud: &'c Cloud<'_>) -> Listed<'c> {
+        let groups = cloud.own_by::<SecurityGroup>(By::has_tagged_rules());
+        let rules = groups.flat_map(|group| group.rules.values());
+        self.parts("security-group-rule", rules.map(|rule| (rule.id, &rule.tags)))
+    }
+
+    fn volumes(&self, cloud: &'c Cloud<'_>) -> Listed<'c> {
+        let instances = cloud.own_by::<Instance>(By::has_tagged_volumes());
+        let volumes = catalogue::volumes_of(instances);
+        self.parts("volume", volumes.map(|(_, volume)| (volume.id, &volume.tags)))
+    }
+
+    /// The tags of what is kept within other things.
+    fn parts<Id: ResourceId + 'c>(
+        &self,
+        resource_type: &'static str,
+        parts: impl Iterator<Item = (Id, &'c Tags)>,
+    ) -> Listed<'c> {
+        let parts: BTreeMap<Id, &Tags> = if self.has_type(resource_type) { parts.collect() } else { BTreeMap::new() };
+        let filters = self.filters;
+        Listed::new::<Id>(parts.into_iter().flat_map(move |(id, tags)| wanted(filters, resource_type, id, tags)))
+    }
+
+    /// `None`: the page begins behind all things of this kind. Else behind which of them, if behind any.
+    fn after<Id: ResourceId>(&self) -> Option<Option<Id>> {
+        let Some(after) = &self.after else { return Some(None) };
+        let (id, _) = after.split_once('\0').unwrap_or((after, ""));
+        match id.parse() {
+            Ok(id) => Some(Some(id)),
+            Err(_) => (format!("{}-", Id::PREFIX).as_str() > id).then_some(None),
+        }
+    }
+
+    fn has_type(&self, resource_type: &str) -> bool {
+        let mut types = self.filters.iter().filter(|filter| filter.name == "resource-type");
+        types.all(|filter| ec2::filter::any_matches(&filter.values, [resource_type]))
+    }
+}
+
+/// Where everything stands that has a tag which passes the filter.
+fn places<Id: ResourceId>(filter: &Filter) -> Option<Vec<Place<Id>>> {
+    let under = |by| Some(Place::Under(by));
+    let place = |value: &String| match filter.name.as_str() {
+        _ if !ec2::filter::is_exact(value) => None,
+        "key" | "tag-key" => under(By::tag_key(value)),
+        "value" | "tag-value" => under(By::tag_value(value)),
+        "resource-id" => Place::of_id(value),
+        name => under(By::tag(name.strip_prefix("tag:")?, value)),
+    };
+    filter.values.iter().map(place).collect()
 }

@@ -11,7 +11,7 @@ use model::*;
 
 use super::{Handle, dhcp, group_vpc, vpc_block};
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::rules::vpc_deletion;
 use crate::timing::Wait;
@@ -41,7 +41,7 @@ impl Handle for CreateVpc {
 }
 
 pub(super) fn check_quota(cloud: &Cloud<'_>) -> Result<(), Error> {
-    if cloud.own::<Vpc>().count() >= cloud.config.quotas.vpcs {
+    if cloud.own_count::<Vpc>() >= cloud.config.quotas.vpcs {
         return Err(Error::new("VpcLimitExceeded", "The maximum number of VPCs has been reached."));
     }
     Ok(())
@@ -146,15 +146,16 @@ impl Handle for DeleteVpc {
 
 /// Something is in the VPC that did not come with it (spec 2.7.1).
 fn is_in_use(world: &World, vpc: &Vpc) -> bool {
-    world.all::<Subnet>().any(|subnet| subnet.vpc == vpc.id)
-        || world.all::<NetworkInterface>().any(|interface| interface.vpc == vpc.id)
-        || world.all::<SecurityGroup>().any(|group| group.vpc == vpc.id && group.id != vpc.default_group)
-        || world.all::<RouteTable>().any(|table| table.vpc == vpc.id && table.id != vpc.main.route_table)
-        || world.all::<NetworkAcl>().any(|acl| acl.vpc == vpc.id && acl.id != vpc.default_acl)
-        || world.all::<InternetGateway>().any(|gateway| gateway.vpc == Some(vpc.id))
-        || world.all::<VpnGateway>().any(|gateway| gateway.vpc == Some(vpc.id))
+    let by = By::id(vpc.id);
+    world.count_by::<Subnet>(by) > 0
+        || world.count_by::<NetworkInterface>(by) > 0
+        || world.by::<SecurityGroup>(by).any(|group| group.vpc == vpc.id && group.id != vpc.default_group)
+        || world.by::<RouteTable>(by).any(|table| table.id != vpc.main.route_table)
+        || world.by::<NetworkAcl>(by).any(|acl| acl.id != vpc.default_acl)
+        || world.count_by::<InternetGateway>(by) > 0
+        || world.count_by::<VpnGateway>(by) > 0
         || group_vpc::borrows(world, vpc.id)
-        || world.all::<EgressOnlyInternetGateway>().any(|gateway| gateway.vpc == vpc.id)
+        || world.count_by::<EgressOnlyInternetGateway>(by) > 0
 }
 
 impl Handle for DescribeVpcs {
@@ -213,6 +214,20 @@ impl Describe for Vpc {
             "state" => texts([cloud.word(self.id, "available")]),
             "vpc-id" => texts([self.id]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "vpc-id" => Place::of_id(value),
+            "dhcp-options-id" | "dhcpOptionsId" => Place::naming::<DhcpOptionsId>(value),
+            "cidr-block-association.association-id" | "ipv6-cidr-block-association.association-id" => {
+                Place::naming::<VpcCidrAssociationId>(value)
+            }
+            "cidr" | "cidr-block" | "cidrBlock" | "cidr-block-association.cidr-block" => Place::of_block(value),
+            "ipv6-cidr-block-association.ipv6-cidr-block" => Place::of_block(value),
+            "is-default" | "isDefault" if value == "true" => Some(Place::Under(By::is_default())),
+            _ => None,
         }
     }
 }

@@ -59,9 +59,7 @@ impl Handle for AssociateVpcCidrBlock {
 impl Handle for DisassociateVpcCidrBlock {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<VpcCidrBlockResponse, Error> {
         let id = self.association_id;
-        let vpc = cloud.own::<Vpc>().find(|vpc| {
-            vpc.cidrs.iter().any(|block| block.id == id) || vpc.ipv6_cidrs.iter().any(|block| block.id == id)
-        });
+        let vpc = cloud.own_by::<Vpc>(By::id(id)).next();
         let mut vpc = Vpc::clone(vpc.ok_or_else(|| Error::not_found(id))?);
         if vpc.cidrs[0].id == id {
             let message = format!(

@@ -8,7 +8,7 @@ use model::*;
 
 use super::{Handle, subnet};
 use crate::Cloud;
-use crate::describe::{Describe, Query};
+use crate::describe::{Describe, Place, Query};
 use crate::rules::texts;
 use crate::timing::Wait;
 
@@ -26,7 +26,7 @@ impl Handle for CreateVpnGateway {
         let zone = self.availability_zone.as_deref().filter(|zone| !zone.is_empty());
         let zone = zone.map(|name| subnet::zone(cloud.config.region, Some(name), None)).transpose()?;
         let amazon_side_asn = self.amazon_side_asn.map_or(Ok(ASN_DEFAULT), |text| asn(&text))?;
-        if cloud.own::<VpnGateway>().count() >= cloud.config.quotas.vpn_gateways {
+        if cloud.own_count::<VpnGateway>() >= cloud.config.quotas.vpn_gateways {
             let message = "The maximum number of virtual private gateways has been reached.";
             return Err(Error::new("VpnGatewayLimitExceeded", message));
         }
@@ -76,7 +76,7 @@ impl Handle for AttachVpnGateway {
             let message = format!("The vpnGateway '{}' is already attached to {other}", gateway.id);
             return Err(Error::new("VpnGatewayAttachmentLimitExceeded", message));
         }
-        let rival = cloud.own::<VpnGateway>().find(|other| other.vpc == Some(vpc.id) && other.id != gateway.id);
+        let rival = cloud.own_by::<VpnGateway>(By::id(vpc.id)).find(|other| other.id != gateway.id);
         if let Some(rival) = rival {
             let message = format!("Network {} already has a virtual private gateway attached: {}", vpc.id, rival.id);
             return Err(Error::invalid_value(message));
@@ -143,7 +143,7 @@ impl Handle for DisableVgwRoutePropagation {
 
 /// The gateways that may propagate to a table.
 pub(super) fn propagating_to(cloud: &Cloud<'_>, table: RouteTableId) -> Vec<VpnGatewayId> {
-    cloud.own::<VpnGateway>().filter(|gateway| gateway.propagates_to.contains(&table)).map(|g| g.id).collect()
+    cloud.own_by::<VpnGateway>(By::id(table)).map(|gateway| gateway.id).collect()
 }
 
 /// A table goes: nothing propagates to it any more.
@@ -186,6 +186,14 @@ impl Describe for VpnGateway {
             "type" => texts([TYPE]),
             "vpn-gateway-id" => texts([self.id]),
             _ => Vec::new(),
+        }
+    }
+
+    fn place(_: &Cloud<'_>, filter: &str, value: &str) -> Option<Place<Self::Id>> {
+        match filter {
+            "vpn-gateway-id" => Place::of_id(value),
+            "attachment.vpc-id" => Place::naming::<VpcId>(value),
+            _ => None,
         }
     }
 }

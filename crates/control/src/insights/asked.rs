@@ -98,7 +98,7 @@ pub(super) fn place(names: &Names<'_>, end: PathEnd, code: &str) -> Result<Place
                 let attachment = interface.attachment.as_ref().filter(|attachment| attachment.instance == id)?;
                 Some((attachment.device_index, interface.id))
             };
-            let interfaces = world.all::<NetworkInterface>().filter(|interface| owned(interface));
+            let interfaces = world.by::<NetworkInterface>(By::id(id)).filter(|interface| owned(interface));
             let mut found: Vec<_> = interfaces.filter_map(|interface| attached(interface)).collect();
             found.sort_unstable();
             if found.is_empty() {

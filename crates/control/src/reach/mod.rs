@@ -15,8 +15,8 @@ use std::sync::Arc;
 use ec2::reach::{ExplainReachability, ReachAnswer, ReachResult};
 use ec2::{Caller, Error};
 use model::{
-    AccountId, Cidr, HostId, IpProtocol, NetworkInterface, NetworkInterfaceId, PeeringStatus, Region, Time, Vpc, VpcId,
-    World,
+    AccountId, By, Cidr, HostId, IpProtocol, NetworkInterface, NetworkInterfaceId, PeeringStatus, Region, Time, Vpc,
+    VpcId, World,
 };
 use policy::Internet;
 use reach::{CLIENT_PORTS, Crowd, Ends, Goal, Kind, Network, QuestionError, Receivers, survey, survey_crowd};
@@ -253,7 +253,7 @@ fn network(cloud: &Cloud, account: Option<AccountId>, source: VpcId, destination
         End::Interface(interface) => ends.extend([interface.vpc]),
         // Whoever has it, near or where no route leads yet.
         End::Address(address) => {
-            let all = cloud.values().flat_map(|(world, _)| world.all::<NetworkInterface>());
+            let all = cloud.values().flat_map(|(world, _)| world.by::<NetworkInterface>(By::address(*address)));
             ends.extend(all.filter(|interface| interface.owns(*address)).map(|interface| interface.vpc));
         }
         End::Set(set) => match set.vpc {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ec2::Error;
 use model::{
-    AccountId, Cidr, Instance, InstanceId, InstanceState, NetworkInterface, NetworkInterfaceId, Subnet, SubnetId, Tags,
-    Vpc, VpcId, World,
+    AccountId, By, Cidr, Instance, InstanceId, InstanceState, NetworkInterface, NetworkInterfaceId, Subnet, SubnetId,
+    Tags, Vpc, VpcId, World,
 };
 
 use super::Cloud;
@@ -211,7 +211,7 @@ impl Resolver<'_> {
     /// By the tag Name of an instance or an interface.
     fn tagged(&self, parameter: &str, text: &str) -> Result<Interface, Error> {
         let is_named = |tags: &Tags| tags.get("Name").is_some_and(|name| name == text);
-        let instances = self.worlds().flat_map(World::all::<Instance>);
+        let instances = self.worlds().flat_map(|world| world.by::<Instance>(By::tag("Name", text)));
         let live = instances.filter(|instance| {
             instance.state != InstanceState::Terminated && is_named(&instance.tags) && self.sees(instance.owner)
         });

@@ -26,8 +26,6 @@ pub const TTL_MAX: Duration = Duration::hours(7 * 24);
 pub struct Tokens {
     /// `None`: in memory.
     path: Option<PathBuf>,
-    /// Of the authority that new tokens name.
-    root: Mutex<KeyFingerprint>,
     open: Mutex<Vec<Open>>,
 }
 
@@ -60,24 +58,31 @@ struct Open {
 }
 
 impl Tokens {
-    /// The tokens of a data directory; `None`: gone with the process. They carry the fingerprint of the authority's root.
+    /// The tokens of a data directory; `None`: gone with the process.
     ///
     /// # Errors
     /// `File`.
-    pub fn open(data: Option<&Path>, root: KeyFingerprint) -> Result<Tokens, TokenError> {
+    pub fn open(data: Option<&Path>) -> Result<Tokens, TokenError> {
         let path = data.map(|data| data.join(FILE_NAME));
         let open = match &path {
             Some(path) => read(path).map_err(|source| TokenError::File { what: "read", path: path.clone(), source })?,
             None => Vec::new(),
         };
-        Ok(Tokens { path, root: Mutex::new(root), open: Mutex::new(open) })
+        Ok(Tokens { path, open: Mutex::new(open) })
     }
 
-    /// A token for one host, or for any (`None`), that waits for `ttl`. Blocks on the disk.
+    /// A token for one host, or for any (`None`), that waits for `ttl` and names the authority that has this root. Blocks on
+    /// the disk.
     ///
     /// # Errors
     /// `TooMany`, `Ttl`, `Randomness`, `File`.
-    pub fn create(&self, host: Option<HostId>, ttl: Duration, now: Time) -> Result<JoinToken, TokenError> {
+    pub fn create(
+        &self,
+        root: KeyFingerprint,
+        host: Option<HostId>,
+        ttl: Duration,
+        now: Time,
+    ) -> Result<JoinToken, TokenError> {
         if ttl < Duration::seconds(1) || ttl > TTL_MAX {
             return Err(TokenError::Ttl { ttl });
         }
@@ -95,14 +100,7 @@ impl Tokens {
             open.pop();
             return Err(error);
         }
-        let root = *self.root.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(JoinToken { secret, root })
-    }
-
-    /// Tokens that are made from here on name this authority. With those that were made before nobody joins any more: the server shows the
-    /// new one's certificate.
-    pub(crate) fn name(&self, root: KeyFingerprint) {
-        *self.root.lock().unwrap_or_else(PoisonError::into_inner) = root;
     }
 
     /// Spends a token: `Ok` once for each, however many ask at the same time; whether it named the host. Blocks on the disk.
@@ -147,13 +145,14 @@ mod tests {
 
     const NOW: Time = Time::from_unix_millis(1_800_000_000_000);
     const HOUR: Duration = Duration::hours(1);
+    const ROOT: KeyFingerprint = KeyFingerprint([7; 32]);
 
     fn host(name: &str) -> HostId {
         name.parse().unwrap()
     }
 
     fn open(data: Option<&Path>) -> Tokens {
-        Tokens::open(data, KeyFingerprint([7; 32])).unwrap()
+        Tokens::open(data).unwrap()
     }
 
     fn is_refused(result: &Result<bool, TokenError>) -> bool {
@@ -165,7 +164,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         for data in [Some(data.path()), None] {
             let tokens = open(data);
-            let token = tokens.create(None, HOUR, NOW).unwrap();
+            let token = tokens.create(ROOT, None, HOUR, NOW).unwrap();
             let (accepted, start) = (AtomicUsize::new(0), Barrier::new(64));
             std::thread::scope(|scope| {
                 for n in 0..64 {
@@ -188,7 +187,7 @@ mod tests {
         let tokens = open(None);
         let (a, b) = (host("a"), host("b"));
         assert!(is_refused(&tokens.redeem(&JoinSecret::new([0; 32]), a, false, NOW)));
-        let token = tokens.create(Some(a), HOUR, NOW).unwrap();
+        let token = tokens.create(ROOT, Some(a), HOUR, NOW).unwrap();
         assert!(is_refused(&tokens.redeem(&token.secret, b, false, NOW)));
         assert!(is_refused(&tokens.redeem(&token.secret, a, false, NOW + HOUR)));
         tokens.redeem(&token.secret, a, false, NOW).unwrap();
@@ -199,7 +198,7 @@ mod tests {
     fn a_token_for_any_host_takes_nobodys_name_and_stays_good() {
         let tokens = open(None);
         let (any, named) =
-            (tokens.create(None, HOUR, NOW).unwrap(), tokens.create(Some(host("a")), HOUR, NOW).unwrap());
+            (tokens.create(ROOT, None, HOUR, NOW).unwrap(), tokens.create(ROOT, Some(host("a")), HOUR, NOW).unwrap());
         assert!(matches!(tokens.redeem(&any.secret, host("a"), true, NOW), Err(TokenError::Taken)));
         assert!(tokens.redeem(&named.secret, host("a"), true, NOW).unwrap());
         assert!(!tokens.redeem(&any.secret, host("b"), false, NOW).unwrap());
@@ -210,7 +209,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let (kept, spent) = {
             let tokens = open(Some(data.path()));
-            (tokens.create(None, HOUR, NOW).unwrap(), tokens.create(None, HOUR, NOW).unwrap())
+            (tokens.create(ROOT, None, HOUR, NOW).unwrap(), tokens.create(ROOT, None, HOUR, NOW).unwrap())
         };
         open(Some(data.path())).redeem(&spent.secret, host("a"), false, NOW).unwrap();
         let tokens = open(Some(data.path()));
@@ -222,12 +221,12 @@ mod tests {
     fn nothing_is_accepted_that_is_not_written_down() {
         let data = tempfile::tempdir().unwrap();
         let tokens = open(Some(data.path()));
-        let token = tokens.create(None, HOUR, NOW).unwrap();
+        let token = tokens.create(ROOT, None, HOUR, NOW).unwrap();
         // A directory in the place of the fresh file: it cannot be removed as a file, nor made.
         let blocked = data.path().join("join-tokens.new");
         fs::create_dir(&blocked).unwrap();
         assert!(matches!(tokens.redeem(&token.secret, host("a"), false, NOW), Err(TokenError::File { .. })));
-        assert!(matches!(tokens.create(None, HOUR, NOW), Err(TokenError::File { .. })));
+        assert!(matches!(tokens.create(ROOT, None, HOUR, NOW), Err(TokenError::File { .. })));
         fs::remove_dir(&blocked).unwrap();
         assert!(is_refused(&tokens.redeem(&token.secret, host("a"), false, NOW)));
         open(Some(data.path())).redeem(&token.secret, host("a"), false, NOW).unwrap();
@@ -237,7 +236,7 @@ mod tests {
     fn the_secret_is_not_in_the_file_and_only_the_owner_reads_it() {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().unwrap();
-        let token = open(Some(data.path())).create(Some(host("a")), HOUR, NOW).unwrap();
+        let token = open(Some(data.path())).create(ROOT, Some(host("a")), HOUR, NOW).unwrap();
         let path = data.path().join(FILE_NAME);
         let text = fs::read_to_string(&path).unwrap();
         let secret = token.reveal();
@@ -249,13 +248,13 @@ mod tests {
     fn open_tokens_and_their_time_are_bounded() {
         let tokens = open(None);
         for _ in 0..OPEN_MAX {
-            tokens.create(None, HOUR, NOW).unwrap();
+            tokens.create(ROOT, None, HOUR, NOW).unwrap();
         }
-        assert!(matches!(tokens.create(None, HOUR, NOW), Err(TokenError::TooMany)));
-        tokens.create(None, HOUR, NOW + HOUR).unwrap();
+        assert!(matches!(tokens.create(ROOT, None, HOUR, NOW), Err(TokenError::TooMany)));
+        tokens.create(ROOT, None, HOUR, NOW + HOUR).unwrap();
         assert_eq!(tokens.open.lock().unwrap().len(), 1);
         for ttl in [Duration::ZERO, Duration::millis(-1), TTL_MAX + Duration::millis(1)] {
-            assert!(matches!(tokens.create(None, ttl, NOW), Err(TokenError::Ttl { .. })));
+            assert!(matches!(tokens.create(ROOT, None, ttl, NOW), Err(TokenError::Ttl { .. })));
         }
     }
 }

@@ -172,7 +172,8 @@ impl Test {
     }
 }
 
-fn moto(janitor: &Janitor) -> Result<SocketAddr> {
+/// Starts moto's server; where it listens.
+pub(super) fn moto(janitor: &Janitor) -> Result<SocketAddr> {
     let address = tools::free_port()?;
     let mut command = Command::new("moto_server");
     command.args(["-H", &address.ip().to_string(), "-p", &address.port().to_string()]);

@@ -153,10 +153,15 @@ fn pace(target: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ports in turn: one comes again after a minute, when its flow is tracked no more. One that the kernel chose might still be, and
+/// would pass whatever the rules are.
 fn flows(target: &str) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(LIFE_MAX);
+    let mut ports = (1025..=u16::MAX).cycle();
     while Instant::now() < deadline {
-        let _ = connected(target)?.send(&PAYLOAD);
+        let socket = UdpSocket::bind(("0.0.0.0", ports.next().unwrap_or_default())).context("cannot make a socket")?;
+        socket.connect(target).with_context(|| format!("cannot connect to {target}"))?;
+        let _ = socket.send(&PAYLOAD);
         std::thread::sleep(Duration::from_micros(900));
     }
     Ok(())

@@ -20,6 +20,7 @@ const ACCOUNT: &str = "111111111111";
 pub(super) struct Client {
     address: SocketAddr,
     region: &'static str,
+    account: &'static str,
     connection: Option<BufReader<TcpStream>>,
     body: Vec<u8>,
 }
@@ -27,7 +28,12 @@ pub(super) struct Client {
 impl Client {
     /// Connects with the first call.
     pub(super) fn new(address: SocketAddr, region: &'static str) -> Client {
-        Client { address, region, connection: None, body: Vec::new() }
+        Client::of_account(address, region, ACCOUNT)
+    }
+
+    /// As [`Client::new`], in another account's name.
+    pub(super) fn of_account(address: SocketAddr, region: &'static str, account: &'static str) -> Client {
+        Client { address, region, account, connection: None, body: Vec::new() }
     }
 
     /// Calls an action; the XML of the answer.
@@ -59,11 +65,11 @@ impl Client {
             percent_encode(value, &mut body);
         }
         let time = basic_time(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-        let (day, region) = (&time[..8], self.region);
+        let (day, region, account) = (&time[..8], self.region, self.account);
         Ok(format!(
             "POST / HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\n\
              Content-Length: {}\r\nX-Amz-Date: {time}\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential={ACCOUNT}/{day}/{region}/ec2/aws4_request, SignedHeaders=host;x-amz-date, Signature=00\r\n\r\n{body}",
+             Credential={account}/{day}/{region}/ec2/aws4_request, SignedHeaders=host;x-amz-date, Signature=00\r\n\r\n{body}",
             self.address,
             body.len()
         )
@@ -144,6 +150,12 @@ pub(super) fn element<'x>(xml: &'x str, name: &str) -> Option<&'x str> {
     Some(rest.split_once("</")?.0)
 }
 
+/// The texts of all elements of this name that have nothing but text.
+pub(super) fn elements(xml: &str, name: &str) -> Vec<String> {
+    let begin = format!("<{name}>");
+    xml.split(begin.as_str()).skip(1).filter_map(|rest| Some(rest.split_once("</")?.0.to_owned())).collect()
+}
+
 /// RFC 3986: everything but the unreserved characters.
 fn percent_encode(text: &str, into: &mut String) {
     for byte in text.bytes() {
@@ -200,6 +212,7 @@ mod tests {
         let xml = "<a><vpcs><vpcId>vpc-1</vpcId></vpcs><vpcId>vpc-2</vpcId></a>";
         assert_eq!(element(xml, "vpcId"), Some("vpc-1"));
         assert_eq!(element(xml, "subnetId"), None);
+        assert_eq!(elements(xml, "vpcId"), ["vpc-1", "vpc-2"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!   cargo xtask bench local   packets of one host, beside a kernel router, nftables and Open vSwitch
 //!   cargo xtask bench link    packets between two hosts, encrypted, beside WireGuard's user-space programs and Nebula
 //!   cargo xtask bench api     requests, beside moto_server; from CreateRoute, and from a change of groups, to the first packet
+//!   cargo xtask bench scale   requests in a region with 10,000 VPCs, its memory and its start
 //!   cargo xtask bench handover   how long packets rest when an agent is reloaded or killed
 //!   cargo xtask bench dns        names, beside dnsmasq and unbound
 //!   cargo xtask bench stages     one packet, stage by stage, in memory
@@ -11,7 +12,7 @@
 //! ```
 //!
 //! Every peer runs in the same run, in interleaved rounds, so that ratios hold although the machine's speed does not. What a
-//! round measures is in [`local`], [`link`] and [`api`]; what holds for all:
+//! round measures is in [`local`], [`link`], [`api`] and [`scale`]; what holds for all:
 //!
 //! - all that is made (namespaces, processes, directories) carries this process's id, and the [`janitor`] removes it however
 //!   the run ends;
@@ -45,6 +46,7 @@ mod peerway;
 mod ping;
 mod process;
 mod report;
+mod scale;
 mod tools;
 mod two_hosts;
 mod underlay;
@@ -62,6 +64,7 @@ cargo xtask bench local [--only kernel,nftables,ovs,ovs-tso,peerway] [--mtu N] [
 cargo xtask bench link  [--peers veth,peerway,gotatun,boringtun,wireguard-go,nebula] [--mtu 1500,9000] [--offload on,off]
                         [--wireguard-go PATH] [common options]
 cargo xtask bench api   [common options]
+cargo xtask bench scale [common options]
 cargo xtask bench dns   [common options]
 cargo xtask bench handover [--quick] [--rounds N]
 cargo xtask bench stages|policy [common options]
@@ -72,7 +75,7 @@ cargo xtask bench stages|policy [common options]
 Common options:
   --quick          one round of two seconds, to see that everything runs; gates are shown and do not count
   --rounds N       interleaved rounds (default 5)
-  --seconds N      length of each measurement (default 5; link, api and dns: 3)
+  --seconds N      length of each measurement (default 5; link, api and dns: 3); scale counts instead
   --output FORMAT  table (default), or json: the results as one document
   --peerway PATH   the program to measure (default: built for release)
   --no-build       measure the release build that is there
@@ -93,14 +96,14 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [flood::WORD, ref rest @ ..] => flood::main(rest),
         [new_flows::WORD, ref rest @ ..] => new_flows::main(rest),
         [dns::WORD, ref rest @ ..] => dns::main(rest),
-        ["local" | "link" | "api" | "dns" | "stages" | "policy", ..]
+        ["local" | "link" | "api" | "scale" | "dns" | "stages" | "policy", ..]
             if words.iter().any(|word| ["--help", "-h"].contains(word)) =>
         {
             println!("{HELP}");
             Ok(())
         }
         ["handover", ref rest @ ..] => handover::run(rest),
-        [which @ ("local" | "link" | "api" | "dns" | "stages" | "policy"), ref rest @ ..] => {
+        [which @ ("local" | "link" | "api" | "scale" | "dns" | "stages" | "policy"), ref rest @ ..] => {
             let options = Options::parse(which, rest)?;
             if cfg!(debug_assertions) {
                 return in_release(args, &options);
@@ -108,6 +111,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             let report = match which {
                 "local" => local::run(&options)?,
                 "link" => link::run(&options, &words)?,
+                "scale" => scale::run(&options)?,
                 "dns" => dns::run(&options)?,
                 "stages" => costs::stages(&options)?,
                 "policy" => costs::policy(&options)?,
@@ -123,7 +127,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             println!("{HELP}");
             Ok(())
         }
-        _ => bail!("expected `local`, `link`, `api`, `dns`, `stages` or `policy`\n{HELP}"),
+        _ => bail!("expected `local`, `link`, `api`, `scale`, `dns`, `stages` or `policy`\n{HELP}"),
     }
 }
 

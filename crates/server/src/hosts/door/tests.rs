@@ -171,7 +171,7 @@ async fn server() -> (Server, SocketAddr) {
 
 /// Joins and comes back as a host that is known.
 async fn join(server: &Server, to: SocketAddr, name: &str, n: u8) -> Keys {
-    let token = server.cloud.trust.tokens.create(None, model::Duration::hours(1), machine_time()).unwrap();
+    let token = server.cloud.trust.token(None, model::Duration::hours(1), machine_time()).unwrap();
     let mut keys = Keys::new();
     let mut stranger = Client::connect(to, None, stream::ALPN).await.unwrap();
     stranger.say(&certify(name, &keys, Some(token.secret), n)).await;
@@ -258,8 +258,8 @@ async fn strangers_and_liars_get_nowhere() {
 async fn names_and_addresses_are_not_taken_from_others() {
     let (server, to) = server().await;
     join(&server, to, "a", 1).await;
-    let tokens = &server.cloud.trust.tokens;
-    let any = tokens.create(None, model::Duration::hours(1), machine_time()).unwrap();
+    let trust = &server.cloud.trust;
+    let any = trust.token(None, model::Duration::hours(1), machine_time()).unwrap();
     let mut thief = Client::connect(to, None, stream::ALPN).await.unwrap();
     thief.say(&certify("a", &Keys::new(), Some(any.secret.clone()), 2)).await;
     assert_eq!(thief.hear().await, Some(ToAgent::NoCertificate(NoCertificate::Taken(host("a")))));
@@ -268,7 +268,7 @@ async fn names_and_addresses_are_not_taken_from_others() {
     assert!(matches!(thief.hear().await, Some(ToAgent::NoCertificate(NoCertificate::Request(_)))));
     assert_eq!(server.cloud.home().world().hosts.size(), 1);
     // A token made for the name replaces its key.
-    let named = tokens.create(Some(host("a")), model::Duration::hours(1), machine_time()).unwrap();
+    let named = trust.token(Some(host("a")), model::Duration::hours(1), machine_time()).unwrap();
     let mut heir = Client::connect(to, None, stream::ALPN).await.unwrap();
     let keys = Keys::new();
     heir.say(&certify("a", &keys, Some(named.secret), 1)).await;

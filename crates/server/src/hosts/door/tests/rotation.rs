@@ -80,7 +80,7 @@ async fn each_step_waits_for_every_host() {
     until(&server, "renewing").await;
     assert_eq!(server.cloud.trust.ring.now().signer.fingerprint(), new);
     assert_eq!((told(&mut a).await, told(&mut b).await), (vec![new, old], vec![new, old]));
-    let token = server.cloud.trust.tokens.create(None, model::Duration::hours(1), machine_time()).unwrap();
+    let token = server.cloud.trust.token(None, model::Duration::hours(1), machine_time()).unwrap();
     assert_eq!(token.root, new, "new tokens name the new authority");
     // Certificates of both are good at the port, and new ones are of the new authority.
     let mut renewed = Vec::new();
