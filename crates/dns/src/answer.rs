@@ -82,8 +82,12 @@ impl Resolver {
 
     /// The answer to a question about which something was learned elsewhere.
     ///
-    /// An alias that leads back to names of this cloud is followed here: nobody else has a say about those.
+    /// An alias that leads back to names of this cloud is followed here: nobody else has a say about those. Empty: nothing is said, for
+    /// the VPC's resolver was switched off meanwhile.
     pub fn complete(&self, ask: &Ask, learned: &Learned) -> Vec<u8> {
+        if !self.is_on(ask.vpc) {
+            return Vec::new();
+        }
         let mut records = ask.chain.clone();
         let aliases = learned.answers.iter().take_while(|record| record.record_type() == RecordType::CNAME);
         for (at, alias) in aliases.enumerate() {

@@ -4,7 +4,7 @@ use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode}
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use model::RecordType as Kind;
 
-use crate::world::{Cloud, Said, query, read};
+use crate::world::{Cloud, Said, data, query, read};
 use dns::{Answer, MESSAGE_MAX, Transport, UDP_MAX};
 
 const NAME: &str = "ip-10-0-0-5.ec2.internal.";
@@ -49,9 +49,55 @@ fn only_questions_are_answered() {
     }
 }
 
+/// users.md 7.1, case 46: what is wrong with a question is said in a header, so that nobody is sent more than he sent.
+#[test]
+fn a_question_that_is_wrong_is_answered_with_a_header() {
+    let cloud = Cloud::new(true);
+    let question = |counts: [u8; 8], body: &[u8]| [&[0, 99, 1, 0][..], &counts, body].concat();
+    let one = |body: &[u8]| question([0, 1, 0, 0, 0, 0, 0, 0], body);
+    let (name, of) = (b"\x0bip-10-0-0-5\x03ec2\x08internal\0", [0, 1, 0, 1]);
+    let with = |behind: &[u8]| [&name[..], &of, behind].concat();
+    let opt = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0];
+    let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 66];
+    for (bytes, why) in [
+        (one(&[&[0xc0, 12][..], &of].concat()), "a name that points to itself"),
+        (one(&[&[0xc0, 14, 0xc0, 12][..], &of].concat()), "two that point to each other"),
+        (one(&[&[1, b'x', 0xc0, 12][..], &of].concat()), "a label behind which it begins again"),
+        (one(&[&[0xc0, 18][..], &of, &name[..]].concat()), "a name that points ahead"),
+        (one(&[&[0xff, 0xff][..], &of].concat()), "a name that points behind the end"),
+        (one(&[&[0x40, b'x', 0][..], &of].concat()), "a label of no kind"),
+        (one(&[&b"\x3f".repeat(5)[..], &[b'x'; 320], &[0], &of].concat()), "a name of more than 255 bytes"),
+        (one(&name[..9]), "a name that does not end"),
+        (one(&[&name[..], &of[..3]].concat()), "half a class"),
+        (question([0, 0, 0, 0, 0, 0, 0, 0], &[]), "no question"),
+        (question([0, 2, 0, 0, 0, 0, 0, 0], &with(&with(&[]))), "two questions"),
+        (question([0xff, 0xff, 0, 0, 0, 0, 0, 0], &with(&[])), "more questions than there are"),
+        (question([0, 1, 0, 1, 0, 0, 0, 0], &with(&record)), "an answer in a question"),
+        (question([0, 1, 0, 0, 0, 1, 0, 0], &with(&record)), "an authority in a question"),
+        (question([0, 1, 0, 0, 0, 0, 0, 1], &with(&[])), "fewer records than it says"),
+        (question([0, 1, 0, 0, 0, 0, 0, 2], &with(&[opt, opt].concat())), "EDNS twice (RFC 6891 6.1.1)"),
+        (question([0, 1, 0, 0, 0, 0, 0, 3], &with(&record.repeat(3))), "more records than any question needs"),
+        (one(&with(&vec![0; MESSAGE_MAX])), "longer than any message that is read"),
+    ] {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let said = say(&cloud, &bytes, transport).unwrap_or_else(|| panic!("{why}: silence"));
+            assert_eq!(said, [0, 99, 0x80, 0x81, 0, 0, 0, 0, 0, 0, 0, 0], "{why}");
+        }
+    }
+    let good = say(&cloud, &question([0, 1, 0, 0, 0, 0, 0, 1], &with(&opt)), Transport::Udp).unwrap();
+    assert_eq!(read(&good), data(&["10.0.0.5"]));
+}
+
 #[test]
 fn what_this_resolver_has_no_part_in_is_refused() {
     let cloud = Cloud::new(true);
+    for class in [DNSClass::CH, DNSClass::HS, DNSClass::NONE, DNSClass::ANY, DNSClass::Unknown(7)] {
+        let mut question = query(NAME, RecordType::A);
+        question.queries[0].set_query_class(class);
+        assert_eq!(code(&cloud, &question), Some(ResponseCode::Refused), "{class}");
+    }
+    assert_eq!(code(&cloud, &query(NAME, RecordType::OPT)), Some(ResponseCode::FormErr), "no type of any name");
+    assert_eq!(code(&cloud, &query(NAME, RecordType::Unknown(65_280))), Some(ResponseCode::NoError));
     let mut chaos = Message::new(99, MessageType::Query, OpCode::Query);
     let mut version = Query::query(Name::from_ascii("version.bind.").unwrap(), RecordType::TXT);
     version.set_query_class(DNSClass::CH);
@@ -66,7 +112,7 @@ fn what_this_resolver_has_no_part_in_is_refused() {
 #[test]
 fn everything_is_answered_with_next_to_nothing() {
     let cloud = big();
-    for name in [NAME, "big.corp.example."] {
+    for name in [NAME, "big.corp.example.", "alias.corp.example."] {
         let Said::Data(said) = cloud.ask(name, RecordType::ANY) else { panic!("{name}") };
         assert!(said.len() == 1 && said[0].contains("RFC8482"), "{said:?}");
     }
@@ -95,16 +141,19 @@ fn edns_has_one_version() {
     assert_eq!(Message::from_vec(&plain).unwrap().edns, None, "who does not speak it does not hear it");
 }
 
-/// A set of about 3,000 bytes, and one of about 30,000.
+/// Sets of about 400, 800, 3,000 and 30,000 bytes, and an alias.
 fn big() -> Cloud {
     let mut cloud = Cloud::new(true);
     let texts = |count: usize| (0..count).map(|n| format!("\"{n:0>200}\"")).collect::<Vec<_>>();
-    let (big, huge) = (texts(14), texts(140));
+    let [small, middle, big, huge] = [2, 4, 14, 140].map(texts);
     let borrowed = |texts: &'static [String]| texts.iter().map(String::as_str).collect::<Vec<_>>().leak() as &[&str];
     cloud.zone(
         "corp.example.",
         &[
+            ("small.corp.example.", Kind::Txt, borrowed(small.leak())),
+            ("middle.corp.example.", Kind::Txt, borrowed(middle.leak())),
             ("big.corp.example.", Kind::Txt, borrowed(big.leak())),
+            ("alias.corp.example.", Kind::Cname, &["big.corp.example."]),
             ("huge.corp.example.", Kind::Txt, borrowed(huge.leak())),
         ],
     );
@@ -134,6 +183,31 @@ fn what_does_not_fit_a_datagram_is_cut_and_comes_whole_over_tcp() {
     let huge = say(&cloud, &query("huge.corp.example.", RecordType::TXT).to_vec().unwrap(), Transport::Tcp).unwrap();
     assert!(huge.len() <= MESSAGE_MAX);
     assert_eq!(read(&huge), Said::Code(ResponseCode::ServFail));
+}
+
+/// RFC 1035 4.2.1, RFC 6891 6.2.3: 512 bytes without EDNS, as many as it says with it, and never taken to be fewer than 512.
+#[test]
+fn an_answer_has_the_room_that_its_asker_gives() {
+    let cloud = big();
+    for (name, payload, is_whole) in [
+        ("small.corp.example.", None, true),
+        ("small.corp.example.", Some(0), true),
+        ("small.corp.example.", Some(511), true),
+        ("middle.corp.example.", None, false),
+        ("middle.corp.example.", Some(511), false),
+        ("middle.corp.example.", Some(1000), true),
+        ("middle.corp.example.", Some(u16::MAX), true),
+    ] {
+        let mut bytes = query(name, RecordType::TXT).to_vec().unwrap();
+        if let Some(payload) = payload {
+            // By hand: who writes these messages here never says fewer than 512.
+            bytes[11] = 1;
+            bytes.extend([&[0, 0, 41][..], &u16::to_be_bytes(payload), &[0; 6]].concat());
+        }
+        let said = Message::from_vec(&say(&cloud, &bytes, Transport::Udp).unwrap()).unwrap();
+        let how = (said.metadata.truncation, said.answers.is_empty());
+        assert_eq!(how, (!is_whole, !is_whole), "{name} {payload:?}");
+    }
 }
 
 #[test]

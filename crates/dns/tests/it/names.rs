@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
 
-use crate::world::{Cloud, INSTANCE, Said, data, p, query};
-use dns::{Answer, Transport};
+use crate::world::{Cloud, INSTANCE, Said, THEIRS, THEIRS_PUBLIC, data, p, query};
+use dns::{Answer, Resolver, Transport};
 use model::{NameSuffixes, RecordType as Kind, Suffixes};
 
 #[test]
@@ -33,6 +33,7 @@ fn what_nobody_has_is_nowhere_and_never_asked_elsewhere() {
         "ip-10-0-0-6.ec2.internal.",
         "x.ip-10-0-0-5.ec2.internal.",
         "ip-10-0-0-5.eu-west-1.compute.internal.",
+        "ip-10-1-0-5.eu-west-1.compute.internal.",
         "ec2-203-0-113-77.compute-1.amazonaws.com.",
         "ec2-203-0-113-5.eu-west-1.compute.amazonaws.com.",
         "anything.compute.internal.",
@@ -57,6 +58,8 @@ fn a_public_address_that_is_mapped_to_nothing_is_itself() {
     assert_eq!(cloud.ask("ec2-203-0-113-99.compute-1.amazonaws.com.", RecordType::A), data(&["203.0.113.99"]));
     let reverse = "25.113.0.203.in-addr.arpa.";
     assert_eq!(cloud.ask(reverse, RecordType::PTR), data(&["ec2-203-0-113-25.compute-1.amazonaws.com."]));
+    let unmapped = cloud.ask("99.113.0.203.in-addr.arpa.", RecordType::PTR);
+    assert_eq!(unmapped, Said::Code(ResponseCode::Refused), "nobody has it: it has no name here");
 }
 
 #[test]
@@ -86,6 +89,37 @@ fn a_peers_resource_name_has_what_may_be_seen() {
     assert_eq!(cloud.ask(&name, RecordType::AAAA), Said::Nothing);
     cloud.allow(cloud.peer, true);
     assert_eq!(cloud.ask(&name, RecordType::AAAA), data(&["2001:db8:b::5"]));
+    let elsewhere = format!("{INSTANCE}.eu-west-1.compute.internal.");
+    assert_eq!(cloud.ask(&elsewhere, RecordType::A), Said::NoName, "not its region's");
+    cloud.move_peer("eu-west-1");
+    assert_eq!(cloud.ask(&elsewhere, RecordType::A), data(&["10.1.0.5"]));
+    assert_eq!(cloud.ask(&name, RecordType::A), Said::NoName);
+    cloud.allow(cloud.peer, false);
+    assert_eq!(cloud.ask(&elsewhere, RecordType::A), Said::NoName, "another region's, and nobody allows it");
+}
+
+/// The same backwards: no RFC 1918 address, so only with the option. What stands between is not asked of anybody else here.
+#[test]
+fn a_peers_ipv6_address_has_a_name_where_it_may_be_seen() {
+    const REVERSE: &str = "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.b.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.";
+    let mut cloud = Cloud::new(true);
+    cloud.name(cloud.peer, true, true);
+    let refused = Said::Code(ResponseCode::Refused);
+    assert_eq!(cloud.ask(REVERSE, RecordType::PTR), refused, "as any address of the world");
+    cloud.allow(cloud.peer, true);
+    assert_eq!(cloud.ask(REVERSE, RecordType::PTR), data(&[&format!("{INSTANCE}.ec2.internal.")]));
+    cloud.switch(cloud.own, true, false);
+    assert_eq!(cloud.ask(REVERSE, RecordType::PTR), refused);
+}
+
+#[test]
+fn without_host_names_a_resource_has_none() {
+    let reverse = "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.a.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.";
+    let mut cloud = Cloud::new(true);
+    cloud.name(cloud.own, true, true);
+    cloud.switch(cloud.own, true, false);
+    assert_eq!(cloud.ask(&format!("{INSTANCE}.ec2.internal."), RecordType::A), Said::NoName);
+    assert_eq!(cloud.ask(reverse, RecordType::PTR), Said::NoName);
 }
 
 #[test]
@@ -121,6 +155,45 @@ fn a_stranger_sees_public_addresses_only() {
     assert_eq!(ask("ec2-203-0-113-25.compute-1.amazonaws.com."), data(&["203.0.113.25"]));
     assert_eq!(ask("ip-10-1-0-5.ec2.internal."), Said::NoName);
     assert_eq!(crate::world::ask(&resolver, stranger, "5.0.1.10.in-addr.arpa.", RecordType::PTR), Said::NoName);
+}
+
+/// 9.4.3: what a peer allows is told of its own names, and of nobody else's.
+#[test]
+fn a_peer_that_allows_it_speaks_for_itself_alone() {
+    let mut cloud = Cloud::new(true);
+    cloud.allow(cloud.peer, true);
+    let stranger = cloud.stranger();
+    let mut place = (*cloud.public[&p(THEIRS_PUBLIC)]).clone();
+    let holder = place.holder.as_mut().unwrap();
+    (holder.vpc, holder.private) = (stranger, p("10.9.0.5"));
+    cloud.public.insert(p("203.0.113.9"), Arc::new(place));
+    assert_eq!(cloud.ask("ec2-203-0-113-25.compute-1.amazonaws.com.", RecordType::A), data(&[THEIRS]));
+    assert_eq!(cloud.ask("ec2-203-0-113-9.compute-1.amazonaws.com.", RecordType::A), data(&["203.0.113.9"]));
+}
+
+/// The same of two peers at once: one's option shows nothing of the other.
+#[test]
+fn one_peers_option_is_not_another_peers() {
+    let mut cloud = Cloud::new(true);
+    cloud.allow(cloud.peer, true);
+    let stranger = cloud.stranger();
+    let mut intent = cloud.intent();
+    let slice = Arc::make_mut(intent.vpcs.get_mut(&cloud.own).unwrap());
+    let mut peering = (*slice.peerings[0]).clone();
+    peering.id = p("pcx-0123456789abcdef0");
+    peering.accepter.vpc = stranger;
+    peering.accepter.options.allow_dns_resolution_from_remote_vpc = false;
+    let mut peer = slice.peers[0].clone();
+    (peer.peering, peer.vpc) = (peering.id, stranger);
+    peer.members[0].addresses = vec![p("100.65.0.5")];
+    peer.members.truncate(1);
+    slice.peerings.push(Arc::new(peering));
+    slice.peers.push(peer);
+    let resolver = Resolver::default().renew(&Arc::new(intent));
+    let ask = |name: &str, kind| crate::world::ask(&resolver, cloud.own, name, kind);
+    assert_eq!(ask("ip-100-64-0-5.ec2.internal.", RecordType::A), data(&["100.64.0.5"]));
+    assert_eq!(ask("ip-100-65-0-5.ec2.internal.", RecordType::A), Said::NoName);
+    assert_eq!(ask("5.0.65.100.in-addr.arpa.", RecordType::PTR), Said::NoName);
 }
 
 /// Spec 9.2: an operator's suffixes are the cloud's; AWS's are then names like any other.

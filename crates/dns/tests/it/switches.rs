@@ -143,11 +143,14 @@ fn every_combination_is_as_the_specification_says() {
             "the own private name: {case:?}"
         );
         // 9.2: "addresses of the VPC (and peers resolvable privately)".
-        let reverse = format!("ip-{}.{private}.", dashed(THEIRS));
-        assert_eq!(
-            ask("5.0.1.10.in-addr.arpa.".into(), RecordType::PTR),
-            expect(is_there(case.private_name(), &reverse)),
-            "the peer's reverse name: {case:?}"
-        );
+        for (name, address, domain, is_seen) in [
+            ("5.0.0.10.in-addr.arpa.", OWN, "ec2.internal", own),
+            ("5.0.1.10.in-addr.arpa.", THEIRS, private, case.private_name()),
+            ("5.0.64.100.in-addr.arpa.", THEIRS_SHARED, private, case.private_name_of_other_range()),
+        ] {
+            let reverse = format!("ip-{}.{domain}.", dashed(address));
+            let said = ask(name.into(), RecordType::PTR);
+            assert_eq!(said, expect(is_there(is_seen, &reverse)), "the reverse name of {address}: {case:?}");
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use hickory_proto::op::{Message, MessageType, ResponseCode};
+use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, CNAME, SOA};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use model::{Duration, RecordType as Kind, Time, VpcId};
 
 use crate::world::{Cloud, Said, data, query, read};
@@ -35,6 +35,15 @@ fn ask_of(cloud: &Cloud, vpc: VpcId, name: &str) -> Ask {
     match cloud.resolver().answer(vpc, &bytes, Transport::Udp, true) {
         Answer::Ask(ask) => *ask,
         other => panic!("{name} is not asked elsewhere: {other:?}"),
+    }
+}
+
+/// The same name, asked where there is room for a long answer.
+fn over_tcp(cloud: &Cloud) -> Ask {
+    let bytes = query(NAME, RecordType::A).to_vec().unwrap();
+    match cloud.resolver().answer(cloud.own, &bytes, Transport::Tcp, true) {
+        Answer::Ask(ask) => *ask,
+        other => panic!("not asked elsewhere: {other:?}"),
     }
 }
 
@@ -110,6 +119,30 @@ fn only_the_answer_to_this_question_counts() {
         Word::Noise,
         "another type"
     );
+    assert_eq!(
+        word(&ask, |message| {
+            message.queries[0].set_query_class(DNSClass::CH);
+            message.answers = answers();
+        }),
+        Word::Noise,
+        "another class"
+    );
+    assert_eq!(
+        word(&ask, |message| {
+            message.metadata.message_type = MessageType::Query;
+            message.answers = answers();
+        }),
+        Word::Noise,
+        "a question"
+    );
+    assert_eq!(
+        word(&ask, |message| {
+            message.metadata.op_code = OpCode::Notify;
+            message.answers = answers();
+        }),
+        Word::Noise,
+        "an answer to something else"
+    );
     assert_eq!(word(&ask, |message| message.metadata.truncation = true), Word::Truncated);
     assert_eq!(word(&ask, |message| message.metadata.response_code = ResponseCode::ServFail), Word::Failure);
     assert_eq!(hear(&ask, 7, b"no message"), Word::Noise);
@@ -123,6 +156,9 @@ fn what_was_not_asked_is_not_believed() {
     let learned = learned(word(&ask, |message| {
         message.answers =
             vec![a("www.bank.example.", 66, 9999), a(NAME, 1, 50), a("ip-10-0-0-5.ec2.internal.", 66, 9999)];
+        let mut of_another_class = a(NAME, 67, 50);
+        of_another_class.dns_class = DNSClass::CH;
+        message.answers.push(of_another_class);
         message.authorities = vec![soa("bank.example.")];
         message.additionals = vec![a("ns.bank.example.", 66, 9999)];
     }));
@@ -175,6 +211,19 @@ fn an_alias_from_outside_opens_no_view() {
     assert_eq!(read(&cloud.resolver().complete(&ask, &learned)), data(&[target, "192.0.2.9"]));
 }
 
+/// 9.1: without `enableDnsSupport` no answer at all, though the question was asked before.
+#[test]
+fn a_resolver_that_was_switched_off_meanwhile_says_nothing() {
+    let mut cloud = Cloud::new(true);
+    let ask = ask_of(&cloud, cloud.own, NAME);
+    let own = "ip-10-0-0-5.ec2.internal.";
+    let learned = learned(word(&ask, |message| message.answers = vec![alias(NAME, own), a(own, 66, 50)]));
+    cloud.switch(cloud.own, false, true);
+    assert!(cloud.resolver().complete(&ask, &learned).is_empty());
+    cloud.slices.remove(&cloud.own);
+    assert!(cloud.resolver().complete(&ask, &learned).is_empty(), "nor does one of a VPC that is gone");
+}
+
 #[test]
 fn aliases_without_end_are_a_failure() {
     let cloud = Cloud::new(true);
@@ -225,10 +274,47 @@ fn what_is_not_there_is_remembered_if_somebody_says_how_long() {
     }
 }
 
+/// What is not there may be there soon: nobody's word is taken for longer than five minutes.
+#[test]
+fn what_is_not_there_is_remembered_for_five_minutes_at_most() {
+    let cloud = Cloud::new(true);
+    let ask = ask_of(&cloud, cloud.own, NAME);
+    let for_ever = SOA::new(name("ns.example."), name("host.example."), 1, 2, 3, 4, u32::MAX >> 1);
+    let nothing = learned(word(&ask, |message| {
+        message.metadata.response_code = ResponseCode::NXDomain;
+        message.authorities = vec![Record::from_rdata(name("com."), u32::MAX >> 1, RData::SOA(for_ever))];
+    }));
+    let mut cache = Cache::default();
+    cache.keep(&ask, &nothing, NOW);
+    assert!(cache.recall(&ask, NOW + Duration::seconds(299)).is_some());
+    assert_eq!(cache.recall(&ask, NOW + Duration::seconds(300)), None);
+}
+
+/// Who answers "there is no such name" and gives its address all the same is taken at the address.
+#[test]
+fn an_answer_with_an_address_is_one() {
+    let cloud = Cloud::new(true);
+    let ask = ask_of(&cloud, cloud.own, NAME);
+    let learned = learned(word(&ask, |message| {
+        message.metadata.response_code = ResponseCode::NXDomain;
+        message.answers = vec![a(NAME, 1, 50)];
+    }));
+    assert_eq!(read(&cloud.resolver().complete(&ask, &learned)), data(&["192.0.2.1"]));
+}
+
 #[test]
 fn a_cache_is_bounded() {
     let cloud = Cloud::new(true);
     let mut cache = Cache::default();
+    let ask = ask_of(&cloud, cloud.own, NAME);
+    let many =
+        |count: u8| learned(word(&ask, |message| message.answers = (0..count).map(|n| a(NAME, n, 50)).collect()));
+    cache.keep(&ask, &many(33), NOW);
+    assert!(cache.is_empty(), "a longer answer is asked for again");
+    cache.keep(&ask, &many(32), NOW);
+    assert_eq!(cache.len(), 1);
+    let said = Message::from_vec(&cloud.resolver().complete(&over_tcp(&cloud), &many(200))).unwrap();
+    assert_eq!(said.answers.len(), 128, "so many are believed");
     for n in 0..ENTRIES_MAX + 10 {
         let name = format!("n{n}.example.com.");
         let ask = ask_of(&cloud, cloud.own, &name);

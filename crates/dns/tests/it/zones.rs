@@ -65,6 +65,21 @@ fn aliases_are_followed_to_their_end() {
     assert_eq!(cloud.ask("out.corp.example.", RecordType::A), Said::Code(ResponseCode::ServFail), "nobody to ask");
 }
 
+/// No question costs more than a few look-ups, whatever somebody wrote into his zone.
+#[test]
+fn a_question_follows_eight_aliases() {
+    let mut cloud = Cloud::new(true);
+    let names: Vec<String> = (0..10).map(|n| format!("n{n}.corp.example.")).collect();
+    let targets: Vec<[&str; 1]> = names.iter().map(|name| [name.as_str()]).collect();
+    let alias = |n: usize| (names[n].as_str(), Kind::Cname, &targets[n + 1][..]);
+    let mut records: Vec<_> = (0..9).map(alias).collect();
+    records.push((names[9].as_str(), Kind::A, &["10.0.0.80"]));
+    cloud.zone("corp.example.", &records);
+    let Said::Data(whole) = cloud.ask("n1.corp.example.", RecordType::A) else { panic!("eight are too many") };
+    assert_eq!((whole.len(), whole.last().map(String::as_str)), (9, Some("10.0.0.80")));
+    assert_eq!(cloud.ask("n0.corp.example.", RecordType::A), Said::Code(ResponseCode::ServFail));
+}
+
 /// "Most specific zone wins; overlapping namespaces answer NXDOMAIN inside the matching zone (no fall-through to public)".
 #[test]
 fn the_most_specific_zone_has_the_last_word() {
