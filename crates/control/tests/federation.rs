@@ -790,6 +790,7 @@ fn add_interface(sim: &mut Sim, at: usize, vpc: &str) {
         user_data: Vec::new(),
         metadata: MetadataOptions::default(),
         key_name: None,
+        public_key: None,
         client_token: None,
         disable_api_termination: false,
         disable_api_stop: false,

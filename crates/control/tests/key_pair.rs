@@ -104,5 +104,12 @@ fn a_launch_names_a_key_that_is_there() {
     let launch = "Action=RunInstances&ImageId=ami-0123456789abcdef0&MinCount=1&MaxCount=1&KeyName=ops";
     assert_eq!(cloud.error(ALICE, launch).message, "The key pair 'ops' does not exist");
     import(&mut cloud, "ops", ED25519);
-    assert_eq!(text(&cloud.ok(ALICE, launch), "keyName"), "ops");
+    let launched = cloud.ok(ALICE, launch);
+    assert_eq!(text(&launched, "keyName"), "ops");
+    // Its metadata tell the key as it was then, whatever becomes of the key pair.
+    cloud.ok(ALICE, "Action=DeleteKeyPair&KeyName=ops");
+    import(&mut cloud, "ops", RSA);
+    let id: model::InstanceId = text(&launched, "instanceId").parse().unwrap();
+    let public_key = cloud.world.find::<model::Instance>(&id).unwrap().public_key.clone();
+    assert_eq!(public_key, Some(ED25519.replace("someone", "ops")));
 }

@@ -45,6 +45,7 @@ fn instance(cloud: &Harness, state: InstanceState, terminated: Option<Time>) -> 
         user_data: Vec::new(),
         metadata: MetadataOptions::default(),
         key_name: None,
+        public_key: None,
         client_token: None,
         disable_api_termination: false,
         disable_api_stop: false,

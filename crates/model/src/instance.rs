@@ -78,6 +78,10 @@ pub struct Instance {
     #[serde(default, skip_serializing_if = "MetadataOptions::is_default")]
     pub metadata: MetadataOptions,
     pub key_name: Option<String>,
+    /// The public half of that key pair as it was at the launch, as a line of `authorized_keys`: what becomes of the key pair is nothing
+    /// to the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
     pub client_token: Option<String>,
     pub disable_api_termination: bool,
     pub disable_api_stop: bool,

@@ -217,6 +217,7 @@ fn instance() -> Instance {
         user_data: b"#!/bin/sh\n".to_vec(),
         metadata: MetadataOptions { requires_token: true, hop_limit: 2, ..MetadataOptions::default() },
         key_name: Some("k".into()),
+        public_key: Some("ssh-ed25519 AAAA k".into()),
         client_token: Some("t".into()),
         disable_api_termination: false,
         disable_api_stop: false,

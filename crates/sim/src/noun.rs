@@ -191,6 +191,7 @@ pub fn instance(dice: &mut Dice, subnet: &Subnet, host: Option<HostId>, state: I
         user_data: Vec::new(),
         metadata: MetadataOptions::default(),
         key_name: None,
+        public_key: None,
         client_token: None,
         disable_api_termination: false,
         disable_api_stop: false,

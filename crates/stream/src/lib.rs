@@ -335,6 +335,7 @@ mod tests {
             user_data: Vec::new(),
             metadata: MetadataOptions::default(),
             key_name: None,
+            public_key: None,
             client_token: None,
             disable_api_termination: false,
             disable_api_stop: false,

@@ -196,6 +196,34 @@ fn an_instance_that_is_named_by_its_id_is_told_so() {
     assert_eq!(cloud.read(cloud.second, "/latest/meta-data/hostname"), "ip-10-0-1-9.ec2.internal");
 }
 
+/// The list is of numbers with names, not of what is below, as on EC2: cloud-init reads it so.
+#[test]
+fn the_key_of_its_launch_is_told() {
+    let mut cloud = cloud();
+    let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 team/a ops";
+    cloud.change(cloud.first, |instance| {
+        (instance.key_name, instance.public_key) = (Some("team/a ops".into()), Some(line.into()));
+    });
+    let read = |path: &str| cloud.read(cloud.first, &format!("/latest/meta-data/{path}"));
+    for (path, value) in [
+        ("public-keys", "0=team/a ops"),
+        ("public-keys/", "0=team/a ops"),
+        ("public-keys/0", "openssh-key"),
+        ("public-keys/0/", "openssh-key"),
+        ("public-keys/0/openssh-key", line),
+    ] {
+        assert_eq!(read(path), value, "{path}");
+    }
+    let listed = |text: &str| text.lines().filter(|line| *line == "public-keys/").count();
+    assert_eq!(listed(&read("")), 1);
+    assert_eq!(cloud.status(cloud.first, "/latest/meta-data/public-keys/1", ""), 404);
+    assert_eq!(listed(&cloud.read(cloud.second, "/latest/meta-data/")), 0, "launched without one");
+    assert_eq!(cloud.status(cloud.second, "/latest/meta-data/public-keys/", ""), 404);
+    // One that was launched before the key was kept with it.
+    cloud.change(cloud.first, |instance| instance.public_key = None);
+    assert_eq!(cloud.status(cloud.first, "/latest/meta-data/public-keys/", ""), 404);
+}
+
 #[test]
 fn public_names_need_a_public_address_and_names_in_the_vpc() {
     let mut cloud = cloud();

@@ -42,7 +42,7 @@ pub(crate) const VERSIONS: [&str; 29] = [
 const ARCHITECTURE: &str = "x86_64";
 const DOCUMENT_VERSION: &str = "2017-09-30";
 
-/// Every path below a version, without the slash in front, and what stands there.
+/// Every path below a version, without the slash in front, and what stands there. A path with a slash behind has a list of its own.
 pub(crate) struct Tree(BTreeMap<String, Vec<u8>>);
 
 impl Tree {
@@ -75,6 +75,9 @@ impl Tree {
             return Some(value.clone());
         }
         let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        if let Some(list) = self.0.get(&prefix) {
+            return Some(list.clone());
+        }
         let below = self.0.range(prefix.clone()..).map_while(|(key, _)| key.strip_prefix(prefix.as_str()));
         let mut names: Vec<String> = below
             .map(|rest| match rest.split_once('/') {
@@ -111,6 +114,10 @@ impl Tree {
             ("services/partition", "aws".into()),
         ] {
             self.put(&format!("meta-data/{name}"), &value);
+        }
+        if let (Some(name), Some(public_key)) = (&instance.key_name, &instance.public_key) {
+            self.put("meta-data/public-keys/", &format!("0={name}"));
+            self.put("meta-data/public-keys/0/openssh-key", public_key);
         }
     }
 

@@ -251,6 +251,7 @@ impl Launch for RunInstances {
             user_data: self.user_data.as_ref().map(|data| data.0.clone()).unwrap_or_default(),
             metadata,
             key_name: self.key_name.clone(),
+            public_key: self.key_name.as_deref().and_then(|name| key_pair::line(cloud, name)),
             client_token: self.client_token.clone(),
             disable_api_termination: self.disable_api_termination.unwrap_or(false),
             disable_api_stop: self.disable_api_stop.unwrap_or(false),

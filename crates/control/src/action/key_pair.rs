@@ -119,6 +119,15 @@ pub(super) fn check_name(cloud: &Cloud<'_>, name: Option<&str>) -> Result<(), Er
     }
 }
 
+/// What an instance is given of the key pair that its launch names.
+pub(super) fn line(cloud: &Cloud<'_>, name: &str) -> Option<String> {
+    find(cloud, name).map(|pair| public(pair).line(&pair.name))
+}
+
+fn public(pair: &KeyPair) -> PublicKey {
+    PublicKey { kind: pair.key_type, blob: pair.public_key.clone() }
+}
+
 fn no_such_name(name: &str) -> Error {
     Error::new(KeyPairId::NOT_FOUND, format!("The key pair '{name}' does not exist"))
 }
@@ -185,14 +194,13 @@ impl Describe for KeyPair {
 }
 
 fn item(pair: &KeyPair, with_key: bool) -> KeyPairItem {
-    let public = PublicKey { kind: pair.key_type, blob: pair.public_key.clone() };
     KeyPairItem {
         create_time: pair.created,
         key_fingerprint: pair.fingerprint.clone(),
         key_name: pair.name.clone(),
         key_pair_id: pair.id,
         key_type: pair.key_type.name(),
-        public_key: with_key.then(|| public.line(&pair.name)),
+        public_key: with_key.then(|| public(pair).line(&pair.name)),
         tag_set: pair.tags.clone(),
     }
 }

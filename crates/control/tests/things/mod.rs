@@ -54,6 +54,7 @@ pub fn instance(cloud: &mut Harness, subnet: &str, address: &str) -> (InstanceId
             user_data: Vec::new(),
             metadata: MetadataOptions::default(),
             key_name: None,
+            public_key: None,
             client_token: None,
             disable_api_termination: false,
             disable_api_stop: false,
