@@ -246,7 +246,7 @@ impl<'a> Step<'a> {
         let seen = shared.lookup(&side, &arrived, now);
         let admit = ingress(&view.tables, to, &next.origin, &arrived, seen, &mut ()).map_err(there)?;
         let target = target.filter(|_| next.host.is_some()).ok_or(down)?;
-        shared.commit(&side, &arrived, admit.track, now).map_err(there)?;
+        shared.commit(&side, &arrived, (seen, admit.track), now).map_err(there)?;
         let link = Link { src: target.port.router_mac, dst: target.port.mac };
         let hop = Hop::Port { to: target.port.id, link };
         Ok(Way { hop, mtu: target.port.mtu, passage: Passage::None, translation: Translation::between(flow, &arrived) })

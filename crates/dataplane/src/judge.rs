@@ -1,9 +1,9 @@
 //! The law is asked about a flow, or remembered (spec 11.2, steps 2-13, for two interfaces on one host).
 //!
 //! A verdict follows from the tables, the flow, and what connection tracking knew at both ends. So a remembered verdict holds as long as
-//! the generation is the same and connection tracking says the same as then; it is asked and told for every packet, but not by the
-//! packets of one direction that come within one millisecond, the resolution of time: told twice in a row, it would do nothing the
-//! second time. SYN, FIN and RST, which it answers or takes differently, and ICMP always take the long way.
+//! the generation is the same and connection tracking says the same as then. It is asked and told for every packet, mostly by a ticket
+//! that it gave for the one before ([`policy::Ticket`]). SYN, FIN and RST, which it answers or takes differently, and ICMP always take the
+//! long way.
 
 use model::{Direction, Domain, HostId, NetworkInterfaceId};
 use policy::{Admit, Denied, Flow, FlowKey, L2, L4, Next, Scope, TcpFlags, Tracked, Translation, egress, ingress};
@@ -14,36 +14,12 @@ use crate::flow::flow_of;
 use crate::flow_log::Passage;
 use crate::gateway::Onward;
 use crate::inbound::{Sender, disagrees};
-use crate::ruling::{CacheKey, End, Hop, Left, Line, Refused, Size, Source, Way};
-use crate::shared::{Plug, Side, View};
+use crate::memo::Key;
+use crate::ruling::{Decision, Hop, Left, Refused, Size, Source, Way};
+use crate::shared::{Plug, View};
 use crate::step::Step;
 use crate::uplink;
 use crate::waiting::Want;
-
-/// Whose turn it was last at each end of each flow: a number per hash, moved on by every packet that connection tracking is told of.
-/// Two flows that share a number only ask more often than they must.
-#[derive(Debug)]
-pub(crate) struct Turns(Box<[u32]>);
-
-const TURNS: usize = 1 << 14;
-
-impl Default for Turns {
-    fn default() -> Turns {
-        Turns(vec![0; TURNS].into())
-    }
-}
-
-impl Turns {
-    fn of(&self, hash: u64) -> u32 {
-        self.0[hash as usize % TURNS]
-    }
-
-    fn next(&mut self, hash: u64) -> u32 {
-        let turn = &mut self.0[hash as usize % TURNS];
-        *turn = turn.wrapping_add(1);
-        *turn
-    }
-}
 
 impl Step<'_> {
     /// Where a packet of this flow goes that a guest of this host sent.
@@ -62,63 +38,50 @@ impl Step<'_> {
         &mut self,
         plug: &Plug,
         (source, flow, l2, size): (Source, &Flow, L2, Size),
-        ask: impl FnOnce(&mut Self) -> Result<Line, Refused>,
+        ask: impl FnOnce(&mut Self) -> Result<Decision, Refused>,
     ) -> Result<Way, Refused> {
         self.passing.clear();
-        let key = remembered(flow).map(|key| (source, key));
+        let key = remembered(flow).map(|key| Key::new(source, &key));
         let known = key.and_then(|key| self.recall(plug, &key, flow, l2, size));
         plug.meter.count_lookup(self.lane, known.is_some());
         if let Some(way) = known {
             return Ok(way);
         }
-        let line = ask(self)?;
+        let decision = ask(self)?;
         if let Some(key) = key
-            && !line.is_once
+            && !decision.is_once
         {
-            self.cache.insert(key, self.view.generation, line);
+            self.memo.insert(&key, self.view.generation, &decision);
         }
-        Ok(line.way)
+        Ok(decision.way)
     }
 
     /// A verdict from memory, with connection tracking told. `None`: ask.
-    fn recall(&mut self, plug: &Plug, key: &CacheKey, flow: &Flow, l2: L2, size: Size) -> Option<Way> {
-        let (shared, view, turns, now) = (self.shared, self.view, &mut *self.turns, self.now);
-        let line = self.cache.find(key, view.generation)?;
-        if line.l2 != l2 || !line.way.takes(size) {
+    fn recall(&mut self, plug: &Plug, key: &Key, flow: &Flow, l2: L2, size: Size) -> Option<Way> {
+        let (shared, view, now) = (self.shared, self.view, self.now);
+        let (line, way, life) = self.memo.find(key, view.generation, |slot| shared.lives.read(slot))?;
+        if line.l2 != l2 || !way.takes(size) {
             return None;
         }
-        let is_next = |end: &End| turns.of(end.hash) == end.turn;
-        if line.told == now && line.out.iter().chain(&line.into).all(is_next) {
-            return Some(line.way);
+        let (near, interface) = (line.near_direction(), plug.port.interface);
+        if !shared.tell((interface, near), &mut line.near, flow, Some(life), now) {
+            return None;
         }
-        let mut tell = |end: &mut End, interface, direction, flow: &Flow| {
-            let side = Side { interface, direction, hash: end.hash };
-            let is_told = shared.tell(&side, end, flow, now);
-            if is_told {
-                end.turn = turns.next(end.hash);
-            }
-            is_told
-        };
-        let is_told_out = line.out.as_mut().is_none_or(|end| tell(end, plug.port.interface, Direction::Egress, flow));
-        let is_told_in = |end| match line.way {
+        let is_told_far = |end| match *way {
             Way { hop: Hop::Port { to, .. }, translation, .. } => view.plug(to).is_some_and(|to| {
-                let interface = to.port.interface;
+                let far = (to.port.interface, Direction::Ingress);
                 match translation {
-                    Translation::NONE => tell(end, interface, Direction::Ingress, flow),
-                    _ => tell(end, interface, Direction::Ingress, &translation.flow(flow)),
+                    Translation::NONE => shared.tell(far, end, flow, None, now),
+                    _ => shared.tell(far, end, &translation.flow(flow), None, now),
                 }
             }),
             Way { hop: Hop::Tunnel(_), .. } => false,
         };
-        if !is_told_out || !line.into.as_mut().is_none_or(is_told_in) {
-            return None;
-        }
-        line.told = now;
-        Some(line.way)
+        line.far().is_none_or(is_told_far).then_some(*way)
     }
 
     /// The long way: two decisions, one at each interface (spec 6.4.7); of a packet for another host only the first.
-    fn ask(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: Size) -> Result<Line, Refused> {
+    fn ask(&mut self, plug: &Plug, flow: &Flow, l2: L2, size: Size) -> Result<Decision, Refused> {
         let (shared, view, now) = (self.shared, self.view, self.now);
         let from = plug.port.interface;
         let side = shared.side(from, Direction::Egress, flow);
@@ -128,7 +91,7 @@ impl Step<'_> {
         let Onward { flow: sent, next, is_translated } = match self.onward(first, flow, size) {
             Ok(onward) => onward,
             Err((denied, arrived)) => {
-                shared.commit(&side, flow, track, now)?;
+                shared.commit(&side, flow, (seen, track), now)?;
                 let left = Some(Left { passage, translation: Translation::between(flow, &arrived) });
                 return Err(Refused { denied, at: None, left });
             }
@@ -136,26 +99,24 @@ impl Step<'_> {
         if let Some(host) = next.host.filter(|host| *host != shared.config.host) {
             let way = self.tunnel(plug.port.mtu, &next, host, size);
             // A frame that waits for keys is judged anew when they are there: told of it now, connection tracking would see two.
-            let hint = match way {
+            let out = match way {
                 Err(Refused { denied: Denied::NoSecureChannel, .. }) => None,
-                _ => shared.commit(&side, flow, track, now)?,
+                _ => Some(shared.commit(&side, flow, (seen, track), now)?),
             };
             let mut way = way?;
             if is_translated {
                 way.translation = Translation::between(flow, &way.translation.flow(&sent));
             }
-            let out = Some(End { hash: side.hash, seen, track, turn: self.turns.next(side.hash), hint });
-            return Ok(Line { way: Way { passage, ..way }, l2, out, into: None, is_once: is_translated, told: now });
+            return Ok(Decision { way: Way { passage, ..way }, l2, out, into: None, is_once: is_translated });
         }
-        let hint = shared.commit(&side, flow, track, now)?;
-        let out = Some(End { hash: side.hash, seen, track, turn: self.turns.next(side.hash), hint });
+        let out = Some(shared.commit(&side, flow, (seen, track), now)?);
         let whole = |translation: Translation| match is_translated {
             true => Translation::between(flow, &translation.flow(&sent)),
             false => translation,
         };
         if next.is_outside() {
             let way = uplink::way(whole(next.translation), plug.port.mtu);
-            return Ok(Line { way, l2, out, into: None, is_once: is_translated, told: now });
+            return Ok(Decision { way, l2, out, into: None, is_once: is_translated });
         }
         let left = |translation| Some(Left { passage, translation });
         let down = |interface| Denied::DestinationDown { interface };
@@ -179,15 +140,14 @@ impl Step<'_> {
         let seen = shared.lookup(&side, flow, now);
         let admit = ingress(&view.tables, to, &next.origin, flow, seen, &mut ()).map_err(there)?;
         let target = target.ok_or(Refused { denied: down(to), at: None, left })?;
-        let hint = shared.commit(&side, flow, admit.track, now).map_err(there)?;
-        let into = Some(End { hash: side.hash, seen, track: admit.track, turn: self.turns.next(side.hash), hint });
+        let into = Some(shared.commit(&side, flow, (seen, admit.track), now).map_err(there)?);
 
         let is_direct = next.origin.scope != Scope::Internet && !is_translated;
         let is_neighbour = target.port.subnet == plug.port.subnet && is_direct;
         let src = if is_neighbour { plug.port.mac } else { target.port.router_mac };
         let hop = Hop::Port { to: target.port.id, link: Link { src, dst: target.port.mac } };
         let way = Way { hop, mtu, passage, translation };
-        Ok(Line { way, l2, out, into, is_once: is_translated, told: now })
+        Ok(Decision { way, l2, out, into, is_once: is_translated })
     }
 
     /// The sealed way to another host. There is no other (spec 14.8, I1). `mtu`: the largest packet that the sender's link takes.
@@ -218,20 +178,19 @@ impl Step<'_> {
     }
 
     /// The second decision alone: the sender's host has made the first.
-    fn ask_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Result<Line, Refused> {
+    fn ask_arrival(&mut self, plug: &Plug, sender: &Sender, flow: &Flow) -> Result<Decision, Refused> {
         let (shared, view, now) = (self.shared, self.view, self.now);
         let to = plug.port.interface;
         let there = |denied| Refused { denied, at: Some(plug.port.id), left: None };
         let side = shared.side(to, Direction::Ingress, flow);
         let seen = shared.lookup(&side, flow, now);
         let admit = admit(view, to, sender, flow, seen).map_err(there)?;
-        let hint = shared.commit(&side, flow, admit.track, now).map_err(there)?;
-        let into = Some(End { hash: side.hash, seen, track: admit.track, turn: self.turns.next(side.hash), hint });
+        let into = Some(shared.commit(&side, flow, (seen, admit.track), now).map_err(there)?);
 
         let src = plug.port.neighbour(flow.src).unwrap_or(plug.port.router_mac);
         let hop = Hop::Port { to: plug.port.id, link: Link { src, dst: plug.port.mac } };
         let way = Way { hop, mtu: plug.port.mtu, passage: Passage::None, translation: Translation::NONE };
-        Ok(Line { way, l2: L2::Router, out: None, into, is_once: false, told: now })
+        Ok(Decision { way, l2: L2::Router, out: None, into, is_once: false })
     }
 }
 

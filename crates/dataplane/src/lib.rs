@@ -56,6 +56,7 @@ mod gateway;
 mod inbound;
 mod judge;
 mod limit;
+mod memo;
 mod memory;
 mod outbound;
 mod outbox;

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use model::intent::{Endpoint, VpcSlice};
 use model::{Ipv4Cidr, Ipv6Cidr, NetworkInterfaceId, Subnet, SubnetId, VpcId};
 use wire::MacAddr;
@@ -95,7 +97,7 @@ pub struct Port {
 }
 
 /// Who has which address in a VPC.
-type Neighbours = BTreeMap<IpAddr, (SubnetId, MacAddr)>;
+type Neighbours = HashMap<IpAddr, (SubnetId, MacAddr), FixedState>;
 
 impl Port {
     pub fn owns(&self, address: IpAddr) -> bool {
@@ -138,7 +140,7 @@ impl Port {
 #[derive(Clone, Debug, Default)]
 pub struct Ports {
     by_id: Vec<Option<Arc<Port>>>,
-    by_interface: BTreeMap<NetworkInterfaceId, PortId>,
+    by_interface: HashMap<NetworkInterfaceId, PortId, FixedState>,
     /// What flow logs want to know of interfaces that are no ports: those of NAT gateways.
     gateways: BTreeMap<NetworkInterfaceId, Logged>,
     made: Arc<Made>,
@@ -148,6 +150,7 @@ pub struct Ports {
 #[derive(Debug, Default)]
 struct Made {
     bindings: Vec<Binding>,
+    wanted: Arc<Wanted>,
     vpcs: BTreeMap<VpcId, (Arc<VpcSlice>, Vec<Arc<Port>>)>,
 }
 
@@ -156,7 +159,7 @@ impl Ports {
     /// of a detached interface (D02). Of two bindings of one interface the later counts for frames to it.
     pub fn new<'a>(slices: impl IntoIterator<Item = &'a VpcSlice>, bindings: &[Binding]) -> Ports {
         let wanted = wanted(bindings);
-        let mut ports = Ports::default();
+        let mut ports = Ports::with_room_for(bindings);
         for slice in slices {
             of_slice(slice, &wanted).into_iter().for_each(|port| ports.insert(Arc::new(port)));
             ports.gateways.extend(gateways_of(slice));
@@ -167,9 +170,9 @@ impl Ports {
     /// As [`Ports::new`], with the ports of slices that are the very same as for `self` taken over, unless bindings changed.
     #[must_use]
     pub fn renew<'a>(&self, slices: impl IntoIterator<Item = &'a Arc<VpcSlice>>, bindings: &[Binding]) -> Ports {
-        let wanted = wanted(bindings);
         let is_as_before = self.made.bindings == bindings;
-        let (mut ports, mut vpcs) = (Ports::default(), BTreeMap::new());
+        let wanted = if is_as_before { self.made.wanted.clone() } else { Arc::new(wanted(bindings)) };
+        let (mut ports, mut vpcs) = (Ports::with_room_for(bindings), BTreeMap::new());
         for slice in slices {
             let before = self.made.vpcs.get(&slice.vpc.id);
             let of_vpc: Vec<Arc<Port>> = match before.filter(|(source, _)| is_as_before && Arc::ptr_eq(source, slice)) {
@@ -180,7 +183,7 @@ impl Ports {
             ports.gateways.extend(gateways_of(slice));
             vpcs.insert(slice.vpc.id, (slice.clone(), of_vpc));
         }
-        ports.made = Arc::new(Made { bindings: bindings.into(), vpcs });
+        ports.made = Arc::new(Made { bindings: bindings.into(), wanted, vpcs });
         ports
     }
 
@@ -208,6 +211,13 @@ impl Ports {
         self.iter().any(|port| port.logged.any()) || !self.gateways.is_empty()
     }
 
+    fn with_room_for(bindings: &[Binding]) -> Ports {
+        let mut ports = Ports::default();
+        ports.by_id.reserve(bindings.len());
+        ports.by_interface.reserve(bindings.len());
+        ports
+    }
+
     fn insert(&mut self, port: Arc<Port>) {
         let at = port.id.index();
         if self.by_id.len() <= at {
@@ -219,8 +229,10 @@ impl Ports {
 }
 
 /// By interface; of two bindings of one the later.
-fn wanted(bindings: &[Binding]) -> BTreeMap<NetworkInterfaceId, &Binding> {
-    bindings.iter().map(|binding| (binding.interface, binding)).collect()
+type Wanted = HashMap<NetworkInterfaceId, Binding, FixedState>;
+
+fn wanted(bindings: &[Binding]) -> Wanted {
+    bindings.iter().map(|binding| (binding.interface, *binding)).collect()
 }
 
 /// The interfaces of a VPC's NAT gateways that some flow log covers.
@@ -232,7 +244,7 @@ fn gateways_of(slice: &VpcSlice) -> impl Iterator<Item = (NetworkInterfaceId, Lo
 }
 
 /// The ports of one VPC.
-fn of_slice(slice: &VpcSlice, wanted: &BTreeMap<NetworkInterfaceId, &Binding>) -> Vec<Port> {
+fn of_slice(slice: &VpcSlice, wanted: &Wanted) -> Vec<Port> {
     let mut vpc = None;
     let ports = slice.endpoints.iter().filter_map(|endpoint| {
         let binding = wanted.get(&endpoint.interface.id)?;

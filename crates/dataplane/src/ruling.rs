@@ -1,9 +1,6 @@
 //! What was decided about a flow, in a form that fragments and the cache can keep.
 
-use std::hash::{Hash, Hasher};
-
-use model::Time;
-use policy::{Denied, Flow, FlowKey, Hint, L2, Track, Tracked, Translation};
+use policy::{Denied, Flow, L2, Ticket, Track, Tracked, Translation};
 use wire::ethernet::Link;
 use wire::vnet::{GsoType, VnetHeader};
 
@@ -13,7 +10,7 @@ use crate::port::PortId;
 use crate::tunnels::TunnelId;
 
 /// Where a packet goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Way {
     pub(crate) hop: Hop,
     /// The largest IP packet that fits, in bytes.
@@ -25,7 +22,7 @@ pub(crate) struct Way {
 }
 
 /// What is next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Hop {
     /// A device of this host, and the frame's addresses on its link.
     Port { to: PortId, link: Link },
@@ -40,18 +37,6 @@ pub(crate) enum Source {
     /// Opened with the security association of this number (SPI).
     Tunnel(u32),
 }
-
-impl Hash for Source {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(match self {
-            Source::Port(id) => id.index() as u64,
-            Source::Tunnel(spi) => 1 << 32 | u64::from(*spi),
-        });
-    }
-}
-
-/// Whose conversation it is.
-pub(crate) type CacheKey = (Source, FlowKey);
 
 /// What the path must take: of a super-frame, one of the packets it becomes.
 #[derive(Clone, Copy, Debug)]
@@ -130,9 +115,9 @@ pub(crate) struct Ruling {
     pub(crate) passing: Passing,
 }
 
-/// What the cache remembers of a flow that passes: the verdict, and what connection tracking must have known for it to hold.
+/// What was decided about a flow that passes: where it goes, and what connection tracking must know for that to hold.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub(crate) struct Decision {
     pub(crate) way: Way,
     pub(crate) l2: L2,
     /// `None`: the sender is on another host, which has judged this half.
@@ -141,19 +126,13 @@ pub(crate) struct Line {
     pub(crate) into: Option<End>,
     /// It holds for no other packet: a gateway of this host must be asked about each.
     pub(crate) is_once: bool,
-    /// When connection tracking was last told of a packet of this flow and direction.
-    pub(crate) told: Time,
 }
 
 /// One end of a remembered flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End {
-    /// Of its [`Side`](crate::shared::Side), whose interface is that of the port.
-    pub(crate) hash: u64,
     pub(crate) seen: Option<Tracked>,
     pub(crate) track: Track,
-    /// The side's turn when it was last told: if it has moved on, another packet has been there since.
-    pub(crate) turn: u32,
-    /// Where its tracked flow was then.
-    pub(crate) hint: Option<Hint>,
+    /// For its next packet; `None`: connection tracking must be asked.
+    pub(crate) ticket: Option<Ticket>,
 }

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use model::{Direction, Duration, HostId, NetworkInterfaceId, Time};
 use policy::{
-    Conntrack, Denied, Flow, FlowKey, Hint, L4, Limits, NatLimits, NatTable, OwnTimeouts, Restored, Tables, Timeouts,
-    Track, Tracked,
+    Conntrack, Denied, Flow, FlowKey, L4, Life, Limits, Lives, NatLimits, NatTable, OwnTimeouts, Restored, Tables,
+    Timeouts, Track, Tracked,
 };
 
 use crate::counters::{Counters, Meter};
@@ -34,7 +34,7 @@ pub struct Config {
     pub host: HostId,
     /// Random and secret: guests choose addresses and ports, and must not be able to choose where they are kept.
     pub seed: u64,
-    /// Workers that count in lanes of their own; more than that share lanes.
+    /// Workers that count in lanes of their own; more than that share one.
     pub workers: usize,
     /// Parts of the table of tracked flows, each with its own lock.
     pub shards: usize,
@@ -63,7 +63,7 @@ impl Config {
             limits: Limits { flows: 1 << 20, flows_per_interface: 1 << 17 },
             timeouts: Timeouts::default(),
             tunnel_mtu: None,
-            cache_lines: 1 << 15,
+            cache_lines: 1 << 20,
             logged_flows: 1 << 16,
             nat: NatLimits::default(),
         }
@@ -77,6 +77,8 @@ pub struct Shared {
     view: Arc<ArcSwap<View>>,
     applying: Mutex<()>,
     shards: Box<[Shard]>,
+    /// When the tracked flows of all shards end.
+    pub(crate) lives: Arc<Lives>,
     hasher: FixedState,
     pub(crate) fragments: Mutex<Fragments<Ruling>>,
     /// The same for packets from other hosts, by the port that they are for.
@@ -134,7 +136,11 @@ impl Shared {
     /// A data plane that knows no port yet: every frame is dropped until the first [`Shared::apply`].
     pub fn new(config: Config) -> Shared {
         let (shards, limits) = shards_and_limits(&config);
-        let shard = |n| Shard(Mutex::new(Conntrack::new(limits, config.timeouts, config.seed ^ u64::from(n))));
+        let lives = Lives::new(shards.saturating_mul(limits.flows));
+        let shard = |n: u32| {
+            let (first, seed) = (n as usize * limits.flows as usize, config.seed ^ u64::from(n));
+            Shard(Mutex::new(Conntrack::among(lives.clone(), first, limits, config.timeouts, seed)))
+        };
         let view = View {
             generation: 0,
             tables: Arc::default(),
@@ -149,6 +155,7 @@ impl Shared {
             view: Arc::new(ArcSwap::from_pointee(view)),
             applying: Mutex::new(()),
             shards: (0..shards).map(shard).collect(),
+            lives,
             hasher: FixedState::with_seed(config.seed),
             fragments: Mutex::new(Fragments::new(config.seed)),
             arrivals: Mutex::new(Fragments::new(config.seed)),
@@ -423,25 +430,39 @@ impl Shared {
         self.shard(side).lookup(side.interface, side.direction, flow, now)
     }
 
-    /// Where the flow lies now, if it is remembered.
-    pub(crate) fn commit(&self, side: &Side, flow: &Flow, track: Track, now: Time) -> Result<Option<Hint>, Denied> {
+    /// Tells connection tracking of a packet, of which it said `seen`.
+    pub(crate) fn commit(
+        &self,
+        side: &Side,
+        flow: &Flow,
+        (seen, track): (Option<Tracked>, Track),
+        now: Time,
+    ) -> Result<End, Denied> {
         let mut table = self.shard(side);
         table.commit(side.interface, side.direction, flow, track, now)?;
-        Ok(table.hint(side.interface, side.direction, flow))
+        let ticket = table.ticket(side.interface, side.direction, flow, (seen, track));
+        Ok(End { seen, track, ticket })
     }
 
-    /// Asks and tells connection tracking about one more packet of a remembered flow, under one lock. `false`: it knows something else
-    /// than then, or has no room; the law must be asked.
-    pub(crate) fn tell(&self, side: &Side, end: &mut End, flow: &Flow, now: Time) -> bool {
-        let (Side { interface, direction, .. }, End { seen, track, hint, .. }) = (*side, *end);
-        let mut table = self.shard(side);
-        if hint.is_some_and(|hint| table.go_on_at(hint, (interface, direction), flow, (seen, track), now)) {
+    /// Asks and tells connection tracking about one more packet of a remembered flow. `false`: it knows something else than then, or has no
+    /// room; the law must be asked. `life`: what was read of it a moment ago.
+    pub(crate) fn tell(
+        &self,
+        (interface, direction): (NetworkInterfaceId, Direction),
+        end: &mut End,
+        flow: &Flow,
+        life: Option<Life>,
+        now: Time,
+    ) -> bool {
+        if end.ticket.is_some_and(|ticket| self.lives.go_on(&ticket, life, now)) {
             return true;
         }
+        let End { seen, track, .. } = *end;
+        let mut table = self.shard(&self.side(interface, direction, flow));
         let is_told = table.lookup(interface, direction, flow, now) == seen
             && table.commit(interface, direction, flow, track, now).is_ok();
         if is_told {
-            end.hint = table.hint(interface, direction, flow);
+            end.ticket = table.ticket(interface, direction, flow, (seen, track));
         }
         is_told
     }

@@ -9,18 +9,17 @@ use wire::ethernet::{self, Link};
 use wire::vnet::{self, VnetHeader};
 use wire::{Class, Ip, Kind, Malformed, Packet, reply};
 
-use crate::cache::Cache;
 use crate::coalescer::Coalescer;
 use crate::counters::Event;
 use crate::flow::{flow_of, l2_of, piece_of};
 use crate::flow_log::{Amount, Passing};
 use crate::fragment::{Arrival, Key, Piece};
 use crate::gateway::is_over;
-use crate::judge::Turns;
+use crate::memo::Memo;
 use crate::outbox::Outbox;
 use crate::port::{Port, PortId, ROUTER_LINK_LOCAL};
 use crate::router::{arp, dhcpv4, dhcpv6, is_router, is_service, ndp};
-use crate::ruling::{CacheKey, Hop, Line, Refused, Ruling, Size, Way};
+use crate::ruling::{Hop, Refused, Ruling, Size, Way};
 use crate::service::{self, Asker, Call, DATAGRAM_MAX, Served};
 use crate::shared::{Plug, Shared, View, lock};
 use crate::translate::translate;
@@ -35,8 +34,7 @@ pub(crate) const SCRATCH_LEN: usize = 2048;
 pub(crate) struct Step<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) view: &'a View,
-    pub(crate) cache: &'a mut Cache<CacheKey, Line>,
-    pub(crate) turns: &'a mut Turns,
+    pub(crate) memo: &'a mut Memo,
     pub(crate) transmits: &'a mut VecDeque<Transmit>,
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) waiting: &'a mut Waiting,

@@ -7,7 +7,7 @@ use model::{Domain, HostId};
 use tunnel::{Inbound, Outbound, Sas};
 
 /// A way to another host, in one generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TunnelId(u32);
 
 /// What this host may seal with and open with. See [`Shared::connect`](crate::Shared::connect).

@@ -14,16 +14,15 @@ use policy::{Denied, Flow, L2};
 use wire::ndp::ALL_NODES;
 use wire::vnet::{self, VnetHeader};
 
-use crate::cache::Cache;
 use crate::coalescer::Coalescer;
 use crate::counters::Event;
 use crate::flow_log::Passing;
 use crate::inbound::HEADROOM;
-use crate::judge::Turns;
+use crate::memo::Memo;
 use crate::outbox::{Datagrams, Outbox};
 use crate::port::PortId;
 use crate::router::ndp::{self, ADVERTISEMENT_INTERVAL};
-use crate::ruling::{CacheKey, Line, Size};
+use crate::ruling::Size;
 use crate::service::Late;
 use crate::shared::{Plug, Shared, View, lock};
 use crate::step::{SCRATCH_LEN, Step};
@@ -81,8 +80,7 @@ const ADVERTISEMENT_LEN_MAX: usize = 512;
 pub struct Worker {
     shared: Arc<Shared>,
     view: Latest<Arc<ArcSwap<View>>, Arc<View>>,
-    cache: Cache<CacheKey, Line>,
-    turns: Turns,
+    memo: Memo,
     transmits: VecDeque<Transmit>,
     outbox: Outbox,
     waiting: Waiting,
@@ -101,8 +99,7 @@ impl Worker {
         let config = shared.config;
         Worker {
             view: Latest::new(view),
-            cache: Cache::new(config.cache_lines, config.seed),
-            turns: Turns::default(),
+            memo: Memo::new(config.cache_lines, config.seed),
             transmits: VecDeque::new(),
             outbox: Outbox::default(),
             waiting: Waiting::default(),
@@ -217,8 +214,7 @@ impl Worker {
         Step {
             shared: &self.shared,
             view: self.view.load(),
-            cache: &mut self.cache,
-            turns: &mut self.turns,
+            memo: &mut self.memo,
             transmits: &mut self.transmits,
             outbox: &mut self.outbox,
             waiting: &mut self.waiting,
@@ -297,7 +293,7 @@ impl Worker {
 
     /// Forgets all remembered verdicts. Never needed; changes nothing but time.
     pub fn drop_cache(&mut self) {
-        self.cache.clear();
+        self.memo.clear();
     }
 
     fn advertise(&mut self, view: &View, plug: &Plug) {

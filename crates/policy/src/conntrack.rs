@@ -15,7 +15,7 @@
 //! A table may keep a copy of itself in a [`Mirror`], and the next one begin with it ([`Conntrack::restore`]). What has ended here has ended
 //! there by the time that the call returns; that a flow goes on is copied about once a second.
 
-mod hint;
+mod life;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -31,8 +31,9 @@ use crate::group::opposite;
 use crate::lifetime::{OwnTimeouts, State, Timeouts, after, flags};
 use crate::record::{self, Found, Mirror, Remembered};
 use crate::{Denied, Flow, FlowKey, L4, Track, Tracked};
+use life::{end_of, is_due};
 
-pub use hint::Hint;
+pub use life::{Life, Lives, Ticket};
 
 /// How much may be tracked at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,9 @@ pub struct Conntrack {
     hasher: FixedState,
     /// A flow keeps its slot; slots are numbered below `limits.flows`.
     slots: Vec<Option<Entry>>,
+    /// When the flows end, from this place on.
+    lives: Arc<Lives>,
+    first_life: usize,
     free: Vec<u32>,
     /// Slots by the hash of their flow.
     index: HashTable<u32>,
@@ -104,10 +108,11 @@ struct Key {
     flow: FlowKey,
 }
 
+/// Looked at for almost every packet: no more than a cache line, and not parts of two.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Entry {
     key: Key,
-    expires: Time,
     initiator: Direction,
     state: State,
     is_marker: bool,
@@ -120,7 +125,7 @@ struct Entry {
 const NONE: u32 = u32::MAX;
 
 /// That a flow goes on is copied when it will end in another one of these, in milliseconds: so much earlier it may end after a restart.
-const COPIED_EVERY: i64 = 1 << 10;
+const COPIED_EVERY: u64 = 1 << 10;
 
 /// How many slots a new flow may look through for one that has ended, when the table is full.
 const RECLAIM: usize = 64;
@@ -131,6 +136,15 @@ const MARKERS_PART: u32 = 4;
 impl Conntrack {
     /// `seed` should be random and secret: guests choose addresses and ports.
     pub fn new(limits: Limits, timeouts: Timeouts, seed: u64) -> Conntrack {
+        Conntrack::among(Lives::new(limits.flows), 0, limits, timeouts, seed)
+    }
+
+    /// One of several tables with their lives in one place: its own are `limits.flows` from `first_life` on.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn among(lives: Arc<Lives>, first_life: usize, limits: Limits, timeouts: Timeouts, seed: u64) -> Conntrack {
+        assert!(lives.len() >= first_life + limits.flows as usize, "each slot has a life");
         let slots = limits.flows as usize;
         Conntrack {
             limits,
@@ -138,6 +152,8 @@ impl Conntrack {
             own_timeouts: Arc::default(),
             hasher: FixedState::with_seed(seed),
             slots: Vec::with_capacity(slots),
+            lives,
+            first_life,
             free: Vec::with_capacity(slots),
             // At half its load the index gets rid of removed entries in place, instead of growing.
             index: HashTable::with_capacity(slots.saturating_mul(2)),
@@ -199,6 +215,7 @@ impl Conntrack {
     }
 
     fn forget_all(&mut self) {
+        (0..self.slots.len()).for_each(|slot| self.lives.change(self.life(slot), 0));
         self.slots.clear();
         self.free.clear();
         self.index.clear();
@@ -222,7 +239,7 @@ impl Conntrack {
         now: Time,
     ) -> Option<Tracked> {
         let zone = *self.interfaces.get(&interface)?;
-        let found = |flow| self.find(Key { zone, flow }).filter(|entry| entry.expires > now);
+        let found = |flow| self.find(Key { zone, flow }, now);
         if let L4::IcmpError { embedded, .. } = flow.l4 {
             // The packet that the error is about went the other way, and the error goes to who sent it.
             let about = as_sent(opposite(direction), embedded);
@@ -282,12 +299,18 @@ impl Conntrack {
         if state.flows == 0 {
             self.free_zones.push(zone);
         }
-        // Their slots are given back later; who restores them must not find them alive.
-        let (mut at, Some(mirror)) = (state.first, &mut self.mirror) else { return };
+        // Their slots are given back later; neither who holds a ticket nor who restores them must find them alive.
+        let mut at = state.first;
         while let Some(Some(entry)) = self.slots.get(at as usize) {
-            clear(&mut **mirror, at);
+            self.lives.change(self.life(at as usize), 0);
+            self.mirror.iter_mut().for_each(|mirror| clear(&mut **mirror, at));
             at = entry.next;
         }
+    }
+
+    /// When its flows end, for who goes on by [`Ticket`]s.
+    pub fn lives(&self) -> &Arc<Lives> {
+        &self.lives
     }
 
     /// The interfaces that have flows, or had them and were not [flushed](Conntrack::flush).
@@ -301,9 +324,7 @@ impl Conntrack {
         for _ in 0..budget.min(self.slots.len()) {
             let slot = self.cursor;
             self.cursor = (slot + 1) % self.slots.len();
-            if self.slots[slot]
-                .is_some_and(|entry| entry.expires <= now || !self.zones[entry.key.zone as usize].is_live)
-            {
+            if self.slots[slot].is_some() && self.lives.close(self.life(slot), now) {
                 self.remove(slot);
                 removed += 1;
             }
@@ -348,21 +369,7 @@ fn as_sent(direction: Direction, key: FlowKey) -> FlowKey {
 impl Entry {
     fn first(key: Key, initiator: Direction, direction: Direction, flow: &Flow, is_marker: bool) -> Entry {
         let state = after(State::Opening, initiator, direction, flow);
-        Entry { key, expires: Time::EPOCH, initiator, state, is_marker, before: NONE, next: NONE }
-    }
-
-    fn advance(&mut self, direction: Direction, flow: &Flow, now: Time, timeouts: &Timeouts) {
-        let state = after(self.state, self.initiator, direction, flow);
-        // What is closed runs out, whatever still comes.
-        if state != State::Closed || self.state != State::Closed {
-            self.expires = now + timeouts.of(state, flow.protocol);
-        }
-        self.state = state;
-    }
-
-    /// What is copied when it changes.
-    fn copied(&self) -> (State, i64) {
-        (self.state, self.expires.as_unix_millis() / COPIED_EVERY)
+        Entry { key, initiator, state, is_marker, before: NONE, next: NONE }
     }
 }
 
@@ -394,8 +401,19 @@ impl Conntrack {
         self.index.find(hash(&self.hasher, key), is).map(|slot| *slot as usize)
     }
 
-    fn find(&self, key: Key) -> Option<&Entry> {
-        self.slots[self.slot(&key)?].as_ref()
+    /// What is known of a flow that has not ended.
+    fn find(&self, key: Key, now: Time) -> Option<&Entry> {
+        let slot = self.slot(&key)?;
+        self.slots[slot].as_ref().filter(|_| self.is_alive(slot, now))
+    }
+
+    fn is_alive(&self, slot: usize, now: Time) -> bool {
+        self.lives.end(self.life(slot)) > end_of(now)
+    }
+
+    /// Where a slot's life is.
+    fn life(&self, slot: usize) -> usize {
+        self.first_life + slot
     }
 
     fn slot_of(&self, interface: NetworkInterfaceId, flow: FlowKey) -> Option<usize> {
@@ -411,12 +429,24 @@ impl Conntrack {
 
     /// One more packet of a flow, unless that has ended.
     fn advance(&mut self, slot: usize, direction: Direction, flow: &Flow, now: Time) {
-        let Some(timeouts) = self.slots[slot].map(|entry| self.timeouts_of(entry.key.zone)) else { return };
-        let Some(entry) = self.slots[slot].as_mut().filter(|entry| entry.expires > now) else { return };
-        let before = entry.copied();
-        entry.advance(direction, flow, now, &timeouts);
-        if entry.copied() != before {
+        let (life, is_alive) = (self.life(slot), self.is_alive(slot, now));
+        let Some(entry) = self.slots[slot].as_mut().filter(|_| is_alive) else { return };
+        let before = entry.state;
+        entry.state = after(before, entry.initiator, direction, flow);
+        let (state, zone) = (entry.state, entry.key.zone);
+        // What is closed runs out, whatever still comes.
+        if (before, state) == (State::Closed, State::Closed) {
+            return;
+        }
+        let (ended, ends) = (self.lives.end(life), end_of(now + self.timeouts_of(zone).of(state, flow.protocol)));
+        if state != before {
+            self.lives.change(life, ends);
             self.copy(slot);
+        } else {
+            self.lives.extend(life, ends);
+            if is_due(ended, ends) {
+                self.copy(slot);
+            }
         }
     }
 
@@ -425,7 +455,8 @@ impl Conntrack {
         let (Some(mirror), Some(entry), Ok(number)) = (&mut self.mirror, self.slots[slot], u32::try_from(slot)) else {
             return;
         };
-        let Entry { key: Key { zone, flow }, expires, initiator, state, is_marker, .. } = entry;
+        let Entry { key: Key { zone, flow }, initiator, state, is_marker, .. } = entry;
+        let expires = self.lives.ends(self.first_life + slot);
         let interface = self.zones[zone as usize].interface;
         if let Some(words) = mirror.slot(number) {
             record::write(words, number, &Remembered { interface, flow, expires, initiator, state, is_marker });
@@ -457,9 +488,9 @@ impl Conntrack {
         let zone = self.zone(interface);
         let opens = flags(flow).is_opening();
         let found = self.slot_of(interface, key);
-        let is_live = |entry: Entry| entry.is_marker && entry.expires > now && !opens;
+        let is_live = |slot: usize| self.slots[slot].is_some_and(|entry| entry.is_marker) && self.is_alive(slot, now);
         match found {
-            Some(slot) if self.slots[slot].is_some_and(is_live) => self.advance(slot, direction, flow, now),
+            Some(slot) if is_live(slot) && !opens => self.advance(slot, direction, flow, now),
             found => {
                 if found.is_some() || self.has_room_for_marker(zone) {
                     let entry = Entry::first(Key { zone, flow: key }, initiator, direction, flow, true);
@@ -486,7 +517,7 @@ impl Conntrack {
         }
         // A clock that was set back must not keep it for ever.
         let expires = expires.min(now + self.timeouts_of(zone).of(state, flow.protocol));
-        self.place(slot, Entry { key, expires, initiator, state, is_marker, before: NONE, next: NONE });
+        self.place(slot, Entry { key, initiator, state, is_marker, before: NONE, next: NONE }, end_of(expires));
         true
     }
 
@@ -516,14 +547,15 @@ impl Conntrack {
 
     /// Writes an entry over an older one of the same flow, or into a slot of its own. `Err(true)`: the interface's share is used up;
     /// `Err(false)`: the table.
-    fn put(&mut self, mut entry: Entry, flow: &Flow, now: Time) -> Result<(), bool> {
-        entry.expires = now + self.timeouts_of(entry.key.zone).of(entry.state, flow.protocol);
+    fn put(&mut self, entry: Entry, flow: &Flow, now: Time) -> Result<(), bool> {
+        let ends = end_of(now + self.timeouts_of(entry.key.zone).of(entry.state, flow.protocol));
         if let Some(slot) = self.slot(&entry.key) {
             if let Some(old) = &mut self.slots[slot] {
                 self.markers -= u32::from(old.is_marker);
                 self.markers += u32::from(entry.is_marker);
                 *old = Entry { before: old.before, next: old.next, ..entry };
             }
+            self.lives.change(self.life(slot), ends);
             self.copy(slot);
             return Ok(());
         }
@@ -537,12 +569,12 @@ impl Conntrack {
         if self.is_full() {
             return Err(false);
         }
-        self.place(None, entry);
+        self.place(None, entry, ends);
         Ok(())
     }
 
-    /// Puts a new entry into this empty slot, or into any.
-    fn place(&mut self, slot: Option<u32>, mut entry: Entry) {
+    /// Puts a new entry that ends then into this empty slot, or into any.
+    fn place(&mut self, slot: Option<u32>, mut entry: Entry, ends: u64) {
         let zone = &mut self.zones[entry.key.zone as usize];
         zone.flows += 1;
         entry.next = zone.first;
@@ -558,6 +590,7 @@ impl Conntrack {
             }
         };
         zone.first = slot;
+        self.lives.change(self.first_life + slot as usize, ends);
         if let Some(Some(next)) = self.slots.get_mut(entry.next as usize) {
             next.before = slot;
         }
@@ -579,6 +612,7 @@ impl Conntrack {
             self.mirror.iter_mut().for_each(|mirror| clear(&mut **mirror, at));
         }
         self.slots[slot] = None;
+        self.lives.change(self.life(slot), 0);
         self.markers -= u32::from(entry.is_marker);
         if let Some(Some(next)) = self.slots.get_mut(entry.next as usize) {
             next.before = entry.before;

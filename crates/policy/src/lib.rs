@@ -44,7 +44,7 @@ mod translation;
 mod verdict;
 
 pub use arrive::ingress;
-pub use conntrack::{Conntrack, Hint, Limits, Restored, Stray};
+pub use conntrack::{Conntrack, Life, Limits, Lives, Restored, Stray, Ticket};
 pub use denied::{Denied, NatCause, NotApplicable, Reason};
 pub use flow::{Flow, FlowKey, IcmpClass, L4, TcpFlags};
 pub use internet::{Internet, OnInternet};

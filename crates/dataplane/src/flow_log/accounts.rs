@@ -37,7 +37,7 @@ pub enum Evidence {
 }
 
 /// How a packet leaves its VPC (spec 12.1.5, `traffic-path`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Passage {
     /// It does not, or has not got that far.
     #[default]

@@ -85,7 +85,7 @@ fn the_router_is_seen_too() {
 fn looking_changes_nothing_and_ends() {
     let mut host = Host::new(Cloud::guarded());
     let frame = udp(A1, B1, 53, b"x");
-    host.send(A1, &frame).delivered();
+    (0..2).for_each(|_| _ = host.send(A1, &frame).delivered());
     let (generation, before) = (host.shared.generation(), host.counters(A1));
     let notes = Arc::new(Notes::default());
     let id = host.shared.watch(A1.eni(), notes.clone()).unwrap();
