@@ -59,7 +59,8 @@ impl Build<'_> {
         self.scene.put(region, vpc);
     }
 
-    /// From a small pool, so that VPCs overlap now and then (spec 2.3: the secondary ones are allowed beside any primary one).
+    /// From a small pool, so that VPCs overlap now and then (spec 2.3: the secondary ones are allowed beside any primary one). Not in
+    /// IPv6: its blocks are the cloud's to give, each once.
     fn blocks(&mut self) -> Vec<Cidr> {
         let primary = Ipv4Addr::new(10, self.dice.one([0, 1, 2, 3, 4, 5]), 0, 0);
         let mut v4 = vec![(primary, self.dice.one([16, 16, 20]))];
@@ -67,9 +68,13 @@ impl Build<'_> {
             v4.push((Ipv4Addr::new(100, 64, self.dice.one([0, 1, 2, 3, 4]), 0), 24));
         }
         let v6 = Ipv6Addr::new(0x2600, 0x1f00, 0, self.dice.one([1, 2, 3, 4, 5, 6]) << 8, 0, 0, 0, 0);
-        let v6 = Ipv6Cidr::new(v6, 56).filter(|_| self.dice.chance(60));
+        let v6 = Ipv6Cidr::new(v6, 56).filter(|_| self.dice.chance(60)).filter(|block| !self.is_taken(*block));
         let v4 = v4.into_iter().filter_map(|(address, length)| Ipv4Cidr::new(address, length));
         v4.map(Cidr::V4).chain(v6.map(Cidr::V6)).collect()
+    }
+
+    fn is_taken(&self, block: Ipv6Cidr) -> bool {
+        self.vpcs().iter().any(|(_, vpc)| vpc.ipv6_cidrs.iter().any(|its| its.cidr == block))
     }
 
     fn acl(&mut self, parts: &mut Parts, vpc: &Vpc) {
