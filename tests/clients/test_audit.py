@@ -19,6 +19,8 @@ NEEDS = {
     "GetConsoleOutput": {"InstanceId": "{i}"},
     "GetManagedPrefixListAssociations": {"PrefixListId": "{pl}"},
     "GetManagedPrefixListEntries": {"PrefixListId": "{pl}"},
+    "GetNetworkInsightsAccessScopeAnalysisFindings": {"NetworkInsightsAccessScopeAnalysisId": "{nisa}"},
+    "GetNetworkInsightsAccessScopeContent": {"NetworkInsightsAccessScopeId": "{nis}"},
     "GetSecurityGroupsForVpc": {"VpcId": "{vpc}"},
     "GetSubnetCidrReservations": {"SubnetId": "{subnet}"},
 }
@@ -54,6 +56,11 @@ def everything(a, b):
     instance = run["Instances"][0]["InstanceId"]
     path = e.create_network_insights_path(Source=interface, Destination=instance, Protocol="tcp")["NetworkInsightsPath"]
     nip = path["NetworkInsightsPathId"]
+    scope = e.create_network_insights_access_scope(
+        MatchPaths=[{"Source": {"ResourceStatement": {"Resources": [interface]}}}]
+    )["NetworkInsightsAccessScope"]
+    nis = scope["NetworkInsightsAccessScopeId"]
+    scoped = e.start_network_insights_access_scope_analysis(NetworkInsightsAccessScopeId=nis)
     things = {
         "vpc": vpc,
         "subnet": subnet,
@@ -90,6 +97,8 @@ def everything(a, b):
         "nia": e.start_network_insights_analysis(NetworkInsightsPathId=nip)["NetworkInsightsAnalysis"][
             "NetworkInsightsAnalysisId"
         ],
+        "nis": nis,
+        "nisa": scoped["NetworkInsightsAccessScopeAnalysis"]["NetworkInsightsAccessScopeAnalysisId"],
         "scr": e.create_subnet_cidr_reservation(SubnetId=subnet, Cidr="10.0.0.128/28", ReservationType="explicit")[
             "SubnetCidrReservation"
         ]["SubnetCidrReservationId"],
@@ -185,6 +194,8 @@ PREFIXES = {
     "KeyPairId": "key",
     "NatGatewayId": "nat",
     "NetworkAclId": "acl",
+    "NetworkInsightsAccessScopeAnalysisId": "nisa",
+    "NetworkInsightsAccessScopeId": "nis",
     "NetworkInsightsAnalysisId": "nia",
     "NetworkInsightsPathId": "nip",
     "NetworkInterfaceId": "eni",
@@ -360,6 +371,10 @@ def test_what_depends_keeps(a, everything):
         (
             "AnalysisExistsForNetworkInsightsPath",
             lambda: e.delete_network_insights_path(NetworkInsightsPathId=it["nip"]),
+        ),
+        (
+            "AnalysisExistsForNetworkInsightsAccessScope",
+            lambda: e.delete_network_insights_access_scope(NetworkInsightsAccessScopeId=it["nis"]),
         ),
     ]
     for code, call in refusals:

@@ -89,6 +89,14 @@ def fill(a):
             Source=instance, Destination=eni, Protocol="tcp", ClientToken=f"path-{n}"
         )["NetworkInsightsPath"]["NetworkInsightsPathId"]
         ec2.start_network_insights_analysis(NetworkInsightsPathId=path, ClientToken=f"analysis-{n}")
+        scope = ec2.create_network_insights_access_scope(
+            MatchPaths=[{"Source": {"ResourceStatement": {"ResourceTypes": ["AWS::EC2::NetworkInterface"]}}}],
+            ClientToken=f"scope-{n}",
+        )["NetworkInsightsAccessScope"]["NetworkInsightsAccessScopeId"]
+    for n in every:
+        scoped = ec2.start_network_insights_access_scope_analysis(
+            NetworkInsightsAccessScopeId=scope, ClientToken=f"scoped-{n}"
+        )["NetworkInsightsAccessScopeAnalysis"]["NetworkInsightsAccessScopeAnalysisId"]
     # What still changes by itself would be another thing on the page than in the whole.
     ec2.get_waiter("instance_running").wait(WaiterConfig={"Delay": 1, "MaxAttempts": 30})
     ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=pcx)
@@ -100,6 +108,7 @@ def fill(a):
         "DescribeImages": {"Owners": ["self"]},
         "GetManagedPrefixListEntries": {"PrefixListId": lists[0]},
         "GetManagedPrefixListAssociations": {"PrefixListId": lists[0]},
+        "GetNetworkInsightsAccessScopeAnalysisFindings": {"NetworkInsightsAccessScopeAnalysisId": scoped},
         "GetSecurityGroupsForVpc": {"VpcId": vpc},
         "DescribeInstanceTypes": {"Filters": filtered(instance_type=["t3.*", "m5.*"])},
         "DescribeInstanceTypeOfferings": {"Filters": filtered(instance_type=["t3.*", "m5.*"])},

@@ -62,6 +62,8 @@ owned!(
     FlowLog,
     NetworkInsightsPath,
     NetworkInsightsAnalysis,
+    NetworkInsightsAccessScope,
+    NetworkInsightsAccessScopeAnalysis,
     PrefixList,
     KeyPair,
     RegisteredImage,

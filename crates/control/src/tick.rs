@@ -39,6 +39,9 @@ pub fn tick(world: &World, config: &Config, machine: Time) -> Vec<Change> {
     purge::<FlowLog>(&mut draft, world, now, |log| orphan_time(log, world));
     purge::<ReleasedAddresses>(&mut draft, world, now, |note| Some(forgotten(note)));
     purge::<NetworkInsightsAnalysis>(&mut draft, world, now, |analysis| Some(analysis_time(analysis)));
+    purge::<NetworkInsightsAccessScopeAnalysis>(&mut draft, world, now, |analysis| {
+        Some(analysis.started + ANALYSIS_KEPT)
+    });
     pass(&mut draft, world, config, machine);
     draft.into_changes()
 }
@@ -52,11 +55,12 @@ pub fn next(world: &World, config: &Config) -> Option<Time> {
     let keys = world.all::<AccessKey>().filter_map(|key| key_time(key));
     let orphans = world.all::<FlowLog>().filter_map(|log| orphan_time(log, world));
     let analyses = world.all::<NetworkInsightsAnalysis>().map(|analysis| analysis_time(analysis));
+    let scoped = world.all::<NetworkInsightsAccessScopeAnalysis>().map(|analysis| analysis.started + ANALYSIS_KEPT);
     let released = world.all::<ReleasedAddresses>().map(|note| forgotten(note));
     let resting = world.all::<RestingAddress>().map(|address| public::rested(address));
     let passing = world.all::<Passage>().map(|passage| passage.until);
     let held = world.all::<OutboxEntry>().filter_map(|entry| entry.held);
-    let purged = passing.chain(held).chain(analyses).chain(released).chain(resting).chain(nat_gateways);
+    let purged = passing.chain(held).chain(analyses).chain(scoped).chain(released).chain(resting).chain(nat_gateways);
     let first = peerings.chain(instances).chain(tokens).chain(keys).chain(orphans).chain(purged).min()?;
     let ahead = world.now(Time::EPOCH) - Time::EPOCH;
     Some(first + Duration::millis(ahead.as_millis().saturating_neg()))

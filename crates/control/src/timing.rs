@@ -87,7 +87,7 @@ waits! {
     GroupVpc 3 "security group in another VPC: `associating` to `associated`, `disassociating` to gone",
     VpnGateway 5 "VPN gateway: `pending` to `available`",
     VpnGatewayAttachment 15 "attachment of a VPN gateway: `attaching` to `attached`, `detaching` to gone",
-    Analysis 20 "network insights analysis: `running` to `succeeded` or `failed`",
+    Analysis 20 "network insights analysis, of an access scope too: `running` to `succeeded` or `failed`",
     BlockPublicAccess 10 "block public access: `update-in-progress` to `update-complete`",
 }
 

@@ -156,6 +156,12 @@ fn bundle(cloud: &mut Harness, account: &str, n: u8) -> String {
         format!("Action=CreateNetworkInsightsPath&Source={interface}&Destination={other}&Protocol=tcp&ClientToken={n}"),
         "networkInsightsPathId",
     );
+    make(
+        format!(
+            "Action=CreateNetworkInsightsAccessScope&MatchPath.1.Source.ResourceStatement.Resource.1={vpc}&ClientToken={n}"
+        ),
+        "networkInsightsAccessScopeId",
+    );
     let vpn = make("Action=CreateVpnGateway&Type=ipsec.1".into(), "vpnGatewayId");
     make(format!("Action=AttachVpnGateway&VpnGatewayId={vpn}&VpcId={vpc}"), "vpcId");
     make(format!("Action=EnableVgwRoutePropagation&GatewayId={vpn}&RouteTableId={table}"), "return");

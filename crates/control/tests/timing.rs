@@ -452,6 +452,27 @@ fn what_is_recorded_takes_its_time_too() {
         format!("{} {}", text(&document, "status"), texts(&document, "networkPathFound").len())
     };
     wait_for(&mut cloud, Wait::Analysis, status, ["running 0", "succeeded 1"]);
+
+    let scope =
+        "Action=CreateNetworkInsightsAccessScope&MatchPath.1.Source.ResourceStatement.ResourceType.1=AWS::EC2::VPC";
+    let scope = text(&cloud.ok(ALICE, &format!("{scope}&ClientToken=t")), "networkInsightsAccessScopeId");
+    // A group that lets its own members in, and two instances in it.
+    run(&mut cloud, &subnet);
+    wait(&mut cloud, 60_000);
+    let action = "StartNetworkInsightsAccessScopeAnalysis";
+    let started = cloud.ok(ALICE, &format!("Action={action}&NetworkInsightsAccessScopeId={scope}&ClientToken=t"));
+    let id = text(&started, "networkInsightsAccessScopeAnalysisId");
+    let status = |cloud: &mut Harness| {
+        let document = cloud.ok(ALICE, "Action=DescribeNetworkInsightsAccessScopeAnalyses");
+        let action = "GetNetworkInsightsAccessScopeAnalysisFindings";
+        let findings = cloud.ok(ALICE, &format!("Action={action}&NetworkInsightsAccessScopeAnalysisId={id}"));
+        assert_eq!(text(&findings, "analysisStatus"), text(&document, "status"));
+        let is_shown = !texts(&findings, "findingId").is_empty();
+        format!("{} {} {is_shown}", text(&document, "status"), texts(&document, "findingsFound").len())
+    };
+    wait_for(&mut cloud, Wait::Analysis, status, ["running 0 false", "succeeded 1 true"]);
+    let analysis = cloud.world.network_insights_access_scope_analyses.values().next().unwrap();
+    assert_eq!(analysis.ended, analysis.started + Duration::seconds(Wait::Analysis.seconds()));
 }
 
 #[test]

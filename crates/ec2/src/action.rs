@@ -37,6 +37,10 @@ macro_rules! for_each_action {
             tag: CreateTags, DeleteTags, DescribeTags;
             insights: CreateNetworkInsightsPath, DeleteNetworkInsightsPath, DescribeNetworkInsightsPaths,
                 StartNetworkInsightsAnalysis, DescribeNetworkInsightsAnalyses, DeleteNetworkInsightsAnalysis;
+            access_scope: CreateNetworkInsightsAccessScope, DeleteNetworkInsightsAccessScope,
+                DescribeNetworkInsightsAccessScopes, GetNetworkInsightsAccessScopeContent,
+                StartNetworkInsightsAccessScopeAnalysis, DeleteNetworkInsightsAccessScopeAnalysis,
+                DescribeNetworkInsightsAccessScopeAnalyses, GetNetworkInsightsAccessScopeAnalysisFindings;
             peering: CreateVpcPeeringConnection, AcceptVpcPeeringConnection, RejectVpcPeeringConnection, DeleteVpcPeeringConnection, DescribeVpcPeeringConnections, ModifyVpcPeeringConnectionOptions;
             place: DescribeRegions, DescribeAvailabilityZones, DescribeAccountAttributes;
             interface: CreateNetworkInterface, DeleteNetworkInterface, DescribeNetworkInterfaces, ModifyNetworkInterfaceAttribute, DescribeNetworkInterfaceAttribute, AttachNetworkInterface, DetachNetworkInterface, ResetNetworkInterfaceAttribute;

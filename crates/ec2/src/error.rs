@@ -137,6 +137,8 @@ id_codes! {
     FlowLogId "InvalidFlowLogId.Malformed" "InvalidFlowLogId.NotFound" "flow log";
     InsightsPathId "InvalidNetworkInsightsPathId.Malformed" "InvalidNetworkInsightsPathId.NotFound" "networkInsightsPath ID";
     InsightsAnalysisId "InvalidNetworkInsightsAnalysisId.Malformed" "InvalidNetworkInsightsAnalysisId.NotFound" "networkInsightsAnalysis ID";
+    AccessScopeId "InvalidNetworkInsightsAccessScopeId.Malformed" "InvalidNetworkInsightsAccessScopeId.NotFound" "networkInsightsAccessScope ID";
+    AccessScopeAnalysisId "InvalidNetworkInsightsAccessScopeAnalysisId.Malformed" "InvalidNetworkInsightsAccessScopeAnalysisId.NotFound" "networkInsightsAccessScopeAnalysis ID";
     PrefixListId "InvalidPrefixListId.Malformed" "InvalidPrefixListID.NotFound" "prefix list ID";
     TransitGatewayId "InvalidTransitGatewayID.Malformed" "InvalidTransitGatewayID.NotFound" "transitGateway ID";
     VpnGatewayId "InvalidVpnGatewayID.Malformed" "InvalidVpnGatewayID.NotFound" "vpnGateway ID";

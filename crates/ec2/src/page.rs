@@ -90,6 +90,15 @@ impl Page<'_> {
         let id = decode(token).and_then(|key| key.parse::<Id>().ok());
         id.map(|_| ()).ok_or_else(invalid_token)
     }
+
+    /// The token, if there is one, is from a list whose keys begin so: from one within a thing, say.
+    ///
+    /// # Errors
+    /// `InvalidNextToken`.
+    pub fn check_within(self, prefix: &str) -> Result<(), Error> {
+        let Some(token) = self.next_token else { return Ok(()) };
+        decode(token).filter(|key| key.starts_with(prefix)).map(|_| ()).ok_or_else(invalid_token)
+    }
 }
 
 fn invalid_token() -> Error {

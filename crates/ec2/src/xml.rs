@@ -223,6 +223,8 @@ by_display!(
     FlowLogId,
     InsightsPathId,
     InsightsAnalysisId,
+    AccessScopeId,
+    AccessScopeAnalysisId,
     PrefixListId,
     TransitGatewayId,
     KeyPairId,

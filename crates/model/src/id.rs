@@ -173,6 +173,8 @@ ids! {
     FlowLogId "fl";
     InsightsPathId "nip";
     InsightsAnalysisId "nia";
+    AccessScopeId "nis";
+    AccessScopeAnalysisId "nisa";
     VpnGatewayId "vgw";
     VpcEndpointId "vpce";
     KeyPairId "key";

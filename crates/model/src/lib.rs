@@ -13,6 +13,7 @@ extern crate alloc;
 #[macro_use]
 mod text;
 
+pub mod access_scope;
 pub mod account;
 pub mod account_region;
 pub mod acl;
@@ -55,6 +56,7 @@ pub mod vpn_gateway;
 pub mod world;
 pub mod zone;
 
+pub use access_scope::{NetworkInsightsAccessScope, NetworkInsightsAccessScopeAnalysis};
 pub use account::{Account, Principal, Role, RoleArn};
 pub use account_region::{AccountRegion, LogGroup, SecurityGroupVpcs};
 pub use acl::{AclAction, NetworkAcl, NetworkAclEntry};

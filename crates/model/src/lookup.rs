@@ -213,6 +213,11 @@ impl Found {
                 self.owned(analysis.owner, &analysis.tags);
                 self.id(analysis.path);
             }
+            Resource::NetworkInsightsAccessScope(scope) => self.owned(scope.owner, &scope.tags),
+            Resource::NetworkInsightsAccessScopeAnalysis(analysis) => {
+                self.owned(analysis.owner, &analysis.tags);
+                self.id(analysis.scope);
+            }
             Resource::PrefixList(list) => self.owned(list.owner, &list.tags),
             Resource::KeyPair(pair) => {
                 self.owned(pair.owner, &pair.tags);

@@ -207,6 +207,8 @@ registry! {
     SecurityGroupVpcs, security_group_vpcs, SecurityGroupId, "security-group-vpcs", |v| v.group;
     AccountRegion, account_regions, AccountId, "account-region", |v| v.account;
     LogGroup, log_groups, String, "log-group", |v| LogGroup::key(v.owner, &v.name);
+    NetworkInsightsAccessScope, network_insights_access_scopes, AccessScopeId, "network-insights-access-scope", |v| v.id;
+    NetworkInsightsAccessScopeAnalysis, network_insights_access_scope_analyses, AccessScopeAnalysisId, "network-insights-access-scope-analysis", |v| v.id;
     Passage, passages, String, "passage", |v| v.subject.clone();
 }
 

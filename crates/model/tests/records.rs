@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use model::access_scope::{AccessScopeFindings, AccessScopePath, HeaderStatement, PathStatement, ResourceStatement};
 use model::account_region::BlockPublicAccess;
 use model::credential::{AccessKey, ClientToken, ClientTokenKey, Secret, Session};
 use model::federation::{Clock, Member, Message, Mirror, OutboxEntry};
@@ -292,6 +293,52 @@ fn insights_analysis() -> NetworkInsightsAnalysis {
         filter_in: vec!["arn".into()],
         filter_out: Vec::new(),
         findings,
+        tags: tags(),
+    }
+}
+
+fn access_scope() -> NetworkInsightsAccessScope {
+    let resources = |texts: &[&str]| ResourceStatement {
+        resources: texts.iter().map(|text| (*text).into()).collect(),
+        resource_types: Vec::new(),
+    };
+    let header = HeaderStatement {
+        source_addresses: vec!["10.17.1.10".parse().unwrap(), "10.17.2.0/24".parse().unwrap()],
+        destination_ports: vec!["22".parse().unwrap(), "1000-2000".parse().unwrap()],
+        destination_prefix_lists: vec!["pl-3456789abcdef0001".into()],
+        protocols: vec![IpProtocol::TCP],
+        ..HeaderStatement::default()
+    };
+    let gateways =
+        ResourceStatement { resource_types: vec!["AWS::EC2::InternetGateway".into()], resources: Vec::new() };
+    let source = PathStatement { header: Some(header), resources: Some(resources(&["vpc-3456789abcdef0001"])) };
+    let destination = PathStatement { header: None, resources: Some(gateways) };
+    let path = AccessScopePath { source: Some(source), destination: Some(destination), through: None };
+    let through = Some(resources(&["nat-3456789abcdef0001"]));
+    NetworkInsightsAccessScope {
+        id: id(1),
+        owner: owner(),
+        created: now(),
+        match_paths: vec![path],
+        exclude_paths: vec![AccessScopePath { through, ..AccessScopePath::default() }],
+        tags: tags(),
+    }
+}
+
+fn access_scope_analysis() -> NetworkInsightsAccessScopeAnalysis {
+    let found = AccessScopeFindings {
+        warning: Some("w".into()),
+        interfaces: 7,
+        findings: vec![insights_analysis().findings.forward],
+        ..AccessScopeFindings::default()
+    };
+    NetworkInsightsAccessScopeAnalysis {
+        id: id(1),
+        owner: owner(),
+        scope: id(1),
+        started: now(),
+        ended: now(),
+        found,
         tags: tags(),
     }
 }
@@ -597,6 +644,8 @@ fn one_of_each() -> Vec<Resource> {
         Resource::SecurityGroupVpcs(Arc::new(SecurityGroupVpcs { group: id(1), owner: owner(), vpcs: [id(2)].into() })),
         Resource::AccountRegion(Arc::new(account_region())),
         Resource::LogGroup(Arc::new(log_group())),
+        Resource::NetworkInsightsAccessScope(Arc::new(access_scope())),
+        Resource::NetworkInsightsAccessScopeAnalysis(Arc::new(access_scope_analysis())),
         Resource::Passage(Arc::new(Passage {
             subject: "nat-00000000000000001".into(),
             owner: owner(),

@@ -94,6 +94,24 @@ impl Blocks {
         Blocks(named.into_iter().filter(|block| block.is_ipv4() != is_ipv6).collect())
     }
 
+    /// These too, as far as they are of the family of the others.
+    fn with(mut self, also: &[Cidr]) -> Blocks {
+        let is_alike = |block: &&Cidr| self.0.first().is_none_or(|first| first.is_ipv4() == block.is_ipv4());
+        let new: Vec<Cidr> = also.iter().filter(is_alike).copied().collect();
+        self.0.extend(new);
+        self
+    }
+
+    /// One address of each class, at most so many, the usual one first.
+    fn one_of_each(&self, usual: IpAddr, points: impl Iterator<Item = IpAddr>, max: usize) -> Vec<IpAddr> {
+        let mut classes: BTreeMap<Within, IpAddr> = BTreeMap::new();
+        for address in core::iter::once(usual).chain(points) {
+            classes.entry(self.within(address)).or_insert(address);
+        }
+        let others = classes.into_values().filter(|address| *address != usual);
+        core::iter::once(usual).chain(others).take(max).collect()
+    }
+
     pub(crate) fn within(&self, address: IpAddr) -> Within {
         let mut within = alloc::vec![0; self.0.len().div_ceil(64)];
         for (at, _) in self.0.iter().enumerate().filter(|(_, block)| block.contains(address)) {
@@ -126,24 +144,36 @@ pub(crate) fn previous(address: IpAddr) -> Option<IpAddr> {
 }
 
 impl Network {
-    /// One public address of each class that no rule tells apart, at most so many, the class of most of the internet first.
-    pub fn public_addresses(&self, is_ipv6: bool, max: usize) -> Vec<IpAddr> {
+    /// One address of a block for each class that neither a rule nor one of these other blocks tells apart, at most so many, one that an
+    /// interface may have first.
+    pub fn addresses_in(&self, block: Cidr, also: &[Cidr], max: usize) -> Vec<IpAddr> {
+        // The first four of a subnet are the VPC's own.
+        const FIRST: u8 = 4;
+        let span = Span::of(&block);
+        let usual = match block {
+            Cidr::V4(block) => block.nth(FIRST.into()).map(IpAddr::from),
+            Cidr::V6(block) => block.nth(FIRST.into()).map(IpAddr::from),
+        };
+        let blocks = Blocks::of(self, span.is_ipv6()).with(also);
+        let usual = usual.filter(|address| span.contains(*address)).unwrap_or(span.first);
+        let points = blocks.points(span);
+        blocks.one_of_each(usual, points.into_iter(), max)
+    }
+
+    /// One public address of each class that neither a rule nor one of these other blocks tells apart, at most so many, the class of most of
+    /// the internet first.
+    pub fn public_addresses(&self, is_ipv6: bool, also: &[Cidr], max: usize) -> Vec<IpAddr> {
         let (usual, all): (IpAddr, Span) = match is_ipv6 {
             // A real public address, which no pool of test addresses has (RFC 5737, RFC 3849).
             false => (Ipv4Addr::new(8, 0, 0, 1).into(), Span { first: IPV4_FIRST, last: IPV4_LAST }),
             true => (Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1).into(), Span { first: IPV6_FIRST, last: IPV6_LAST }),
         };
-        let blocks = Blocks::of(self, is_ipv6);
-        let mut classes: BTreeMap<Within, IpAddr> = BTreeMap::new();
+        let blocks = Blocks::of(self, is_ipv6).with(also);
         let is_public = |address: &IpAddr| is_somebody(*address) && !is_private(*address);
         // The network's own address of a block is nobody's, the next one may be somebody's.
         let points = blocks.points(all).into_iter();
         let points = points.flat_map(|address| [next(address), Some(address)]).flatten().filter(is_public);
-        for address in core::iter::once(usual).chain(points) {
-            classes.entry(blocks.within(address)).or_insert(address);
-        }
-        let others = classes.into_values().filter(|address| *address != usual);
-        core::iter::once(usual).chain(others).take(max).collect()
+        blocks.one_of_each(usual, points, max)
     }
 }
 

@@ -47,6 +47,12 @@ pub fn explain(network: &Network, question: &Question) -> Answer {
     Answer { question: question.clone(), forward, back, blockers, is_complete }
 }
 
+/// The packet's way as things are, as far as it comes. What would mend it is not looked for.
+pub fn trace(network: &Network, question: &Question) -> Path {
+    let walk = network.walk(question.from, &question.flow, &mut Memory::default());
+    ladder(network, Way::Forward, question.flow, &walk)
+}
+
 /// What first stands in the way; `None`: nothing.
 pub(crate) fn obstacle(network: &Network, question: &Question) -> Option<(Way, usize, Stage, Cause)> {
     Attempt::new(network, question).stop.map(|stop| (stop.way, stop.leg, stop.stage, stop.cause))

@@ -38,7 +38,7 @@ pub use addresses::Span;
 pub use answer::{Answer, Blocker, Cause, Hop, Path, Place, Stage, Way};
 pub use command::{Command, commands};
 pub use crowd::{Crowd, Receivers, survey_crowd};
-pub use explain::explain;
+pub use explain::{explain, trace};
 pub use mend::{Mend, NEW_ADDRESS, NEW_GATEWAY, NEW_PEERING};
 pub use network::{Network, Spares};
 pub use outside::{OUTSIDE, OUTSIDE_INTERFACE};

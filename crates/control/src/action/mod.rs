@@ -1,5 +1,8 @@
 //! The handlers, one file per noun.
 
+mod access_scope;
+mod access_scope_analysis;
+mod access_scope_input;
 mod acl;
 mod address;
 mod catalogue;

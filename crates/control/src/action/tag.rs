@@ -102,6 +102,8 @@ owned_kinds! {
     FlowLogId FlowLog "vpc-flow-log";
     InsightsPathId NetworkInsightsPath "network-insights-path";
     InsightsAnalysisId NetworkInsightsAnalysis "network-insights-analysis";
+    AccessScopeId NetworkInsightsAccessScope "network-insights-access-scope";
+    AccessScopeAnalysisId NetworkInsightsAccessScopeAnalysis "network-insights-access-scope-analysis";
     PrefixListId PrefixList "prefix-list";
     KeyPairId KeyPair "key-pair";
     ImageId RegisteredImage "image";

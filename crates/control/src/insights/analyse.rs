@@ -15,7 +15,7 @@ use super::explain::explain;
 use super::fit::fit;
 use super::search::{Found, Goal, Pair, leaves, search};
 use super::stages::Stages;
-use super::{BYTES_MAX, EXPLANATIONS_MAX, because, because_of};
+use super::{BYTES_MAX, EXPLANATIONS_MAX, because, because_of, compiled};
 use crate::rules::visible_peering;
 use crate::{Cloud, plan};
 
@@ -101,7 +101,8 @@ impl Analysis<'_> {
         let Packets { source, destination, .. } = *packets;
         let Names { region, .. } = self.names;
         let outside = |network: Network, named: Option<IpAddr>| {
-            let addresses = named.map_or_else(|| network.public_addresses(is_ipv6, OUTSIDE_MAX), |named| vec![named]);
+            let addresses =
+                named.map_or_else(|| network.public_addresses(is_ipv6, &[], OUTSIDE_MAX), |named| vec![named]);
             let network = match Zone::all(region).next() {
                 Some(zone) => network.with_outside(&addresses, region, zone),
                 None => network,
@@ -290,12 +291,7 @@ impl Analysis<'_> {
         let on_internet = destination.and_then(|address| internet.find(address).flatten()).map(|at| at.vpc);
         let vpcs = vpcs.into_iter().chain(on_internet).collect();
         let slices = plan::vpc_slices(region, world, &vpcs);
-        let config = self.cloud.config;
-        // Without hosts instances are records only, and run at once.
-        let network = match RECORDS_HOST.parse() {
-            Ok(host) if config.hosts.is_empty() && !config.needs_host => Network::without_hosts(slices, host),
-            _ => Network::new(slices),
-        };
+        let network = compiled(self.cloud.config, slices);
         network.with_internet(internet).with_spares(plan::spares(&worlds, Some(caller)))
     }
 
@@ -447,9 +443,6 @@ impl Said {
         (!self.warnings.is_empty()).then(|| self.warnings.join(". "))
     }
 }
-
-/// The host on which all instances are taken to be where there is none.
-const RECORDS_HOST: &str = "records";
 
 /// Those of the interfaces that have the address; all, where none has, or none is named.
 fn owning(world: &World, mut interfaces: Vec<NetworkInterfaceId>, address: Option<IpAddr>) -> Vec<NetworkInterfaceId> {

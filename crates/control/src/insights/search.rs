@@ -165,7 +165,7 @@ fn passes(network: &Network, goal: Goal, question: &Question) -> bool {
 }
 
 /// The packet gets to the peering; what it says of the addresses is the same for all ports.
-fn crosses<'s>(mut steps: impl Iterator<Item = &'s Step>, wanted: PeeringId) -> bool {
+pub(super) fn crosses<'s>(mut steps: impl Iterator<Item = &'s Step>, wanted: PeeringId) -> bool {
     steps.any(|step| matches!(step, Step::Peering { direction: Direction::Egress, peering, .. } if *peering == wanted))
 }
 

@@ -1,5 +1,6 @@
 //! One struct per shape, one file per noun, names exactly as the SDKs send and read them.
 
+pub mod access_scope;
 pub mod acl;
 pub mod address;
 pub mod catalogue;

@@ -121,6 +121,12 @@ const RECIPES: &[(usize, &str)] = &[
     ),
     (1, "Action=StartNetworkInsightsAnalysis&NetworkInsightsPathId={nip}&ClientToken={word}"),
     (1, "Action=DeleteNetworkInsightsPath&NetworkInsightsPathId={nip}"),
+    (
+        1,
+        "Action=CreateNetworkInsightsAccessScope&MatchPath.1.Source.ResourceStatement.Resource.1={vpc}&ClientToken={word}",
+    ),
+    (1, "Action=StartNetworkInsightsAccessScopeAnalysis&NetworkInsightsAccessScopeId={nis}&ClientToken={word}"),
+    (1, "Action=DeleteNetworkInsightsAccessScope&NetworkInsightsAccessScopeId={nis}"),
     (1, "Action=DescribeNetworkInterfaces&Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}"),
     (6, "Action=DescribeRouteTables"),
     (3, "Action=DescribeSecurityGroups"),

@@ -11,16 +11,16 @@ use control::rules::{RouteState, route_state};
 use model::world::Entity;
 use model::{
     Cidr, Destination, DhcpOptions, ElasticAddress, Instance, InstanceState, InternetGateway, NetworkAcl,
-    NetworkInsightsAnalysis, NetworkInsightsPath, NetworkInterface, Peering, PeeringStatus, PrefixList,
-    PrefixListHistory, Resource, RouteTable, RouteTarget, RulePeer, SecurityGroup, SecurityGroupVpcs, Subnet, Vpc,
-    World,
+    NetworkInsightsAccessScope, NetworkInsightsAccessScopeAnalysis, NetworkInsightsAnalysis, NetworkInsightsPath,
+    NetworkInterface, Peering, PeeringStatus, PrefixList, PrefixListHistory, Resource, RouteTable, RouteTarget,
+    RulePeer, SecurityGroup, SecurityGroupVpcs, Subnet, Vpc, World,
 };
 
 /// Everything that does not hold, a line each; at most so many.
 const LINES_MAX: usize = 20;
 
 /// Records of what is elsewhere, was once, or may be gone: what they name need not be there.
-const NAMES_WHAT_MAY_BE_GONE: [&str; 9] = [
+const NAMES_WHAT_MAY_BE_GONE: [&str; 11] = [
     "vpc-peering-connection",
     "mirror",
     "outbox",
@@ -28,6 +28,8 @@ const NAMES_WHAT_MAY_BE_GONE: [&str; 9] = [
     "flow-log",
     "network-insights-path",
     "network-insights-analysis",
+    "network-insights-access-scope",
+    "network-insights-access-scope-analysis",
     "hosted-zone",
     "passage",
 ];
@@ -362,6 +364,10 @@ fn others(world: &World, config: &Config, broken: &mut Broken) {
     for analysis in all::<NetworkInsightsAnalysis>(world) {
         let path = world.find::<NetworkInsightsPath>(&analysis.path);
         broken.unless(path.is_some_and(|path| path.owner == analysis.owner), "an analysis is its path's", analysis);
+    }
+    for analysis in all::<NetworkInsightsAccessScopeAnalysis>(world) {
+        let scope = world.find::<NetworkInsightsAccessScope>(&analysis.scope);
+        broken.unless(scope.is_some_and(|scope| scope.owner == analysis.owner), "an analysis is its scope's", analysis);
     }
     broken.once("a public address is held once", all::<ElasticAddress>(world).map(|address| address.public));
     broken.at_most(config.quotas.prefix_lists, "lists of an account", all::<PrefixList>(world).map(|list| list.owner));

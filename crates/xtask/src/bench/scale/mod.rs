@@ -124,6 +124,8 @@ fn start(janitor: &Janitor, program: &Path, directory: &Path) -> Result<Peerway>
         "flow-logs-per-resource",
         "network-insights-paths",
         "network-insights-analyses",
+        "network-insights-access-scopes",
+        "network-insights-access-scope-analyses",
         "prefix-lists",
         "key-pairs",
     ];

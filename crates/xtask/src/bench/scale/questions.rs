@@ -97,6 +97,8 @@ const OF_OURS: &[Question] = &[
     ("DescribeVpnGateways", "Filter.1.Name=attachment.vpc-id&Filter.1.Value.1={vpc}"),
     ("DescribeNetworkInsightsPaths", "MaxResults=100"),
     ("DescribeNetworkInsightsAnalyses", "MaxResults=100"),
+    ("DescribeNetworkInsightsAccessScopes", "MaxResults=100"),
+    ("DescribeNetworkInsightsAccessScopeAnalyses", "MaxResults=100"),
     ("GetSubnetCidrReservations", "SubnetId={subnet}"),
     ("DescribeAddressesAttribute", "MaxResults=100"),
     ("DescribeKeyPairs", "Filter.1.Name=key-name&Filter.1.Value.1={name}"),
