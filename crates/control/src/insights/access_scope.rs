@@ -22,7 +22,7 @@ use super::compiled;
 use super::component::Names;
 use super::condition::{Condition, Seen};
 use super::packets::{Addresses, PortClasses, addresses, divided};
-use super::search::{crosses, leaves};
+use super::search::crosses;
 use super::stages::Stages;
 use super::terminal::{Kind, Terminal, terminals};
 use crate::{Cloud, plan};
@@ -160,11 +160,11 @@ impl<'p> Pair<'p> {
 
     /// The packet comes where it shall.
     fn is_passed(&self, walk: &Walk) -> bool {
-        let steps = || walk.legs.iter().flat_map(|leg| &leg.steps);
         match self.to.kind {
             Kind::Interface(id) => walk.outcome() == Ok(id),
-            Kind::Gateway(id) => walk.outcome() == Ok(OUTSIDE_INTERFACE) && leaves(steps(), id),
-            Kind::Peering { id, .. } => crosses(steps(), id),
+            // A VPC has one gateway that leads there.
+            Kind::Gateway(_) => walk.outcome() == Ok(OUTSIDE_INTERFACE),
+            Kind::Peering { id, .. } => crosses(walk.legs.iter().flat_map(|leg| &leg.steps), id),
         }
     }
 }
