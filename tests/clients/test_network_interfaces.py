@@ -93,7 +93,7 @@ def test_types_bound_interfaces_and_addresses(a, sides):
     spare = [eni(a, right)["NetworkInterfaceId"] for _ in range(2)]
     attach = lambda n: a.ec2.attach_network_interface(NetworkInterfaceId=spare[n], InstanceId=of, DeviceIndex=n + 1)
     attachment = attach(0)["AttachmentId"]
-    with refused("AttachmentLimitExceeded", "Interface count 3 exceeds the limit for t3.micro"):
+    with refused("AttachmentLimitExceeded", "Interface count 3 exceeds the limit for t3.micro, which is 2; detach some or take a larger type"):
         attach(1)
     with refused("PrivateIpAddressLimitExceeded"):
         a.ec2.assign_private_ip_addresses(NetworkInterfaceId=spare[0], SecondaryPrivateIpAddressCount=2)

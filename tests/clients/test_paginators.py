@@ -18,7 +18,6 @@ IMAGE = "ami-0123456789abcdef0"
 QUOTAS = ("vpcs", "internet-gateways", "nat-gateways-per-zone", "egress-only-internet-gateways", "elastic-ips")
 # Lists that cannot be longer than a page here, and why.
 SHORT = {
-    "DescribeVolumes": "sandboxes have no volumes",
     "DescribePrefixLists": "there is no service of AWS's that a gateway endpoint would lead to",
 }
 

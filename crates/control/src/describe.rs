@@ -90,7 +90,24 @@ impl Cloud<'_> {
     where
         E::Id: IdCodes,
     {
-        query.check(E::FILTERS)?;
+        self.select_where(query, E::FILTERS, allowed, |found: &E| self.passes(found, query.filters))
+    }
+
+    /// The same for who has filters of its own: `known`, and what passes them and is asked for beside them.
+    ///
+    /// # Errors
+    /// As [`Cloud::select`].
+    pub(crate) fn select_where<E: Describe>(
+        &self,
+        query: Query<'_, E::Id>,
+        known: &[&str],
+        allowed: std::ops::RangeInclusive<i32>,
+        is_wanted: impl Fn(&E) -> bool,
+    ) -> Result<(Vec<Arc<E>>, Option<String>), Error>
+    where
+        E::Id: IdCodes,
+    {
+        query.check(known)?;
         query.page.check::<E::Id>()?;
         for id in query.ids {
             let found = self.world().find::<E>(id).is_some_and(|found| found.is_visible(self));
@@ -98,7 +115,7 @@ impl Cloud<'_> {
                 return Err(Error::not_found(*id));
             }
         }
-        let is_wanted = |found: &&Arc<E>| found.is_visible(self) && self.passes(&***found, query.filters);
+        let is_wanted = |found: &&Arc<E>| found.is_visible(self) && is_wanted(found);
         let places = self.places::<E>(&query);
         // Ids are made in the long form only, so they lie in the order of their texts.
         let after = query.page.after().and_then(|key| key.parse::<E::Id>().ok());

@@ -213,7 +213,9 @@ fn an_account_has_five_and_a_region_has_what_its_pools_have() {
     for _ in 0..5 {
         net.allocate();
     }
-    assert_eq!(net.code("Action=AllocateAddress"), "AddressLimitExceeded");
+    let refused = net.cloud.error(ALICE, "Action=AllocateAddress");
+    let message = "The maximum number of addresses has been reached.";
+    assert_eq!((&*refused.code, &*refused.message, refused.status), ("AddressLimitExceeded", message, 400));
     net.cloud.ok(BOB, "Action=AllocateAddress");
     net.cloud.config.quotas.elastic_ips = 1000;
     net.cloud.config.public_pools = vec!["203.0.113.8/30".parse().unwrap()];

@@ -80,7 +80,11 @@ fn registered_images_are_their_owners() {
     cloud.ok(ALICE, &format!("Action=CreateTags&ResourceId.1={id}&Tag.1.Key=team&Tag.1.Value=x"));
     assert_eq!(names(&mut cloud, "Filter.1.Name=tag:team&Filter.1.Value.1=x"), ["golden"]);
     assert!(texts(&cloud.ok(BOB, "Action=DescribeImages&Owner.1=self"), "imageId").is_empty());
-    assert_eq!(cloud.code(BOB, &format!("Action=DeregisterImage&ImageId={id}")), "InvalidAMIID.NotFound");
+    for (account, id) in [(BOB, id.as_str()), (ALICE, "ami-0123456789abcdef0")] {
+        let error = cloud.error(account, &format!("Action=DeregisterImage&ImageId={id}"));
+        let message = format!("The image id '[{id}]' does not exist");
+        assert_eq!((&*error.code, error.message, error.status), ("InvalidAMIID.NotFound", message, 400));
+    }
     let public = text(&cloud.ok(ALICE, "Action=DescribeImages&Owner.1=amazon"), "imageId");
     assert_eq!(cloud.code(ALICE, &format!("Action=DeregisterImage&ImageId={public}")), "AuthFailure");
     cloud.ok(ALICE, &format!("Action=DeregisterImage&ImageId={id}"));

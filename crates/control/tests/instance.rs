@@ -437,6 +437,53 @@ fn the_status_of_instances() {
     assert_eq!(cloud.code(ALICE, wrong), "InvalidParameterValue");
 }
 
+/// What a filter keeps comes once over all pages, however little of it lies on each; and no page looks at everything.
+#[test]
+fn pages_of_statuses_that_pass_a_filter_hold_each_once() {
+    const MANY: usize = 4100;
+    let (mut cloud, _, subnet) = cloud();
+    let made = run(&mut cloud, &subnet, "");
+    let made = Instance::clone(cloud.world.find(&made.parse::<InstanceId>().unwrap()).unwrap());
+    let numbered = |n: usize| Instance {
+        id: format!("i-{n:017x}").parse().unwrap(),
+        state: if n % 450 == 7 { InstanceState::Running } else { InstanceState::Stopped },
+        ..made.clone()
+    };
+    let mut changes: Vec<Change> = (0..MANY).map(|n| Change::Put(Resource::Instance(numbered(n).into()))).collect();
+    changes.push(Change::Delete(Instance::key(made.id)));
+    cloud.world = cloud.world.apply(&changes);
+    let running: Vec<String> = (0..MANY).filter(|n| n % 450 == 7).map(|n| numbered(n).id.to_string()).collect();
+    let ok = "Filter.1.Name=instance-status.status&Filter.1.Value.1=ok";
+    let stopped = "IncludeAllInstances=true&Filter.1.Name=instance-state-name&Filter.1.Value.1=stopped";
+    for (asked, wanted, pages_max) in
+        [(ok, running.len(), 3), (stopped, MANY - running.len(), 5), ("", running.len(), 3)]
+    {
+        let (mut seen, mut token, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let size = if asked == stopped { 1000 } else { 5 };
+            let page = format!("Action=DescribeInstanceStatus&{asked}&MaxResults={size}{token}");
+            let page = cloud.ok(ALICE, &page);
+            seen.extend(texts(&page, "instanceId"));
+            pages += 1;
+            match texts(&page, "nextToken").pop() {
+                Some(next) => token = format!("&NextToken={next}"),
+                None => break,
+            }
+        }
+        assert!(seen.is_sorted_by(|a, b| a < b) && seen.len() == wanted, "{asked}: {} of {wanted}", seen.len());
+        assert!(pages <= pages_max, "{asked}: {pages} pages");
+        if asked != stopped {
+            assert_eq!(seen, running);
+        }
+    }
+    let nothing = "Action=DescribeInstanceStatus&Filter.1.Name=event.code&Filter.1.Value.1=x&MaxResults=5";
+    let first = cloud.ok(ALICE, nothing);
+    assert!(texts(&first, "instanceId").is_empty(), "{first}");
+    let token = text(&first, "nextToken");
+    let last = cloud.ok(ALICE, &format!("{nothing}&NextToken={token}"));
+    assert!(texts(&last, "instanceId").is_empty() && texts(&last, "nextToken").is_empty(), "{last}");
+}
+
 /// A token goes on with the list that it came from.
 #[test]
 fn a_token_of_another_action_is_none() {

@@ -123,6 +123,33 @@ fn every_attribute_reads_back() {
 }
 
 #[test]
+fn a_changed_attribute_is_held_to_the_rules_of_the_launch() {
+    let (mut cloud, id) = launched("");
+    cloud.ok(ALICE, &format!("Action=StopInstances&InstanceId.1={id}"));
+    let set = format!("Action=ModifyInstanceAttribute&InstanceId={id}");
+    let rule = "A type's name is 1 to 64 letters, digits, dots and hyphens; use one that DescribeInstanceTypes lists, as t3.micro";
+    for (name, shown) in [("", "".into()), ("t3%20micro", "t3 micro".into()), (&"x".repeat(65), "x".repeat(64))] {
+        let launch = format!("{}&InstanceType={name}", LAUNCH.replace("&InstanceType=t3.micro", ""));
+        for query in
+            [launch, format!("{set}&InstanceType.Value={name}"), format!("{set}&Attribute=instanceType&Value={name}")]
+        {
+            let error = cloud.error(ALICE, &query);
+            let message = format!("Invalid value '{shown}' for InstanceType. {rule}");
+            assert_eq!((&*error.code, error.message), ("InvalidParameterValue", message), "{query}");
+        }
+    }
+    cloud.ok(ALICE, &format!("{set}&InstanceType.Value={}", "x".repeat(64)));
+    // 16,384 bytes in base 64, and one more.
+    let (most, more) = (format!("{}QQ%3D%3D", "A".repeat(21_844)), format!("{}QUE%3D", "A".repeat(21_844)));
+    cloud.ok(ALICE, &format!("{set}&UserData.Value={most}"));
+    for query in [format!("{LAUNCH}&UserData={more}"), format!("{set}&UserData.Value={more}")] {
+        let error = cloud.error(ALICE, &query);
+        let expected = ("InvalidParameterValue", "User data is limited to 16384 bytes; it has 16385");
+        assert_eq!((&*error.code, &*error.message), expected);
+    }
+}
+
+#[test]
 fn a_console_is_its_owners() {
     let (mut cloud, id) = launched("");
     let query = format!("Action=GetConsoleOutput&InstanceId={id}");

@@ -165,7 +165,10 @@ fn a_type_says_how_many_interfaces_and_addresses_there_may_be() {
     let error = place.cloud.error(ALICE, &attach(&third, 2));
     assert_eq!(
         (&*error.code, &*error.message),
-        ("AttachmentLimitExceeded", "Interface count 3 exceeds the limit for t3.micro")
+        (
+            "AttachmentLimitExceeded",
+            "Interface count 3 exceeds the limit for t3.micro, which is 2; detach some or take a larger type"
+        )
     );
     // A stopped instance is changed as a running one is; Force hurries what is done at once here.
     place.ok(&format!("Action=StopInstances&InstanceId.1={id}"));
@@ -183,6 +186,38 @@ fn a_type_says_how_many_interfaces_and_addresses_there_may_be() {
     );
     assert_eq!(place.code(&three), "AttachmentLimitExceeded");
     place.ok(&three.replace("t3.micro", "x9.unheard-of"));
+}
+
+#[test]
+fn another_type_must_have_room_for_what_is_attached() {
+    let mut place = Place::new();
+    let (left, right) = (place.left.clone(), place.right.clone());
+    let id = place.run(&format!("&InstanceType=m5.large&SubnetId={left}"));
+    let attach = |interface: &str, index: u32| {
+        format!("Action=AttachNetworkInterface&InstanceId={id}&NetworkInterfaceId={interface}&DeviceIndex={index}")
+    };
+    let crowded = place.interface(&right, "&SecondaryPrivateIpAddressCount=2");
+    place.ok(&attach(&crowded, 1));
+    let third = place.interface(&right, "");
+    let attachment = text(&place.ok(&attach(&third, 2)), "attachmentId");
+    place.ok(&format!("Action=StopInstances&InstanceId.1={id}"));
+    let ways = ["InstanceType.Value=t3.micro", "Attribute=instanceType&Value=t3.micro"];
+    let change = |to: &str| format!("Action=ModifyInstanceAttribute&InstanceId={id}&{to}");
+    for way in ways {
+        let error = place.cloud.error(ALICE, &change(way));
+        let message = "Interface count 3 exceeds the limit for t3.micro, which is 2; detach some or take a larger type";
+        assert_eq!((&*error.code, &*error.message), ("AttachmentLimitExceeded", message));
+    }
+    place.ok(&format!("Action=DetachNetworkInterface&AttachmentId={attachment}"));
+    let error = place.cloud.error(ALICE, &change(ways[0]));
+    let message = format!(
+        "Number of private addresses will exceed limit: the interface may have 2 of a family, not 3, on a t3.micro; \
+         unassign some of {crowded} or take a larger type"
+    );
+    assert_eq!((&*error.code, error.message), ("PrivateIpAddressLimitExceeded", message));
+    let secondary = place.addresses(&crowded)[2].clone();
+    place.ok(&format!("Action=UnassignPrivateIpAddresses&NetworkInterfaceId={crowded}&PrivateIpAddress.1={secondary}"));
+    place.ok(&change(ways[0]));
 }
 
 #[test]

@@ -265,9 +265,10 @@ struct Shared<'a> {
 impl Shared<'_> {
     fn of(slice: &VpcSlice) -> Shared<'_> {
         let interfaces = slice.endpoints.iter().map(|endpoint| &endpoint.interface);
-        let neighbours = interfaces
-            .flat_map(|eni| eni.addresses().map(move |address| (address, (eni.subnet, MacAddr(eni.mac.0)))))
-            .collect();
+        let all =
+            interfaces.flat_map(|eni| eni.addresses().map(move |address| (address, (eni.subnet, MacAddr(eni.mac.0)))));
+        let mut neighbours = Neighbours::with_capacity_and_hasher(slice.endpoints.len(), FixedState::default());
+        neighbours.extend(all);
         Shared {
             slice,
             router_mac: router_mac(slice.vpc.id),

@@ -504,7 +504,7 @@ pub(crate) fn shards_and_limits(config: &Config) -> (u32, Limits) {
 
 impl View {
     fn after(old: &View, tables: Arc<Tables>, ports: Ports, workers: usize) -> View {
-        let mut plugs = Vec::new();
+        let mut plugs = Vec::with_capacity(old.plugs.len());
         for port in ports.iter() {
             let before = old.plug(port.id).filter(|before| before.port.interface == port.interface);
             let meter = before.map_or_else(|| Arc::new(Meter::new(workers)), |before| Arc::clone(&before.meter));

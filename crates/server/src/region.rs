@@ -482,6 +482,13 @@ impl Writer {
         if changes.is_empty() {
             return Ok((None, News::default()));
         }
+        // Before the World moves on: what is handled next must not see what the store is going to refuse.
+        if changes.len() > TXN_OPERATIONS_MAX {
+            return Err(too_much(&format!(
+                "it makes {} changes, over the limit of {TXN_OPERATIONS_MAX} of one request, in which whatever goes along with a resource counts too",
+                changes.len()
+            )));
+        }
         let txn = records::transaction(self.region, world.revision, changes);
         let txn = txn.map_err(|error| internal(&chain(&error)))?;
         let events = control::events::of(world, changes, &self.config, machine_time());
@@ -538,9 +545,7 @@ impl Writer {
 
     fn explain(&self, error: &store::CommitError) -> Error {
         match error {
-            store::CommitError::Limit(_) | store::CommitError::DuplicateKey { .. } => {
-                Error::new("ResourceCountExceeded", format!("The request changes too much at once: {error}"))
-            }
+            store::CommitError::Limit(_) | store::CommitError::DuplicateKey { .. } => too_much(&error.to_string()),
             _ => {
                 tracing::error!(region = %self.region, error = %chain(error), "the state cannot be written");
                 internal("the state cannot be written; see the server's log")
@@ -561,6 +566,12 @@ impl Writer {
 fn answer(job: Job, result: Committed) {
     // A caller that has gone away needs no answer.
     let _ = job.reply.send(result);
+}
+
+/// EC2's code for what must be asked for in smaller portions.
+fn too_much(why: &str) -> Error {
+    let message = format!("The request changes too much at once: {why}. Name fewer resources in each request");
+    Error::new("ResourceCountLimitExceeded", message)
 }
 
 pub(crate) fn internal(why: &str) -> Error {
@@ -690,6 +701,47 @@ mod tests {
             let error = shell.write(Box::new(|_, _| panic!("as told"))).await.unwrap_err();
             assert_eq!((error.status, &*error.code), (500, "InternalError"));
             shell.write(one_more()).await.unwrap();
+        });
+    }
+
+    /// The request that follows in the same batch, writing or not, sees nothing of what was refused.
+    #[test]
+    fn a_request_makes_as_many_changes_as_a_transaction_holds_or_none() {
+        use model::credential::{ClientToken, ClientTokenKey};
+        let account: model::AccountId = "111111111111".parse().unwrap();
+        let many = |count: usize| -> Work {
+            Box::new(move |_, _| {
+                let remembered = |n: usize| {
+                    let key = ClientTokenKey { account, operation: "CreateVpc".into(), token: n.to_string() };
+                    Change::put(ClientToken { key, parameters: 0, made: String::new(), created: machine_time() })
+                };
+                Ok((Answer::Nothing, (0..count).map(remembered).collect()))
+            })
+        };
+        let look = || -> Work {
+            Box::new(|world, _| {
+                let seen = world.all::<ClientToken>().count();
+                if seen == 0 { Ok((Answer::Nothing, Vec::new())) } else { Err(internal(&format!("{seen} are seen"))) }
+            })
+        };
+        on_each_runtime(|| async {
+            let shell = shell();
+            let before = shell.world();
+            let refused = shell.write(many(129)).await.unwrap_err();
+            assert_eq!((refused.status, &*refused.code), (400, "ResourceCountLimitExceeded"));
+            assert_eq!(
+                refused.message,
+                "The request changes too much at once: it makes 129 changes, over the limit of 128 of one request, in which \
+                 whatever goes along with a resource counts too. Name fewer resources in each request"
+            );
+            for _ in 0..20 {
+                let (refused, looked) = tokio::join!(shell.write(many(129)), shell.write(look()));
+                assert!(refused.is_err());
+                looked.unwrap();
+            }
+            assert_eq!(*shell.world(), *before);
+            shell.write(many(128)).await.unwrap();
+            assert_eq!(shell.world().all::<ClientToken>().count(), 128);
         });
     }
 

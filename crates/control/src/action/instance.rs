@@ -7,6 +7,7 @@ use ec2::page::Page;
 use ec2::shapes::TagSpecification;
 use ec2::shapes::instance::*;
 use ec2::shapes::interface::{ConnectionTrackingInput, GroupIdentifier};
+use ec2::value::Base64;
 use ec2::{Error, Operation};
 use model::vpc::HostnameType;
 use model::*;
@@ -15,8 +16,8 @@ use super::interface::{self, address_items, attached_to, group_items, ipv6_items
 use super::interface_public::{association, without_ids};
 use super::subnet::hostname_type_name;
 use super::{
-    Handle, catalogue, default_vpc, instance_option, instance_state, interface_option, interface_tracking, key_pair,
-    metadata, metadata_default, private_dns,
+    Handle, catalogue, default_vpc, instance_option, instance_state, instance_type, interface_option,
+    interface_tracking, key_pair, metadata, metadata_default, private_dns,
 };
 use crate::addresses::Wanted;
 use crate::describe::{Describe, Place, Query};
@@ -145,10 +146,8 @@ impl Launch for RunInstances {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let bytes = self.user_data.as_ref().map_or(0, |data| data.0.len());
-        if bytes > USER_DATA_MAX {
-            return Err(Error::invalid_value(format!("User data is limited to {USER_DATA_MAX} bytes; it has {bytes}")));
-        }
+        self.instance_type.as_deref().map_or(Ok(()), instance_type::check_name)?;
+        check_user_data(self.user_data.as_ref())?;
         let name = self.key_name.as_deref().unwrap_or_default();
         if name.chars().count() > KEY_NAME_MAX {
             let why = format!("The name of a key pair has at most {KEY_NAME_MAX} characters.");
@@ -307,6 +306,16 @@ impl Launch for RunInstances {
         }
         Ok(())
     }
+}
+
+/// # Errors
+/// `InvalidParameterValue`.
+pub(super) fn check_user_data(data: Option<&Base64>) -> Result<(), Error> {
+    let bytes = data.map_or(0, |data| data.0.len());
+    if bytes <= USER_DATA_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid_value(format!("User data is limited to {USER_DATA_MAX} bytes; it has {bytes}")))
 }
 
 fn interface_plan(wanted: &NetworkInterfaceSpecification) -> Result<InterfacePlan<'_>, Error> {

@@ -1,6 +1,5 @@
 //! What changes an instance after its launch: start, stop, reboot, terminate, attributes (spec 8.6).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ec2::page::Page;
@@ -10,11 +9,11 @@ use ec2::value::{Attribute, Base64};
 use ec2::{Error, FromQuery, Node};
 use model::*;
 
-use super::instance::{groups_of, primary, root_device};
+use super::instance::{check_user_data, groups_of, primary, root_device};
 use super::instance_filter::{OF_STATUS, status_passes};
 use super::instance_option::credits;
-use super::interface::{attached_to, set_groups, several};
-use super::{Handle, catalogue};
+use super::interface::{attached_to, check_type, set_groups, several};
+use super::{Handle, catalogue, instance_type};
 use crate::describe::Query;
 use crate::report;
 use crate::timing::Wait;
@@ -220,22 +219,14 @@ impl Handle for DescribeInstanceStatus {
     fn handle(self, cloud: &mut Cloud<'_>) -> Result<DescribeInstanceStatusResponse, Error> {
         let page = Page { max_results: self.max_results, next_token: self.next_token.as_deref() };
         let query = Query { ids: &self.instance_ids, filters: &self.filters, page };
-        query.check(OF_STATUS)?;
-        page.check::<InstanceId>()?;
-        query.ids.iter().try_for_each(|id| cloud.owned::<Instance>(*id).map(drop))?;
         // Without IncludeAllInstances only running ones are shown.
-        let is_asked = |instance: &&Arc<Instance>| {
-            self.include_all_instances == Some(true) || instance.state == InstanceState::Running
-        };
-        let ids: BTreeSet<InstanceId> = query.ids.iter().copied().collect();
-        let named = ids.iter().filter_map(|id| cloud.world().find::<Instance>(id));
-        let after = page.after().and_then(|key| key.parse::<InstanceId>().ok());
-        let own = cloud.world().by_after::<Instance>(By::account(cloud.caller.account), after);
-        let own = own.take_while(|_| ids.is_empty());
-        let shown = named.chain(own).filter(is_asked).map(|instance| (instance, status_item(cloud, instance)));
-        let shown = shown.filter(|(instance, item)| status_passes(cloud, instance, item, query.filters));
-        let (shown, next_token) = page.cut(5..=1000, shown, |(instance, _)| instance.id.to_string())?;
-        let instance_status_set = shown.into_iter().map(|(_, item)| item).collect();
+        let is_asked =
+            |instance: &Instance| self.include_all_instances == Some(true) || instance.state == InstanceState::Running;
+        let cloud = &*cloud;
+        let (shown, next_token) = cloud.select_where::<Instance>(query, OF_STATUS, 5..=1000, |instance| {
+            is_asked(instance) && status_passes(cloud, instance, &status_item(cloud, instance), query.filters)
+        })?;
+        let instance_status_set = shown.iter().map(|instance| status_item(cloud, instance)).collect();
         Ok(DescribeInstanceStatusResponse { instance_status_set, next_token })
     }
 }
@@ -358,6 +349,12 @@ impl Handle for ModifyInstanceAttribute {
                 ),
             ));
         }
+        // As at launch: what an instance may be does not depend on the way there.
+        if let Some(Attribute(name)) = &self.instance_type {
+            instance_type::check_name(name)?;
+            check_type(cloud, instance.id, name)?;
+        }
+        check_user_data(self.user_data.as_ref().map(|Attribute(data)| data))?;
         self.apply(cloud, &instance)
     }
 }

@@ -34,6 +34,25 @@ macro_rules! types {
     };
 }
 
+/// Characters in the name of a type.
+const NAME_LEN_MAX: usize = 64;
+
+/// The name of a type, listed or not: all it must be is a label (spec 8.6).
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
+    let is_label = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    if (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(is_label) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(NAME_LEN_MAX).collect();
+    let message = format!(
+        "Invalid value '{shown}' for InstanceType. A type's name is 1 to {NAME_LEN_MAX} letters, digits, dots and hyphens; use one that DescribeInstanceTypes lists, as t3.micro"
+    );
+    Err(Error::invalid_value(message))
+}
+
 types! {
     "c5.large" 2 4096 3 10 "Up to 10 Gigabit";
     "c5.xlarge" 4 8192 4 15 "Up to 10 Gigabit";

@@ -318,7 +318,7 @@ pub(super) fn attach(
             instance.id
         )));
     }
-    check_limits(&interface, instance, taken.len() + 1)?;
+    check_limits(&interface, &instance.instance_type, taken.len() + 1)?;
     let attachment = Attachment {
         id: cloud.draw.id(),
         instance: instance.id,
@@ -335,14 +335,31 @@ pub(super) fn attach(
     })
 }
 
-/// So many interfaces, the last of them this one, are within what the instance's type may have, and so are its addresses.
-fn check_limits(interface: &NetworkInterface, instance: &Instance, count: usize) -> Result<(), Error> {
-    let limits = interface_limit::of_type(&instance.instance_type);
+/// What is attached to the instance is within what that type may have.
+///
+/// # Errors
+/// `AttachmentLimitExceeded`, `PrivateIpAddressLimitExceeded`.
+pub(super) fn check_type(cloud: &Cloud<'_>, instance: InstanceId, instance_type: &str) -> Result<(), Error> {
+    let count = attached_to(cloud, instance).count();
+    attached_to(cloud, instance).try_for_each(|interface| check_limits(interface, instance_type, count))
+}
+
+/// So many interfaces, this one among them, are within what an instance of the type may have, and so are its addresses.
+fn check_limits(interface: &NetworkInterface, instance_type: &str, count: usize) -> Result<(), Error> {
+    let limits = interface_limit::of_type(instance_type);
     if count > limits.interfaces {
-        let message = format!("Interface count {count} exceeds the limit for {}", instance.instance_type);
+        let message = format!(
+            "Interface count {count} exceeds the limit for {instance_type}, which is {}; detach some or take a larger type",
+            limits.interfaces
+        );
         return Err(Error::new("AttachmentLimitExceeded", message));
     }
-    addresses::check_count(interface.private_ips.len().max(interface.ipv6_addresses.len()), limits.addresses)
+    let addresses = interface.private_ips.len().max(interface.ipv6_addresses.len());
+    addresses::check_count(addresses, limits.addresses).map_err(|error| {
+        let message =
+            format!("{}, on a {instance_type}; unassign some of {} or take a larger type", error.message, interface.id);
+        Error { message, ..error }
+    })
 }
 
 /// An instance's interfaces.
