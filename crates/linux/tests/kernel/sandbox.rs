@@ -335,13 +335,14 @@ pub(crate) fn fork_bomb_is_contained() {
             uid >= place.spec.uid_base && uid < place.spec.uid_base + linux::sandbox::IDS
         })
     };
-    while start.elapsed() < Duration::from_secs(3) {
+    // Looked at for three seconds at least, and on a busy machine until it has gone off.
+    while start.elapsed() < Duration::from_secs(3) || most <= 40 {
         let count = count().count();
         most = most.max(count);
         assert!(count <= 70, "{count} processes");
+        assert!(start.elapsed() < Duration::from_secs(60), "the bomb went off: {most} processes");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(most > 40, "the bomb went off: {most} processes");
     assert!(sandbox.is_running().expect("polled"));
     let start = Instant::now();
     sandbox.kill().expect("killed");
