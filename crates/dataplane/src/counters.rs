@@ -153,3 +153,35 @@ fn add(counter: &AtomicU64, more: u64, is_own: bool) {
         counter.fetch_add(more, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_add_up_and_reasons_stay_apart() {
+        let meter = Meter::new(2);
+        meter.count(0, Event::Received, 60);
+        meter.count(1, Event::Received, 40);
+        meter.count(5, Event::Denied(Denied::RateLimit), 40);
+        meter.count_lookup(1, true);
+        let counters = meter.read();
+        assert_eq!(counters.received, Traffic { packets: 2, bytes: 100 });
+        assert_eq!(counters.denied(&Denied::RateLimit), Traffic { packets: 1, bytes: 40 });
+        assert_eq!(counters.denied(&Denied::SpoofedMac), Traffic::default());
+        assert_eq!((counters.denied_total().packets, counters.cache_hits, counters.cache_misses), (1, 1, 0));
+    }
+
+    #[test]
+    fn who_has_no_lane_takes_nothing_from_others() {
+        const EACH: u64 = 200_000;
+        let meter = Meter::new(1);
+        std::thread::scope(|threads| {
+            for lane in 0..4 {
+                let meter = &meter;
+                threads.spawn(move || (0..EACH).for_each(|_| meter.count(lane, Event::Received, 1)));
+            }
+        });
+        assert_eq!(meter.read().received, Traffic { packets: 4 * EACH, bytes: 4 * EACH });
+    }
+}

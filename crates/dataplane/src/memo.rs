@@ -71,8 +71,8 @@ impl Memo {
         Memo { lines: Cache::new(flows, seed), ways }
     }
 
-    #[inline]
     /// What was decided in this generation, and what `foresee` made of where connection tracking has it (see [`Cache::find`]).
+    #[inline]
     pub(crate) fn find<T>(
         &mut self,
         key: &Key,

@@ -61,6 +61,7 @@ impl Ticket {
 }
 
 impl Lives {
+    /// For so many flows, eight bytes each; none of them lives.
     pub fn new(slots: u32) -> Arc<Lives> {
         Arc::new(Lives { words: (0..slots).map(|_| AtomicU64::new(0)).collect(), round: AtomicU32::new(0) })
     }
